@@ -1,0 +1,1 @@
+"""Symbolic targets: parsed without eval, evaluated on torch, enclosed by Arb balls."""

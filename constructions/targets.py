@@ -1,0 +1,376 @@
+"""`LipschitzFunction`: a function on a box with a modulus of continuity, and the library of named targets.
+
+Main definitions: `LipschitzFunction`, `LipschitzFunction.from_sympy`, `names()`, `get(name, n=…)`, `sharp(plan)`.
+Notation: f: ∏[lo_a, hi_a] → R^m, |f_i(x) − f_i(y)| ≤ ω(‖x − y‖₂) for every output i.
+Premise: `certified` when Arb balls enclose the gradient, `derived` when a docstring here proves the modulus,
+`declared` when the user says so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import sympy
+import torch
+from torch import Tensor
+
+from constructions.domain import Box
+from constructions.errors import (
+    ExpressionError,
+    ModulusViolation,
+    first_row,
+    require_choice,
+    require_int,
+    require_points,
+    require_positive,
+)
+from constructions.modulus import Modulus
+from constructions.symbolic.lipschitz import DECLARED_SLACK, LipschitzBounds, lipschitz_bounds
+from constructions.symbolic.parser import as_text, parse
+from constructions.symbolic.tape import Tape, compile_tape
+
+if TYPE_CHECKING:
+    from constructions.lattice import Plan
+
+AGREEMENT_POINTS = 256
+
+
+class LipschitzFunction:
+    """f: domain ⊂ R^n → R^m with modulus ω; callable on (B, n) tensors, giving (B, m).
+
+    Parameters: `fn` maps (B, n) to (B, m) (or (B,) when m = 1); exactly one of `lipschitz` (a constant ≥ 0)
+    and `modulus` (a `Modulus` or a concave nondecreasing callable on tensors) is required; `domain` is a Box,
+    one (lo, hi) pair, n pairs, or None for the unit cube; `expression` is the formula of fn, if it has one:
+    it is compared with fn, makes the Lipschitz constant certifiable, and lets a model be stored as its plan.
+
+    Attributes: `n`, `m`, `domain`, `modulus`, `name`, `expression`, `premise`, `lipschitz_bounds`.
+
+    Raises: ValueError/TypeError for bad arguments, `ModulusViolation` when the expression refutes `lipschitz`.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[[Tensor], Tensor],
+        *,
+        n: int,
+        lipschitz: float | None = None,
+        modulus: Modulus | Callable[[Tensor], Tensor] | None = None,
+        m: int = 1,
+        domain: Box | Sequence | None = None,
+        name: str | None = None,
+        expression: str | None = None,
+    ):
+        if not callable(fn):
+            raise TypeError(f"`fn` must be callable, got {type(fn).__name__}")
+        self.n, self.m = require_int("n", n, 1), require_int("m", m, 1)
+        self.domain = Box.of(domain, n)
+        if (lipschitz is None) == (modulus is None):
+            raise ValueError("give exactly one of `lipschitz` and `modulus`")
+        self._fn, self.name = fn, name or getattr(fn, "__name__", "f")
+        self.premise = "declared"
+        self.lipschitz_bounds: LipschitzBounds | None = None
+        self.modulus = self._modulus(lipschitz, modulus)
+        self.expression, self.tape = expression, None
+        if expression is not None:
+            self.tape = _compiled(expression, n)
+            self._require_agreement()
+            if self.modulus.kind == "lipschitz":
+                self._certify(self.modulus.lam)
+
+    @classmethod
+    def from_sympy(
+        cls,
+        expression: str | sympy.Expr | Sequence[sympy.Expr],
+        *,
+        n: int,
+        domain: Box | Sequence | None = None,
+        lipschitz: float | None = None,
+        modulus: Modulus | Callable[[Tensor], Tensor] | None = None,
+        name: str | None = None,
+    ) -> LipschitzFunction:
+        """f from a formula in x0 … x{n−1} ("a", or "a, b" for two outputs), parsed without eval.
+
+        Without `lipschitz` and `modulus` the constant is the certified upper bound of sup ‖∇f‖₂; with
+        `lipschitz` it is checked: refuted (`ModulusViolation`, with the point), or raised to the bound.
+        Raises `ExpressionError` with the reason when no finite bound is found.
+        """
+        text = expression if isinstance(expression, str) else _text_of(expression)
+        n = require_int("n", n, 1)
+        tape = _compiled(text, n)
+        if lipschitz is not None and modulus is not None:
+            raise ValueError("give at most one of `lipschitz` and `modulus`")
+        f = cls(
+            tape,
+            n=n,
+            m=len(tape.outputs),
+            domain=domain,
+            modulus=Modulus.lipschitz(lipschitz or 0.0) if modulus is None else modulus,
+            name=name or text,
+        )
+        f.expression, f.tape = text, tape
+        if modulus is None:
+            f._certify(lipschitz)
+        return f
+
+    # --- construction helpers ---
+
+    def _modulus(self, lipschitz: float | None, modulus: Any) -> Modulus:
+        if lipschitz is not None:
+            return Modulus.lipschitz(lipschitz)
+        if isinstance(modulus, Modulus):
+            return modulus
+        if callable(modulus):
+            return Modulus.of_callable(modulus, self.domain.diameter)
+        raise TypeError(f"`modulus` must be a Modulus or a callable, got {type(modulus).__name__}")
+
+    def _certify(self, declared: float | None) -> None:
+        """Set the modulus from the ball bounds: max(declared, U) when U is finite."""
+        assert self.tape is not None and self.expression is not None
+        bounds = _bounds(self.expression, self.n, self.domain, declared)
+        self.lipschitz_bounds = bounds
+        if declared is not None and bounds.lower > declared:
+            raise ModulusViolation(
+                f"`lipschitz` = {declared:.9g} is refuted: ‖∇f‖₂ ≥ {bounds.lower:.9g} at x = {bounds.witness}",
+                first=bounds.witness,
+                second=bounds.witness,
+                observed=bounds.lower,
+                declared=declared,
+            )
+        if not math.isfinite(bounds.upper):
+            raise ExpressionError(
+                f"`expression`: no finite Lipschitz bound of {self.name!r} was found on {self.domain}: the "
+                f"gradient is unbounded or undefined on the box {bounds.worst_box} (‖∇f‖₂ ≥ {bounds.lower:.3g} at "
+                f"{bounds.witness}); shrink the domain or give a Hölder modulus"
+            )
+        self.modulus = Modulus.lipschitz(max(declared or 0.0, bounds.upper))
+        self.premise = "certified"
+
+    def _require_agreement(self) -> None:
+        x = self.domain.sample(AGREEMENT_POINTS, torch.Generator().manual_seed(0))
+        mine, formula = self.evaluate(x), self._checked(self.tape(x), x)
+        gap = (mine - formula).abs().amax(-1)
+        scale = float(formula.abs().max()) + 1.0
+        if float(gap.max()) > 1e-9 * scale:
+            row = int(gap.argmax())
+            raise ValueError(
+                f"`expression` disagrees with `fn` at x = {x[row].tolist()}: {formula[row].tolist()} "
+                f"against {mine[row].tolist()}"
+            )
+
+    # --- evaluation ---
+
+    @property
+    def lipschitz(self) -> float:
+        """λ of a Lipschitz modulus; ValueError for another modulus."""
+        if self.modulus.kind != "lipschitz":
+            raise ValueError(f"{self.name} has {self.modulus} and no declared Lipschitz constant")
+        return self.modulus.lam
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """f(x), (B, n) -> (B, m). ValueError for a wrong shape, a point outside the domain, NaN or inf."""
+        x = require_points("x", x, self.n)
+        self.domain.require_inside("x", x)
+        return self.evaluate(x)
+
+    def evaluate(self, x: Tensor) -> Tensor:
+        """f(x) for points known to be good; still refuses a wrong shape, NaN or inf from the user's function."""
+        try:
+            y = self._fn(x)
+        except Exception as err:
+            raise ValueError(
+                f"`fn` ({self.name}) failed on a tensor of shape {tuple(x.shape)}: {err}"
+            ) from err
+        return self._checked(y, x)
+
+    def _checked(self, y: Any, x: Tensor) -> Tensor:
+        rows = x.shape[0]
+        if isinstance(y, Tensor) and self.m == 1 and y.shape == (rows,):
+            y = y[:, None]
+        if not isinstance(y, Tensor) or y.shape != (rows, self.m):
+            got = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
+            raise ValueError(f"`fn` ({self.name}) must return shape ({rows}, {self.m}), got {got}")
+        if y.dtype != x.dtype:
+            raise ValueError(
+                f"`fn` ({self.name}) must return the dtype of its input, {x.dtype}, got {y.dtype}"
+            )
+        finite = torch.isfinite(y).all(-1)
+        if not bool(finite.all()):
+            row = first_row(~finite)
+            raise ValueError(
+                f"`fn` ({self.name}) must be finite, got {y[row].tolist()} at x = {x[row].tolist()}"
+            )
+        return y
+
+    def __repr__(self) -> str:
+        return (
+            f"LipschitzFunction({self.name!r}, n={self.n}, m={self.m}, domain={self.domain}, "
+            f"omega(t)={self.modulus} [{self.premise}])"
+        )
+
+
+@lru_cache(maxsize=256)
+def _compiled(text: str, n: int) -> Tape:
+    return compile_tape(parse(text, n), n)
+
+
+@lru_cache(maxsize=256)
+def _bounds(text: str, n: int, domain: Box, declared: float | None) -> LipschitzBounds:
+    return lipschitz_bounds(_compiled(text, n), domain, declared=declared)
+
+
+def _text_of(expression: sympy.Expr | Sequence[sympy.Expr]) -> str:
+    outputs = expression if isinstance(expression, (tuple, list)) else (expression,)
+    if not all(isinstance(e, sympy.Expr) for e in outputs):
+        raise TypeError(f"`expression` must be a string or sympy expression(s), got {expression!r}")
+    return as_text(outputs)
+
+
+# --- the library of targets --------------------------------------------------------------------------
+
+
+def _symbolic(text: str, n: int, lam: float, name: str) -> LipschitzFunction:
+    return LipschitzFunction.from_sympy(text, n=n, lipschitz=lam, name=name)
+
+
+def _scaled(lam: float, text: str) -> str:
+    return text if lam == 1.0 else f"{lam!r}*({text})"
+
+
+def _unit(n: int) -> str:
+    """a·x for the fixed unit vector a ∝ (1, 2, …, n)."""
+    total = " + ".join(f"{i + 1}*x{i}" for i in range(n))
+    return f"({total})/sqrt({sum((i + 1) ** 2 for i in range(n))})"
+
+
+def cone(n: int, lam: float) -> LipschitzFunction:
+    """λ‖x − x₀‖₂, x₀ = (1/3, …, 1/3); λ is exact."""
+    squares = " + ".join(f"(x{i} - 1/3)**2" for i in range(n))
+    return _symbolic(_scaled(lam, f"sqrt({squares})"), n, lam, "cone")
+
+
+def sum_of_sines(n: int, lam: float) -> LipschitzFunction:
+    """λ/(2π√n) Σ sin 2πx_i; the gradient (λ/√n)(cos 2πx_i) has norm ≤ λ, attained at 0."""
+    total = " + ".join(f"sin(2*pi*x{i})" for i in range(n))
+    return _symbolic(_scaled(lam, f"({total})/(2*pi*sqrt({n}))"), n, lam, "sum_of_sines")
+
+
+def max_affine(n: int, lam: float) -> LipschitzFunction:
+    """λ·max of 8 affine pieces with gradients of norm 1 (rounded to 12 digits) and a fixed seed."""
+    g = torch.Generator().manual_seed(7)
+    slopes = torch.randn(8, n, dtype=torch.float64, generator=g)
+    # a hair below 1, so that rounding the digits cannot push a norm above it
+    slopes = slopes / slopes.norm(dim=1, keepdim=True) * (1 - 1e-11)
+    offsets = -(slopes * torch.rand(8, n, dtype=torch.float64, generator=g)).sum(1)
+    pieces = [
+        " + ".join(f"({s:.12f})*x{i}" for i, s in enumerate(row)) + f" + ({c:.6f})"
+        for row, c in zip(slopes.tolist(), offsets.tolist(), strict=True)
+    ]
+    return _symbolic(_scaled(lam, f"Max({', '.join(pieces)})"), n, lam, "max_affine")
+
+
+def tent_product(n: int, lam: float) -> LipschitzFunction:
+    """λ·min over axes of the tents 1/2 − |x_a − 1/2|; every piece has gradient ±e_a, so λ is exact."""
+    tents = [f"1/2 - Abs(x{i} - 1/2)" for i in range(n)]
+    text = tents[0] if n == 1 else f"Min({', '.join(tents)})"
+    return _symbolic(_scaled(lam, text), n, lam, "tent_product")
+
+
+def rotated_sine(n: int, lam: float) -> LipschitzFunction:
+    """λ·sin(2π a·x)/(2π), a ∝ (1, …, n) a unit vector; λ is exact."""
+    return _symbolic(_scaled(lam, f"sin(2*pi*{_unit(n)})/(2*pi)"), n, lam, "rotated_sine")
+
+
+FRANKE = (
+    "3/4*exp(-((9*x0 - 2)**2 + (9*x1 - 2)**2)/4) + 3/4*exp(-(9*x0 + 1)**2/49 - (9*x1 + 1)/10)"
+    " + 1/2*exp(-((9*x0 - 7)**2 + (9*x1 - 3)**2)/4) - 1/5*exp(-(9*x0 - 4)**2 - (9*x1 - 7)**2)"
+)
+FRANKE_LAMBDA = 3.6
+
+
+def franke(n: int, lam: float) -> LipschitzFunction:
+    """λ/3.6 times Franke's function on [0,1]² (n = 2 only); 3.6 ≥ sup ‖∇‖₂ is certified by balls."""
+    if n != 2:
+        raise ValueError(f"`n` must be 2 for franke, got {n}")
+    return _symbolic(f"{lam!r}*({FRANKE})/{FRANKE_LAMBDA}", n, lam, "franke")
+
+
+# rounded up from 2√π(3 + 2√2) = 20.6617…
+WEIERSTRASS_HOLDER = 20.67
+
+
+def weierstrass(n: int, lam: float) -> LipschitzFunction:
+    """λ/20.67 · Σ_{j<12} 2^{−j/2} cos(2π 2^j x_0), Hölder with α = 1/2 and constant λ.
+
+    Each term moves by at most 2^{−j/2} min(2, 2π2^j t) = 2√(πt)·min(u^{1/2}, u^{−1/2}) with u = π2^j t. Summed
+    over all integers j, with r = 2^{−1/2} and u the smallest value ≥ 1: √u·r/(1−r) + 1/(√u(1−r)), convex in
+    log u and equal to 3 + 2√2 at both ends u = 1, 2; so the constant is 2√π(3 + 2√2) ≤ 20.67.
+    """
+    terms = " + ".join(f"cos({2 ** (j + 1)}*pi*x0)/sqrt({2**j})" for j in range(12))
+    modulus = Modulus.holder(lam, 0.5)
+    text = f"{lam!r}*({terms})/{WEIERSTRASS_HOLDER}"
+    f = LipschitzFunction.from_sympy(text, n=n, modulus=modulus, name="weierstrass")
+    f.premise = "derived"
+    return f
+
+
+def vector_rotation(n: int, lam: float) -> LipschitzFunction:
+    """(λ/2π)(cos 2πa·x, sin 2πa·x), m = 2: a point on a circle turned by the angle 2πa·x; each output is λ-Lipschitz."""
+    text = ", ".join(_scaled(lam, f"{c}(2*pi*{_unit(n)})/(2*pi)") for c in ("cos", "sin"))
+    return _symbolic(text, n, lam, "vector_rotation")
+
+
+def constant(n: int, lam: float) -> LipschitzFunction:
+    """The constant 1/2 (λ is ignored: its Lipschitz constant is 0)."""
+    return LipschitzFunction.from_sympy("1/2", n=n, name="constant")
+
+
+TARGETS = {
+    fn.__name__: fn
+    for fn in (
+        cone,
+        sum_of_sines,
+        max_affine,
+        tent_product,
+        rotated_sine,
+        franke,
+        weierstrass,
+        vector_rotation,
+        constant,
+    )
+}
+
+
+def names() -> list[str]:
+    """Names accepted by `get`."""
+    return list(TARGETS)
+
+
+def get(name: str, *, n: int = 2, lam: float = 1.0) -> LipschitzFunction:
+    """The named target on [0,1]^n with constant `lam`; definitions and proofs are in the docstrings above."""
+    require_choice("name", name, tuple(TARGETS))
+    return TARGETS[name](require_int("n", n, 1), float(require_positive("lam", lam)))
+
+
+def sharp(plan: Plan) -> LipschitzFunction:
+    """ω(dist(x, nodes of the plan)): the target on which the plan's error bound is attained.
+
+    The nodes are the (c, t_j) of the plan, so the built network is 0 and its error at a cell corner half-way
+    between knots is exactly ω(√(a² + b²)). It inherits the plan's modulus: ω∘dist has modulus ω, because ω is
+    concave and the distance is 1-Lipschitz.
+    """
+    lattice, modulus = plan.lattice, plan.modulus
+
+    def distance_to_nodes(x: Tensor) -> Tensor:
+        return modulus(lattice.offset_from_nodes(x).square().sum(-1, keepdim=True).sqrt())
+
+    f = LipschitzFunction(
+        distance_to_nodes, n=plan.n, modulus=modulus, domain=plan.domain, name="sharp"
+    )
+    f.premise = "derived"
+    return f
+
+
+__all__ = ["DECLARED_SLACK", "LipschitzFunction", "get", "names", "sharp"]

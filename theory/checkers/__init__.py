@@ -1,0 +1,1 @@
+"""Instruments: they read modules, graphs and weights, never what a builder says about itself."""

@@ -1,0 +1,93 @@
+"""Parameter counts, measured on modules and compared with formulas by equality.
+
+Main definitions: `measured_counts`, `parameter_count_eq`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sympy
+import torch
+from torch import nn
+
+from constructions.momlp import MoMLP
+
+MAX_EXPERTS_READ = 64
+
+
+@dataclass(frozen=True)
+class MeasuredCounts:
+    """numel of experts as modules: `active` (the largest read), `nonzero`, and how many experts were read."""
+
+    active: int
+    smallest: int
+    nonzero: int
+    read: int
+
+
+@dataclass(frozen=True)
+class CountComparison:
+    """`measured == formula`, name by name; `mismatches` are sentences."""
+
+    values: dict[str, tuple[int, int]]
+
+    @property
+    def mismatches(self) -> list[str]:
+        return [f"{k}: measured {a}, formula {b}" for k, (a, b) in self.values.items() if a != b]
+
+    @property
+    def equal(self) -> bool:
+        return not self.mismatches
+
+
+def measured_counts(model: nn.Module) -> MeasuredCounts:
+    """Counts read from `expert(leaf)` of evenly spread leaves (all of them up to 64), or from the module itself."""
+    total = int(getattr(model, "num_leaves", 1))
+    if not hasattr(model, "expert"):
+        experts = [model]
+    else:
+        count = min(total, MAX_EXPERTS_READ)
+        experts = [model.expert(i * (total - 1) // max(1, count - 1)) for i in range(count)]  # type: ignore[operator]
+    sizes = [sum(p.numel() for p in e.parameters()) for e in experts]
+    nonzero = max(int(sum(torch.count_nonzero(p) for p in e.parameters())) for e in experts)
+    return MeasuredCounts(max(sizes), min(sizes), nonzero, len(experts))
+
+
+def parameter_count_eq(model: MoMLP, formulas: dict[str, int | sympy.Integer]) -> CountComparison:
+    """Compare measured counts with `formulas`; keys: active, total, stored, loaded, leaves.
+
+    active: numel of every expert read (a smaller one is a mismatch too); total: leaves × active; stored: numel of the
+    bank's tensors; loaded: child prototypes on the worst path of the materialised graph, n numbers each, plus active;
+    leaves: of the graph when it is small enough to materialise, else of the tree.
+    """
+    counts = measured_counts(model)
+    leaves = model.num_leaves
+    measured = {
+        "active": counts.active if counts.active == counts.smallest else -counts.smallest,
+        "leaves": leaves,
+        "total": leaves * counts.active,
+        "stored": sum(p.numel() for p in model.parameters()),
+    }
+    if "loaded" in formulas:
+        measured["loaded"] = counts.active + model.n * _worst_path_children(model)
+    unknown = set(formulas) - set(measured)
+    if unknown:
+        raise ValueError(f"`formulas` may have the keys {sorted(measured)}, got {sorted(unknown)}")
+    return CountComparison({k: (measured[k], int(v)) for k, v in formulas.items()})
+
+
+def _worst_path_children(model: MoMLP) -> int:
+    """Largest number of child prototypes compared from root to leaf, summed over the actual graph."""
+    graph = model.tree.to_networkx()
+    compared = {model.tree.root: 0}
+    todo = [model.tree.root]
+    worst = 0
+    while todo:
+        node = todo.pop()
+        children = list(graph.successors(node))
+        worst = max(worst, compared[node])
+        for child in children:
+            compared[child] = compared[node] + len(children)
+        todo.extend(children)
+    return worst

@@ -1,0 +1,164 @@
+"""Way 1: Theorem 1 with every hypothesis read off the model itself, in rationals where the theorem needs equality.
+
+The exact network interpolates on each cell, between nodes at most 2b apart, values within τ of f at the cell's centre;
+each cell lies within a of its centre. Then sup|f − f̂| ≤ ω(√(a² + b²)) + τ (+ rounding of the forward pass).
+
+Main definition: `a_priori`.
+Implementation notes: node values of the exact network are prefix sums of rationals, one array operation a step over all
+experts and nodes; f at the nodes is float64 with its own η.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from constructions.targets import LipschitzFunction
+from theory import exact
+from theory.checkers.uniform_error.certificate import Premise
+from theory.checkers.uniform_error.ridge import RidgeBank
+from theory.checkers.uniform_error.view import MixtureView
+
+RATIONAL = np.frompyfunc(exact.rational, 1, 1)
+NODES_PER_STEP = 1 << 17
+
+
+@dataclass
+class Measured:
+    """Worst case over the experts looked at; `where` names the expert behind the largest b and τ."""
+
+    a_squared: float = 0.0
+    b: Fraction = Fraction(0)
+    tau: float = 0.0
+    slack: float = 0.0
+    nodes: int = 0
+    b_where: str = "-"
+    tau_where: str = "-"
+
+
+def a_priori(
+    view: MixtureView, f: LipschitzFunction, eta: float, log: Callable[[str], None]
+) -> tuple[float, Measured, list[Premise]]:
+    """(upper bound, measurements, premises) from all leaves of the view."""
+    measured = Measured()
+    for leaves, bank in view.banks():
+        if not isinstance(bank, RidgeBank):
+            failing = Premise("experts are one-hidden-layer pencils", False, f"leaf {leaves[0].tolist()} is not")
+            return math.inf, measured, [failing]
+        _measure(leaves, bank, f, measured)
+        log(f"a priori: {measured.nodes} nodes, tau = {measured.tau:.3g}")
+    distance = Fraction(measured.a_squared) + measured.b**2
+    upper = f.modulus.upper(distance) + measured.tau + eta + measured.slack
+    premises = [
+        Premise(
+            "knots",
+            True,
+            f"first kink at or before the axis starts, largest gap 2b = {float(2 * measured.b):.9g} "
+            f"({measured.b_where})",
+        ),
+        Premise(
+            "node values",
+            True,
+            f"{measured.nodes} exact values within tau = {measured.tau:.3g} of f ({measured.tau_where})",
+        ),
+        Premise("cells", True, f"every cell lies within a = {math.sqrt(measured.a_squared):.9g} of its centre"),
+    ]
+    return math.nextafter(upper, math.inf), measured, premises
+
+
+def _measure(leaves: Tensor, bank: RidgeBank, f: LipschitzFunction, measured: Measured) -> None:
+    axis = bank.layer.axis
+    others = [a for a in range(f.n) if a != axis]
+    resolves = bool((bank.layer.pull != 0).any())
+    quantised = others if resolves else list(range(f.n))
+    centre = (bank.lower + bank.upper) / 2
+    reach = torch.maximum(centre - bank.lower, bank.upper - centre)[:, quantised] * (1 + 2.0**-50)
+    squares = reach.square().sum(-1) * (1 + 2.0**-48)
+    measured.a_squared = max(measured.a_squared, float(squares.max()))
+    measured.slack = max(measured.slack, bank.forward_slack)
+
+    nodes = _exact_nodes(bank)  # lo, kinks inside, hi
+    if resolves:
+        gaps = np.diff(nodes)
+        worst = int(np.argmax(gaps))
+        half_gap = exact.fraction(gaps[worst]) / 2
+        if half_gap > measured.b:
+            measured.b = half_gap
+            measured.b_where = f"after {float(exact.fraction(nodes[worst])):.9g} on axis {axis}"
+    else:
+        nodes = nodes[:1]
+    t = torch.tensor([float(exact.fraction(v)) for v in nodes], dtype=torch.float64)
+    rows = max(1, NODES_PER_STEP // len(nodes))
+    for start in range(0, bank.experts, rows):
+        part = slice(start, start + rows)
+        y = _target_nodes(f, centre[part], t.to(centre.device), axis if resolves else None)
+        gap = np.abs(_exact_values(bank, part, nodes) - RATIONAL(y.cpu().numpy()))
+        tau = math.nextafter(float(exact.fraction(gap.max())), math.inf)
+        measured.nodes += gap.size
+        if tau > measured.tau:
+            expert, output, node = np.unravel_index(int(gap.argmax()), gap.shape)
+            measured.tau = tau
+            measured.tau_where = f"leaf {leaves[start + expert].tolist()}, output {output}, node {node}"
+
+
+def _exact_nodes(bank: RidgeBank) -> np.ndarray:
+    """lo, every kink −b/w strictly inside, hi, as increasing rationals (T+1,)."""
+    axis = bank.layer.axis
+    ends = [exact.rational(float(e[0, axis])) for e in (bank.lower, bank.upper)]
+    kinks = {
+        -exact.rational(b) / exact.rational(w)
+        for w, b in zip(bank.layer.pull.tolist(), bank.layer.bias.tolist(), strict=True)
+        if w != 0
+    }
+    inside = sorted(k for k in kinks if ends[0] < k < ends[1])
+    return np.array([ends[0], *inside, ends[1]], dtype=object)
+
+
+def _exact_values(bank: RidgeBank, part: slice, nodes: np.ndarray) -> np.ndarray:
+    """Exact network values (E, m, len(nodes)) of the experts in `part`, by prefix sums of rationals."""
+    weight = RATIONAL(bank.out_weight[part].cpu().numpy()).reshape(bank.out_weight[part].shape)
+    bias = RATIONAL(bank.out_bias[part].cpu().numpy())
+    w, b, alpha = (
+        RATIONAL(v.cpu().numpy()) if len(v) else np.zeros(0, dtype=object)
+        for v in (bank.layer.pull, bank.layer.bias, bank.layer.slope)
+    )
+    if not len(w):
+        return np.repeat(bias[..., None], len(nodes), axis=-1)
+    at_lo = w * nodes[0] + b
+    active = (at_lo > 0) | ((at_lo == 0) & (w > 0))
+    gain = np.where(active, exact.rational(1), alpha)
+    value = (weight * (at_lo * gain)).sum(-1) + bias
+    slope = (weight * (w * gain)).sum(-1)
+    bends = weight * (np.abs(w) * (1 - alpha))
+    jumps = bends[..., :0]
+    if len(nodes) > 2:
+        order, starts = _units_by_node(w, b, nodes)
+        jumps = np.add.reduceat(bends[..., order], starts, axis=-1)
+    slopes = np.cumsum(np.concatenate([slope[..., None], jumps], axis=-1), axis=-1)
+    rises = slopes * np.diff(nodes) if len(nodes) > 1 else slopes[..., :0]
+    return np.cumsum(np.concatenate([value[..., None], rises], axis=-1), axis=-1)
+
+
+def _units_by_node(w: np.ndarray, b: np.ndarray, nodes: np.ndarray) -> tuple[list[int], list[int]]:
+    """Units whose kink is an inner node, sorted by kink, and where each node's run of them starts."""
+    kinks = [(-bi / wi, j) for j, (wi, bi) in enumerate(zip(w, b, strict=True)) if wi != 0]
+    inside = sorted(pair for pair in kinks if nodes[0] < pair[0] < nodes[-1])
+    starts = [i for i, (k, _) in enumerate(inside) if i == 0 or k != inside[i - 1][0]]
+    return [j for _, j in inside], starts
+
+
+def _target_nodes(
+    f: LipschitzFunction, centre: Tensor, t: Tensor, axis: int | None
+) -> Tensor:
+    """f at the nodes: (E, m, T) for cell centres (E, n) with coordinate `axis` replaced by t (T,)."""
+    points = centre[:, None, :].repeat(1, len(t), 1)
+    if axis is not None:
+        points[:, :, axis] = t
+    values = f.evaluate(points.reshape(-1, f.n))
+    return values.reshape(len(centre), len(t), f.m).transpose(1, 2)

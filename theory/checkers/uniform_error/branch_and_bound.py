@@ -1,0 +1,167 @@
+"""Way 2: branch and bound over boxes inside one cell and one affine piece. It does not use Theorem 1.
+
+    |f − f̂| ≤ |f(c) − f̂(c)| + ω(half diagonal) + (variation of f̂ over the box)       on a box with centre c.
+
+It starts from the adversarial sample (cell corners × knots and mid-knots), so that the lower end is nearly right from
+the beginning, then splits the widest side of every box whose bound is still above the threshold.
+
+Main definition: `branch_and_bound`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from constructions.targets import LipschitzFunction
+from theory.checkers.uniform_error.target_values import enclosed_errors
+from theory.checkers.uniform_error.view import Bank, MixtureView
+
+BATCH = 1 << 17
+MAX_CORNERS = 64
+
+
+@dataclass
+class Goal:
+    """When a box is settled. With both `eps` and `gap` the search goes on until both are met."""
+
+    eps: float | None = None
+    gap: float | None = None
+    abs_tol: float = 0.0
+
+    def threshold(self, lower: float) -> float:
+        """Boxes with a bound at most this need no further splitting; inf when eps is refuted and no gap asked for."""
+        if self.eps is not None and self.gap is None and lower > self.eps:
+            return math.inf
+        wanted = [self.eps] if self.eps is not None and lower <= self.eps else []
+        if self.gap is not None:
+            wanted.append((1 + self.gap) * lower)
+        return max(min(wanted, default=0.0), self.abs_tol)
+
+
+@dataclass
+class Search:
+    """State shared by all banks: the interval so far, and what it cost."""
+
+    f: LipschitzFunction
+    goal: Goal
+    eta: float
+    max_evaluations: int
+    enclosed: bool
+    log: Callable[[str], None]
+    lower: float = 0.0
+    witness: tuple[float, ...] | None = None
+    upper: float = 0.0
+    evaluations: int = 0
+    slack: float = 0.0
+    exhausted: bool = False
+    pieces: int = 0
+
+    def errors(self, bank: Bank, expert: Tensor, piece: Tensor, x: Tensor) -> Tensor:
+        """|f − f̂| (B, m) at x, from the bank's tables."""
+        self.evaluations += len(x)
+        return (self.f.evaluate(x) - bank.values(expert, piece, x)).abs()
+
+    def raise_lower(self, view: MixtureView, candidates: Tensor, slack: float) -> None:
+        """Confirm candidate witnesses (B, n) with the model's own forward pass."""
+        with torch.no_grad():
+            found = (self.f.evaluate(candidates) - view.model(candidates).double()).abs().amax(-1)
+        best = int(found.argmax())
+        value = max(0.0, float(found[best]) - self.eta - slack)
+        if value > self.lower or self.witness is None:
+            self.lower, self.witness = value, tuple(candidates[best].tolist())
+
+
+def branch_and_bound(view: MixtureView, search: Search) -> None:
+    """Fill in `search`: lower, upper, witness, evaluations; `exhausted` if max_evaluations ended it."""
+    for index, (_, bank) in enumerate(view.banks()):
+        _seed(view, bank, search)
+        search.log(f"seeding bank {index + 1}: sup ≥ {search.lower:.6g}")
+    for index, (_, bank) in enumerate(view.banks()):
+        _refine(view, bank, search)
+        search.log(f"bank {index + 1}: {search.lower:.6g} ≤ sup ≤ {search.upper:.6g} so far")
+
+
+def _seed(view: MixtureView, bank: Bank, search: Search) -> None:
+    expert, piece, x = bank.seeds(MAX_CORNERS)
+    candidates = []
+    for rows in torch.arange(len(x), device=x.device).split(BATCH):
+        error = search.errors(bank, expert[rows], piece[rows], x[rows]).amax(-1)
+        candidates.append(x[rows[error.argmax()]])
+    slack = bank.forward_slack + bank.table_slack
+    search.slack = max(search.slack, slack + search.eta)
+    if candidates:
+        search.raise_lower(view, torch.stack(candidates), slack)
+
+
+def _refine(view: MixtureView, bank: Bank, search: Search) -> None:
+    """Depth-first over batches of boxes, so that the frontier stays a few batches wide."""
+    slack = bank.forward_slack + bank.table_slack + (0.0 if search.enclosed else search.eta)
+    boxes = bank.initial_boxes()
+    search.pieces += len(boxes[0])
+    parents = torch.full((len(boxes[0]),), math.inf, dtype=torch.float64, device=boxes[2].device)
+    stack = _batches((*boxes, parents))
+    while stack:
+        expert, piece, lo, hi, parent = stack.pop()
+        # every piece is bounded at least once, so that an exhausted search still has a finite upper end
+        known = bool(torch.isfinite(parent).all())
+        if known and (search.exhausted or search.evaluations + len(lo) > search.max_evaluations):
+            search.exhausted = True
+            search.upper = max(search.upper, float(parent.max()))
+            continue
+        centre, half = (lo + hi) / 2, (hi - lo) / 2
+        error, bound = _bounds(bank, search, expert, piece, centre, half)
+        bound = torch.minimum(bound + slack, parent)
+        best = int(error.argmax())
+        if float(error[best]) > search.lower:
+            search.raise_lower(view, centre[best : best + 1], slack)
+        threshold = max(search.goal.threshold(search.lower), 2 * slack)
+        if math.isinf(threshold):
+            # refuted, and no gap was asked for: the lower end says it all
+            search.upper = math.inf
+            return
+        open_ = bound > threshold
+        settled = bound[~open_]
+        if len(settled):
+            search.upper = max(search.upper, float(settled.max()))
+        if bool(open_.any()):
+            parts = (expert[open_], piece[open_], lo[open_], hi[open_], bound[open_])
+            stack.extend(_batches(_halved(*parts)))
+
+
+def _bounds(
+    bank: Bank, search: Search, expert: Tensor, piece: Tensor, centre: Tensor, half: Tensor
+) -> tuple[Tensor, Tensor]:
+    """(error at the centre, upper bound over the box) of the largest output error, (B,) each, without slack."""
+    radius = half.square().sum(-1).sqrt() * (1 + 2.0**-49) + centre.abs().amax(-1) * 2.0**-52
+    if search.enclosed:
+        search.evaluations += len(centre)
+        error = enclosed_errors(search.f, centre, bank.values(expert, piece, centre))
+    else:
+        error = search.errors(bank, expert, piece, centre)
+    moved = bank.variation(expert, piece, centre, half) * (1 + 2.0**-49)
+    return error.amax(-1), (error + moved).amax(-1) + search.f.modulus.above(radius)
+
+
+def _halved(
+    expert: Tensor, piece: Tensor, lo: Tensor, hi: Tensor, bound: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Both halves of every box along its widest side; they share the middle, so nothing is lost to rounding."""
+    axis = (hi - lo).argmax(-1, keepdim=True)
+    middle = ((lo + hi) / 2).gather(1, axis)
+    low_hi, high_lo = hi.scatter(1, axis, middle), lo.scatter(1, axis, middle)
+    return (
+        expert.repeat(2),
+        piece.repeat(2),
+        torch.cat([lo, high_lo]),
+        torch.cat([low_hi, hi]),
+        bound.repeat(2),
+    )
+
+
+def _batches(boxes: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
+    return list(zip(*(t.split(BATCH) for t in boxes), strict=True))

@@ -1,0 +1,74 @@
+"""`UniformErrorCertificate`: an interval for sup |f − f̂| with everything that stands behind it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from theory.claim import Evidence, Status
+
+
+@dataclass(frozen=True)
+class Premise:
+    """Something the interval rests on; `holds` is False when a check of it failed."""
+
+    name: str
+    holds: bool
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.detail}" + ("" if self.holds else " (FAILS)")
+
+
+@dataclass(frozen=True)
+class UniformErrorCertificate:
+    """lower ≤ sup over the domain and outputs of |f − f̂| ≤ upper.
+
+    `witness` is a point with |f − f̂| ≥ lower; `slack` is the rounding allowance inside both ends; `evaluations` counts
+    points of f; `leaves_checked` of `leaves` experts were looked at. The interval is void unless all premises hold.
+    """
+
+    method: str
+    lower: float
+    upper: float
+    witness: tuple[float, ...] | None
+    evidence: Evidence
+    premises: tuple[Premise, ...]
+    slack: float
+    evaluations: int
+    eps: float | None = None
+    leaves: int = 1
+    leaves_checked: int = 1
+    seconds: float = 0.0
+    device: str = "cpu"
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def failed(self) -> tuple[Premise, ...]:
+        return tuple(p for p in self.premises if not p.holds)
+
+    @property
+    def status(self) -> Status:
+        """What may be said about sup |f − f̂| ≤ eps (without eps: whether the interval itself stands)."""
+        if self.eps is not None and self.lower > self.eps and self.witness is not None:
+            return Status.REFUTED
+        if self.failed:
+            return Status.INCONCLUSIVE
+        if self.evidence <= Evidence.SAMPLED:
+            return Status.NOT_REFUTED
+        limit = math.inf if self.eps is None else math.nextafter(self.eps, math.inf)
+        return Status.CERTIFIED if self.upper < limit else Status.INCONCLUSIVE
+
+    @property
+    def reason(self) -> str:
+        """One sentence for a person."""
+        span = f"{self.lower:.9g} ≤ sup|f − f̂| ≤ {self.upper:.9g}"
+        if self.status is Status.REFUTED:
+            return f"|f − f̂| ≥ {self.lower:.9g} > eps = {self.eps:.9g} at x = {self.witness}"
+        if self.failed:
+            return "; ".join(str(p) for p in self.failed)
+        if self.evidence <= Evidence.SAMPLED:
+            return f"largest error found {self.lower:.9g} on {self.evaluations} evaluations"
+        if self.status is Status.INCONCLUSIVE:
+            return f"{span}, which does not decide eps = {self.eps}"
+        return span

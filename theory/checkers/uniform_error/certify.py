@@ -1,0 +1,178 @@
+"""`certify_uniform_error`: choose a way, check the premises that all ways share, and return the certificate."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from constructions.errors import require_choice, require_int, require_positive
+from constructions.targets import LipschitzFunction
+from theory.checkers.uniform_error.a_priori import a_priori
+from theory.checkers.uniform_error.branch_and_bound import Goal, Search, branch_and_bound
+from theory.checkers.uniform_error.certificate import Premise, UniformErrorCertificate
+from theory.checkers.uniform_error.sampled import sampled_error
+from theory.checkers.uniform_error.target_values import evaluation_error
+from theory.checkers.uniform_error.view import MixtureView, unit_roundoff, view_of
+from theory.claim import Evidence, Status, Verdict
+
+METHODS = ("branch_and_bound", "a_priori", "sampled")
+DEFAULT_GAP = 1e-2
+MAX_LEAVES = 2_000_000
+SAMPLED_LEAVES = 1024
+FORWARD_POINTS = 32
+
+
+def certify_uniform_error(
+    model: nn.Module,
+    f: LipschitzFunction,
+    *,
+    eps: float | None = None,
+    gap: float | None = None,
+    abs_tol: float = 0.0,
+    max_evaluations: int = 100_000_000,
+    method: str = "branch_and_bound",
+    enclosed: bool = False,
+    samples: int = 100_000,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+    log: Callable[[str], None] = lambda message: None,
+) -> UniformErrorCertificate:
+    """An interval for sup |f − f̂| over f's domain and outputs, in the units of f.
+
+    `model`: a MoMLP, a module with `route`, `expert`, `cell_bounds` and `num_leaves`, or one Linear/ReLU/PReLU stack.
+    `method`: "branch_and_bound" stops when every bound is ≤ eps, or upper/lower ≤ 1 + gap (both when both are given;
+    gap = 1e-2 when neither is), when upper ≤ abs_tol, or after max_evaluations (INCONCLUSIVE, with the interval);
+    "a_priori" checks the hypotheses of Theorem 1 on the model; "sampled" only refutes. `enclosed` evaluates a symbolic f in
+    Arb balls (slow). Models with more than 2,000,000 leaves are sampled.
+    Raises ValueError/TypeError naming the argument.
+    """
+    started = time.perf_counter()
+    _require_arguments(model, f, eps, gap, abs_tol, max_evaluations, method, enclosed)
+    if device is not None:
+        model = model.to(device)
+    generator = torch.Generator().manual_seed(seed)
+    limit = MAX_LEAVES if method != "sampled" else SAMPLED_LEAVES
+    total = int(getattr(model, "num_leaves", 1))
+    if total > MAX_LEAVES:
+        if method == "branch_and_bound":
+            raise ValueError(
+                f"`method` 'branch_and_bound' visits every leaf and `model` has {total}; use 'a_priori' or 'sampled'"
+            )
+        limit = SAMPLED_LEAVES
+    view = view_of(model, f.domain, f.m, max_leaves=limit, seed=seed)
+    eta, eta_detail = evaluation_error(f, generator)
+    premises = [_modulus_premise(f), Premise("f's own values", True, eta_detail)]
+    premises += _shared_premises(view, f, generator, method)
+
+    slack, checked, evaluations = eta, len(view.leaves), 0
+    lower, witness = 0.0, None
+    evidence = Evidence.FLOAT64 if view.complete else Evidence.SAMPLED
+    if method == "branch_and_bound":
+        goal = Goal(eps, gap if gap is not None or eps is not None or abs_tol else DEFAULT_GAP, abs_tol)
+        search = Search(f, goal, eta, max_evaluations, enclosed, log)
+        branch_and_bound(view, search)
+        lower, upper, witness = search.lower, search.upper, search.witness
+        slack, evaluations = search.slack, search.evaluations
+        if search.exhausted:
+            log("max_evaluations reached before the bounds met the goal")
+        if enclosed and f.premise == "certified":
+            evidence = Evidence.ENCLOSED
+    else:
+        found, witness, evaluations = sampled_error(view, f, generator, samples, log)
+        upper = math.inf
+        if method == "a_priori":
+            upper, measured, more = a_priori(view, f, eta, log)
+            premises += more
+            slack = eta + measured.slack
+            evaluations += measured.nodes
+        lower = max(0.0, found - slack)
+        if method == "sampled":
+            evidence = Evidence.SAMPLED
+    failed = any(not p.holds for p in premises)
+    return UniformErrorCertificate(
+        method=method,
+        lower=lower,
+        upper=math.inf if failed else upper,
+        witness=witness,
+        evidence=evidence,
+        premises=tuple(premises),
+        slack=slack,
+        evaluations=evaluations,
+        eps=None if eps is None else float(eps),
+        leaves=view.total,
+        leaves_checked=checked,
+        seconds=time.perf_counter() - started,
+        device=str(view.leaves.device),
+    )
+
+
+def uniform_error_le_eps(model: nn.Module, f: LipschitzFunction, eps: float, **options) -> Verdict:
+    """The verdict of `certify_uniform_error(model, f, eps=eps, …)` on sup |f − f̂| ≤ eps."""
+    c = certify_uniform_error(model, f, eps=eps, **options)
+    return Verdict(
+        c.status,
+        c.evidence,
+        c.reason,
+        numbers={"evaluations": c.evaluations, "slack": c.slack, "leaves_checked": c.leaves_checked},
+        bounds={"eps": float(eps), "lower": c.lower, "upper": c.upper},
+        witness=None if c.status is not Status.REFUTED else f"|f - model| >= {c.lower!r} at x = {c.witness}",
+        seconds=c.seconds,
+        device=c.device,
+    )
+
+
+def _require_arguments(
+    model: nn.Module,
+    f: LipschitzFunction,
+    eps: float | None,
+    gap: float | None,
+    abs_tol: float,
+    max_evaluations: int,
+    method: str,
+    enclosed: bool,
+) -> None:
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"`model` must be a torch.nn.Module, got {type(model).__name__}")
+    if not isinstance(f, LipschitzFunction):
+        raise TypeError(f"`f` must be a LipschitzFunction, got {type(f).__name__}")
+    for name, value in (("eps", eps), ("gap", gap)):
+        if value is not None:
+            require_positive(name, value)
+    require_positive("abs_tol", abs_tol, allow_zero=True)
+    require_int("max_evaluations", max_evaluations, 1)
+    require_choice("method", method, METHODS)
+    if enclosed and (f.tape is None or method != "branch_and_bound"):
+        raise ValueError("`enclosed` needs a target given as a formula and method='branch_and_bound'")
+    plan = getattr(model, "plan", None)
+    if plan is not None and (plan.n, plan.m, plan.domain) != (f.n, f.m, f.domain):
+        raise ValueError(
+            f"`f` must live where the model does (n = {plan.n}, m = {plan.m}, domain {plan.domain}), "
+            f"got n = {f.n}, m = {f.m}, domain {f.domain}"
+        )
+    unit_roundoff(model)
+
+
+def _modulus_premise(f: LipschitzFunction) -> Premise:
+    return Premise("modulus", True, f"ω(t) = {f.modulus}, {f.premise}")
+
+
+def _shared_premises(
+    view: MixtureView, f: LipschitzFunction, generator: torch.Generator, method: str
+) -> list[Premise]:
+    place = view.leaves.device
+    x = f.domain.sample(FORWARD_POINTS, generator).to(place)
+    with torch.no_grad():
+        y = view.model(x)
+    if not isinstance(y, Tensor) or y.shape != (len(x), f.m):
+        got = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
+        raise ValueError(f"`model` must map (B, {f.n}) to (B, {f.m}), got {got}")
+    if method == "sampled":
+        return []
+    # exact evaluation costs K·n rational products a point
+    size = max(1, sum(p.numel() for p in view.expert(view.leaves[0]).parameters()))
+    points = max(4, min(FORWARD_POINTS, 400_000 // size))
+    return [view.cells_cover(), view.forward_is_expert(x[:points])]

@@ -1,0 +1,164 @@
+"""`RidgeBank`: one-hidden-layer experts with a shared first layer along one axis, as exact pieces.
+
+A network Σ_j o_j·act(w_j x_a + b_j) + β is affine between its kinks −b_j/w_j; its slope jumps by o_j|w_j|(1 − α_j) at
+kink j (α the PReLU slope, 0 for ReLU). The tables below are prefix sums in float64 with an explicit rounding bound.
+
+Main definitions: `RidgeBank`, `first_layer_axis`.
+Notation: E experts, m outputs, K hidden units, T pieces.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+UNIT = 2.0**-53
+
+
+@dataclass(frozen=True)
+class FirstLayer:
+    """weight (K, n), bias (K,), PReLU slope (K,) (zeros for ReLU), float64; `axis` is where the rows point."""
+
+    weight: Tensor
+    bias: Tensor
+    slope: Tensor
+    axis: int
+
+    @property
+    def pull(self) -> Tensor:
+        """w_j (K,): the rows' entries on the axis."""
+        return self.weight[:, self.axis]
+
+
+def first_layer_axis(weight: Tensor) -> int | None:
+    """The only axis on which the rows (K, n) are non-zero; None if there are several, the last axis if none."""
+    used = (weight != 0).any(0).nonzero().flatten().tolist()
+    if len(used) > 1:
+        return None
+    return used[0] if used else weight.shape[1] - 1
+
+
+@dataclass(frozen=True)
+class RidgeBank:
+    """E experts with cells [lower, upper] (E, n) that share `layer` and the interval [lo, hi] of its axis.
+
+    `ends` (T+1,) are lo, the kinks inside, hi; `slopes` (E, m, T) and `left_values` (E, m, T) describe each piece;
+    `table_slack` and `forward_slack` bound the rounding of these tables and of the network's own forward pass.
+    """
+
+    layer: FirstLayer
+    out_weight: Tensor
+    out_bias: Tensor
+    lower: Tensor
+    upper: Tensor
+    ends: Tensor
+    slopes: Tensor
+    left_values: Tensor
+    table_slack: float
+    forward_slack: float
+
+    @classmethod
+    def of(
+        cls,
+        layer: FirstLayer,
+        out_weight: Tensor,
+        out_bias: Tensor,
+        lower: Tensor,
+        upper: Tensor,
+        *,
+        unit: float,
+    ) -> RidgeBank:
+        """Tables of float64 weights out_weight (E, m, K), out_bias (E, m); `unit` is the forward pass's u."""
+        lo, hi = float(lower[0, layer.axis]), float(upper[0, layer.axis])
+        w, b, alpha = layer.pull, layer.bias, layer.slope
+        kinks = torch.where(w != 0, -b / w, torch.inf)
+        inside = (kinks > lo) & (kinks < hi)
+        order = torch.argsort(torch.where(inside, kinks, torch.inf), stable=True)[: int(inside.sum())]
+        ends = torch.cat([w.new_tensor([lo]), kinks[order], w.new_tensor([hi])])
+
+        at_lo = w * lo + b
+        active = (at_lo > 0) | ((at_lo == 0) & (w > 0))
+        gain = torch.where(active, 1.0, alpha)
+        start_slope = (out_weight * (w * gain)).sum(-1, keepdim=True)
+        start_value = (out_weight * (at_lo * gain)).sum(-1, keepdim=True) + out_bias[..., None]
+        bends = (out_weight * (w.abs() * (1 - alpha)))[..., order]
+        slopes = torch.cat([start_slope, bends], dim=-1).cumsum(-1)
+        rises = slopes * torch.diff(ends)
+        left = torch.cat([start_value, rises[..., :-1]], dim=-1).cumsum(-1)
+
+        reach = max(abs(lo), abs(hi))
+        largest = torch.maximum(at_lo.abs(), (w * hi + b).abs()) * torch.clamp(alpha.abs(), min=1)
+        size = (out_weight.abs() * largest).sum(-1) + out_bias.abs()
+        raw = (out_weight.abs() * (w.abs() * reach + b.abs())).sum(-1)
+        units = len(b) + 8
+        rounding = float((4 * units * size + 8 * raw).max()) if size.numel() else 0.0
+        return cls(
+            layer=layer,
+            out_weight=out_weight,
+            out_bias=out_bias,
+            lower=lower,
+            upper=upper,
+            ends=ends,
+            slopes=slopes,
+            left_values=left,
+            table_slack=rounding * UNIT,
+            forward_slack=rounding * unit,
+        )
+
+    @property
+    def experts(self) -> int:
+        return len(self.out_bias)
+
+    @property
+    def pieces(self) -> int:
+        return self.slopes.shape[-1]
+
+    def values(self, expert: Tensor, piece: Tensor, x: Tensor) -> Tensor:
+        """Network values (B, m) at x (B, n), for expert and piece ids (B,), one multiply-add each."""
+        step = x[:, self.layer.axis] - self.ends[piece]
+        return self.left_values[expert, :, piece] + self.slopes[expert, :, piece] * step[:, None]
+
+    def variation(self, expert: Tensor, piece: Tensor, centre: Tensor, half: Tensor) -> Tensor:
+        """How far the network moves (B, m) over a box of half widths (B, n) around its centre."""
+        return self.slopes[expert, :, piece].abs() * half[:, self.layer.axis, None]
+
+    def initial_boxes(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """One box an expert and piece: (expert, piece, lo (B, n), hi (B, n)); empty pieces are left out."""
+        device = self.ends.device
+        kept = (torch.diff(self.ends) > 0).nonzero().flatten()
+        expert = torch.arange(self.experts, device=device).repeat_interleave(len(kept))
+        piece = kept.repeat(self.experts)
+        lo, hi = self.lower[expert].clone(), self.upper[expert].clone()
+        lo[:, self.layer.axis], hi[:, self.layer.axis] = self.ends[piece], self.ends[piece + 1]
+        return expert, piece, lo, hi
+
+    def seeds(self, max_corners: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The adversarial sample: cell corners (pulled inside by 2⁻³⁰) × piece ends and middles.
+
+        Returns (expert, piece, x (S, n)).
+        """
+        expert, piece, lo, hi = self.initial_boxes()
+        n = lo.shape[1]
+        axes = [a for a in range(n) if a != self.layer.axis]
+        corners = _corners(len(axes), max_corners, lo.device)  # (C, n-1) of 0/1
+        share = corners * (1 - 2.0**-29) + 2.0**-30
+        x = torch.empty(len(lo), len(corners), 2, n, dtype=lo.dtype, device=lo.device)
+        spread = (hi - lo)[:, None, axes] * share + lo[:, None, axes]
+        x[..., axes] = spread[:, :, None, :]
+        x[..., 0, self.layer.axis] = lo[:, None, self.layer.axis]
+        x[..., 1, self.layer.axis] = ((lo + hi) / 2)[:, None, self.layer.axis]
+        copies = len(corners) * 2
+        return expert.repeat_interleave(copies), piece.repeat_interleave(copies), x.reshape(-1, n)
+
+
+def _corners(axes: int, most: int, device: torch.device) -> Tensor:
+    """All 2^axes corners as rows of 0/1, or `most` of them, spread evenly, when there are more."""
+    if axes == 0:
+        return torch.zeros(1, 0, dtype=torch.float64, device=device)
+    total = 2**axes
+    ids = torch.arange(total, device=device) if total <= most else (
+        torch.arange(most, device=device) * (total // most) + torch.arange(most, device=device) % 2
+    )
+    return ((ids[:, None] >> torch.arange(axes, device=device)) & 1).double()

@@ -1,0 +1,88 @@
+"""Way 3: sampling. Random points, cell faces and corners, mid-knots, then gradient ascent on |f − f̂|.
+
+It can refute and never certify.
+
+Main definition: `sampled_error`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from constructions.momlp import MoMLP
+from constructions.targets import LipschitzFunction
+from theory.checkers.uniform_error.view import MixtureView
+
+BATCH = 1 << 16
+ASCENT_STARTS = 256
+ASCENT_STEPS = 60
+
+
+def sampled_error(
+    view: MixtureView,
+    f: LipschitzFunction,
+    generator: torch.Generator,
+    count: int,
+    log: Callable[[str], None],
+) -> tuple[float, tuple[float, ...], int]:
+    """(largest error found, its point, evaluations) over `count` random and `count` adversarial points."""
+    place = view.leaves.device
+    x = torch.cat([f.domain.sample(count, generator).to(place), _adversarial(view, f, generator, count)])
+    errors = torch.cat([_error(view, f, part) for part in x.split(BATCH)])
+    log(f"sampled {len(x)} points: largest error {float(errors.max()):.6g}")
+    starts = x[errors.topk(min(ASCENT_STARTS, len(x))).indices]
+    climbed = _ascend(view, f, starts)
+    every = torch.cat([starts, climbed])
+    final = _error(view, f, every)
+    best = int(final.argmax())
+    evaluations = len(x) + len(starts) * (ASCENT_STEPS + 2)
+    return float(final[best]), tuple(every[best].tolist()), evaluations
+
+
+def _error(view: MixtureView, f: LipschitzFunction, x: Tensor) -> Tensor:
+    with torch.no_grad():
+        return (f.evaluate(x) - view.model(x).double()).abs().amax(-1)
+
+
+def _adversarial(
+    view: MixtureView, f: LipschitzFunction, generator: torch.Generator, count: int
+) -> Tensor:
+    """Points (count, n) on faces and corners of random cells, half of them at mid-knots of the last axis."""
+    picks = torch.randint(len(view.leaves), (count,), generator=generator)
+    lower, upper = view.bounds(view.leaves[picks])
+    shares = torch.rand(count, f.n, dtype=torch.float64, generator=generator).to(lower.device)
+    snapped = torch.rand(count, f.n, generator=generator).to(lower.device) < 0.75
+    shares = torch.where(snapped, shares.round(), shares)
+    x = lower + shares * (upper - lower)
+    if isinstance(view.model, MoMLP) and view.model.plan.knots:
+        t = view.model.plan.lattice.knot_positions(x.device)
+        piece = torch.randint(len(t) - 1, (count,), generator=generator).to(x.device)
+        half = torch.arange(count, device=x.device) % 2 == 0
+        x[:, -1] = torch.where(half, (t[piece] + t[piece + 1]) / 2, x[:, -1])
+    return x
+
+
+def _ascend(view: MixtureView, f: LipschitzFunction, starts: Tensor) -> Tensor:
+    """Adam on −|f − f̂| from `starts` (S, n), kept inside the domain; black boxes without gradients stay put."""
+    lo, hi = f.domain.tensors(starts.device)
+    x = starts.clone().requires_grad_()
+    optimiser = torch.optim.Adam([x], lr=float((hi - lo).min()) * 1e-3)
+    best, best_error = starts.clone(), _error(view, f, starts)
+    for _ in range(ASCENT_STEPS):
+        error = (f.evaluate(x) - view.model(x).double()).abs().amax(-1)
+        if not error.requires_grad:
+            break
+        optimiser.zero_grad()
+        (-error.sum()).backward()
+        if x.grad is not None:
+            x.grad.nan_to_num_(0.0, 0.0, 0.0)
+        optimiser.step()
+        with torch.no_grad():
+            x.copy_(torch.minimum(torch.maximum(x, lo), hi))
+        found = _error(view, f, x.detach())
+        better = found > best_error
+        best[better], best_error[better] = x.detach()[better], found[better]
+    return best

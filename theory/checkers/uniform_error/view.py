@@ -1,0 +1,238 @@
+"""`MixtureView`: how a checker sees a model — cells and experts, read from the module itself.
+
+Three kinds of model are understood: a `MoMLP`; any module that offers `route(x)`, `expert(leaf)`, `cell_bounds(leaf)` and
+`num_leaves` with integer leaves 0 … num_leaves − 1; and a plain Linear/ReLU/PReLU stack on the whole domain.
+
+Main definitions: `view_of`, `MixtureView`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+from torch import Tensor, nn
+
+from constructions.domain import Box
+from constructions.experts.constant import Constant
+from constructions.momlp import MoMLP
+from theory import exact
+from theory.checkers.uniform_error.certificate import Premise
+from theory.checkers.uniform_error.ridge import FirstLayer, RidgeBank, first_layer_axis
+from theory.checkers.uniform_error.stack import StackBank, linear_stack
+
+Bank = RidgeBank | StackBank
+PIECES_PER_BANK = 1 << 16
+ROUTER_ROUNDING = 2.0**-50
+MAX_FOREIGN_LEAVES = 4096
+UNITS = {torch.float64: 2.0**-53, torch.float32: 2.0**-24}
+
+
+def unit_roundoff(model: nn.Module) -> float:
+    """u of the coarsest floating parameter of the model."""
+    dtypes = {p.dtype for p in model.parameters() if p.is_floating_point()} or {torch.float64}
+    unknown = dtypes - set(UNITS)
+    if unknown:
+        raise ValueError(f"`model` must have float64 or float32 parameters, got {unknown}")
+    return max(UNITS[d] for d in dtypes)
+
+
+@dataclass(frozen=True)
+class MixtureView:
+    """`leaves` (E, q) are the multi-indices looked at ((E, 1) flat ids for foreign models); `total` is their number."""
+
+    model: nn.Module
+    domain: Box
+    m: int
+    leaves: Tensor
+    total: int
+
+    @property
+    def complete(self) -> bool:
+        return len(self.leaves) == self.total
+
+    @property
+    def n(self) -> int:
+        return self.domain.n
+
+    # --- reading single experts ---
+
+    def expert(self, leaf: Tensor) -> nn.Module:
+        """The module that answers for one leaf (q,)."""
+        if isinstance(self.model, MoMLP):
+            return self.model.expert(leaf)
+        return self.model.expert(int(leaf[0])) if hasattr(self.model, "expert") else self.model  # type: ignore[operator]
+
+    def route(self, x: Tensor) -> Tensor:
+        """Leaves (B, q) of points x (B, n) as the model's own router says."""
+        if not hasattr(self.model, "route"):
+            return torch.zeros(len(x), 1, dtype=torch.int64, device=x.device)
+        leaf = torch.as_tensor(self.model.route(x))  # type: ignore[operator]
+        return leaf if leaf.ndim == 2 else leaf[:, None]
+
+    def bounds(self, leaves: Tensor) -> tuple[Tensor, Tensor]:
+        """Cells (E, n) of leaves (E, q), as the model states them, float64."""
+        if isinstance(self.model, MoMLP):
+            lower, upper = self.model.cell_bounds(leaves)
+        elif hasattr(self.model, "cell_bounds"):
+            pairs = [self.model.cell_bounds(int(i)) for i in leaves[:, 0]]  # type: ignore[operator]
+            lower = torch.stack([torch.as_tensor(p[0]) for p in pairs])
+            upper = torch.stack([torch.as_tensor(p[1]) for p in pairs])
+        else:
+            lower, upper = (e.expand(len(leaves), -1) for e in self.domain.tensors(leaves.device))
+        return lower.double(), upper.double()
+
+    def reach(self, leaves: Tensor) -> tuple[Tensor, Tensor]:
+        """Cells widened by the router's rounding, inside the domain: every x routed to a leaf lies in its reach."""
+        lower, upper = self.bounds(leaves)
+        lo, hi = self.domain.tensors(lower.device)
+        margin = (hi - lo) * ROUTER_ROUNDING + torch.maximum(lo.abs(), hi.abs()) * 2.0**-52
+        return torch.maximum(lower - margin, lo), torch.minimum(upper + margin, hi)
+
+    # --- banks for the search ---
+
+    def banks(self) -> Iterator[tuple[Tensor, Bank]]:
+        """(leaves (E, q), bank) over all leaves of the view, with at most about 2¹⁶ pieces in memory at a time."""
+        unit = unit_roundoff(self.model)
+        if isinstance(self.model, MoMLP):
+            layer = _momlp_layer(self.model)
+            # the search seeds every piece with up to 2^q corners
+            corners = max(1, 2 ** min(self.model.plan.lattice.q, 6) // 8)
+            rows = max(1, PIECES_PER_BANK // (len(layer.bias) + 1) // corners)
+            for part in self.leaves.split(rows):
+                weight, bias = (t.detach().double() for t in self.model.output_layers(part))
+                yield part, RidgeBank.of(layer, weight, bias, *self.reach(part), unit=unit)
+            return
+        for leaf in self.leaves:
+            lower, upper = self.reach(leaf[None])
+            yield leaf[None], _foreign_bank(self.expert(leaf), lower, upper, unit)
+
+    # --- premises ---
+
+    def cells_cover(self) -> Premise:
+        """Do the cells of all leaves cover the domain? Exact: as a product of intervals, or by volumes."""
+        name = "cells cover the domain"
+        if not hasattr(self.model, "cell_bounds"):
+            return Premise(name, True, "one expert on the whole domain")
+        if not self.complete:
+            return Premise(name, True, f"not looked at: {len(self.leaves)} of {self.total} leaves")
+        lower, upper = self.bounds(self.leaves)
+        if _is_product_cover(lower, upper, self.domain):
+            return Premise(name, True, f"{self.total} cells form a product of adjacent intervals")
+        return _volume_cover(name, lower, upper, self.domain)
+
+    def forward_is_expert(self, x: Tensor) -> Premise:
+        """forward(x) must be the exact value of the expert to which x is routed, and x must lie in its cell."""
+        name = "forward() uses these weights"
+        unit = unit_roundoff(self.model)
+        with torch.no_grad():
+            y = self.model(x).double()
+        leaves = self.route(x)
+        lower, upper = self.reach(leaves)
+        for row in range(len(x)):
+            point, leaf = x[row], leaves[row]
+            if not bool(((point >= lower[row]) & (point <= upper[row])).all()):
+                detail = f"x = {point.tolist()} is routed to leaf {leaf.tolist()}, whose cell does not contain it"
+                return Premise("route(x) agrees with cell_bounds", False, detail)
+            network = self.expert(leaf)
+            weights = [float(exact.fraction(v)) for v in exact.evaluate_network(network, point)]
+            bank = _foreign_bank(network, lower[row : row + 1], upper[row : row + 1], unit)
+            gap = max(abs(a - b) for a, b in zip(weights, y[row].tolist(), strict=True))
+            if not gap <= bank.forward_slack * 1.01 + 1e-300:
+                detail = (
+                    f"at x = {point.tolist()} (leaf {leaf.tolist()}) forward() gives {y[row].tolist()}, "
+                    f"the weights of expert(leaf) give {weights}"
+                )
+                return Premise(name, False, detail)
+        return Premise(name, True, f"equal to exact rational evaluation within rounding at {len(x)} points")
+
+
+def view_of(model: nn.Module, domain: Box, m: int, *, max_leaves: int, seed: int = 0) -> MixtureView:
+    """The view of all leaves, or of a seeded sample of `max_leaves` when there are more."""
+    place = next((p.device for p in model.parameters()), torch.device("cpu"))
+    if isinstance(model, MoMLP):
+        total = model.num_leaves
+        if total <= max_leaves:
+            leaves = model.tree.leaf_indices(place)
+        else:
+            generator = torch.Generator().manual_seed(seed)
+            columns = [torch.randint(c, (max_leaves,), generator=generator) for c in model.tree.cells]
+            leaves = torch.unique(torch.stack(columns, dim=1), dim=0).to(place)
+        return MixtureView(model, domain, m, leaves, total)
+    total = int(getattr(model, "num_leaves", 1))
+    if total > MAX_FOREIGN_LEAVES:
+        raise ValueError(
+            f"`model` has {total} leaves; mixtures that are not a MoMLP are checked expert by expert, up to {MAX_FOREIGN_LEAVES}"
+        )
+    return MixtureView(model, domain, m, torch.arange(total, device=place)[:, None], total)
+
+
+def _momlp_layer(model: MoMLP) -> FirstLayer:
+    weight, bias = model.hidden_weight.detach().double(), model.hidden_bias.detach().double()
+    axis = first_layer_axis(weight)
+    if axis is None:
+        raise ValueError("`model` must have first-layer rows along one axis; use method='sampled'")
+    slope = torch.zeros_like(bias) if model.slope is None else model.slope.detach().double()
+    return FirstLayer(weight, bias, slope, axis)
+
+
+def _foreign_bank(network: nn.Module, lower: Tensor, upper: Tensor, unit: float) -> Bank:
+    parts = list(network) if isinstance(network, nn.Sequential) else [network]
+    if len(parts) == 1 and isinstance(parts[0], Constant):
+        bias = parts[0].bias.detach().double()[None]
+        n = lower.shape[1]
+        layer = FirstLayer(bias.new_zeros(0, n), bias.new_zeros(0), bias.new_zeros(0), n - 1)
+        return RidgeBank.of(layer, bias.new_zeros(1, bias.shape[1], 0), bias, lower, upper, unit=unit)
+    stack = linear_stack(network)
+    if stack is None:
+        raise ValueError(
+            f"`model` must consist of Linear, ReLU and PReLU layers for this method, got {network}; "
+            "use method='sampled'"
+        )
+    if len(stack) == 2 and stack[0].alpha is not None and stack[1].alpha is None:
+        axis = first_layer_axis(stack[0].weight)
+        if axis is not None:
+            layer = FirstLayer(stack[0].weight, stack[0].bias, stack[0].alpha, axis)
+            return RidgeBank.of(layer, stack[1].weight[None], stack[1].bias[None], lower, upper, unit=unit)
+    return StackBank.of(stack, lower, upper, unit=unit)
+
+
+def _is_product_cover(lower: Tensor, upper: Tensor, domain: Box) -> bool:
+    """Whether the boxes are exactly all combinations of adjacent intervals that fill each axis."""
+    lo, hi = domain.tensors(lower.device)
+    combinations = 1
+    for axis in range(domain.n):
+        pairs = torch.unique(torch.stack([lower[:, axis], upper[:, axis]], dim=1), dim=0)
+        joined = bool((pairs[1:, 0] <= pairs[:-1, 1]).all())
+        if not (joined and pairs[0, 0] <= lo[axis] and pairs[-1, 1] >= hi[axis]):
+            return False
+        combinations *= len(pairs)
+    distinct = torch.unique(torch.cat([lower, upper], dim=1), dim=0)
+    return len(distinct) == combinations == len(lower)
+
+
+def _volume_cover(name: str, lower: Tensor, upper: Tensor, domain: Box) -> Premise:
+    """Interior-disjoint boxes inside the domain whose exact volumes add up to the domain's."""
+    if len(lower) > MAX_FOREIGN_LEAVES:
+        return Premise(name, False, f"{len(lower)} cells are no product of adjacent intervals")
+    inside = torch.minimum(upper[:, None], upper) - torch.maximum(lower[:, None], lower)
+    overlap = (inside > 0).all(-1)
+    overlap.fill_diagonal_(False)
+    if bool(overlap.any()):
+        first, second = divmod(int(overlap.int().argmax()), len(lower))
+        return Premise(name, False, f"the cells of leaves {first} and {second} overlap")
+    rows = zip(lower.tolist(), upper.tolist(), strict=True)
+    volume = sum(_volume(a, b, domain) for a, b in rows)
+    whole = _volume(list(domain.lo), list(domain.hi), domain)
+    detail = f"disjoint cells fill {float(volume / whole):.6g} of the domain"
+    return Premise(name, volume == whole, detail)
+
+
+def _volume(lower: list[float], upper: list[float], domain: Box) -> Fraction:
+    volume = Fraction(1)
+    for a, b, lo, hi in itertools.zip_longest(lower, upper, domain.lo, domain.hi):
+        volume *= max(Fraction(0), Fraction(min(b, hi)) - Fraction(max(a, lo)))
+    return volume
