@@ -25,14 +25,10 @@ class Box:
 
     def __post_init__(self) -> None:
         if len(self.lo) != len(self.hi) or not self.lo:
-            raise ValueError(
-                f"`domain` must give as many lower as upper ends, got {self.lo} and {self.hi}"
-            )
+            raise ValueError(f"`domain` must give as many lower as upper ends, got {self.lo} and {self.hi}")
         for axis, (lo, hi) in enumerate(zip(self.lo, self.hi, strict=True)):
             if not (math.isfinite(lo) and math.isfinite(hi) and lo < hi):
-                raise ValueError(
-                    f"`domain` axis {axis} must be finite with lo < hi, got ({lo!r}, {hi!r})"
-                )
+                raise ValueError(f"`domain` axis {axis} must be finite with lo < hi, got ({lo!r}, {hi!r})")
 
     @classmethod
     def of(cls, domain: Box | Sequence | None, n: int) -> Box:
@@ -68,9 +64,7 @@ class Box:
     @property
     def diameter(self) -> float:
         """Euclidean diameter, rounded up."""
-        return math.nextafter(math.sqrt(sum(float(s) ** 2 for s in self.sides)), math.inf) * (
-            1 + 2**-50
-        )
+        return math.nextafter(math.sqrt(sum(float(s) ** 2 for s in self.sides)), math.inf) * (1 + 2**-50)
 
     def tensors(self, device: torch.device | str | None = None) -> tuple[Tensor, Tensor]:
         """(lo, hi), float64, shape (n,) each."""
@@ -85,16 +79,12 @@ class Box:
         outside = ~((x >= lo) & (x <= hi)).all(-1)
         if bool(outside.any()):
             row = first_row(outside)
-            raise ValueError(
-                f"`{name}` must lie in the domain {self}, row {row} is {x[row].tolist()}"
-            )
+            raise ValueError(f"`{name}` must lie in the domain {self}, row {row} is {x[row].tolist()}")
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """`count` uniform points, float64 (count, n), on the generator's device."""
         lo, hi = self.tensors(generator.device)
-        unit = torch.rand(
-            count, self.n, dtype=torch.float64, generator=generator, device=generator.device
-        )
+        unit = torch.rand(count, self.n, dtype=torch.float64, generator=generator, device=generator.device)
         return torch.minimum(lo + unit * (hi - lo), hi)
 
     def __str__(self) -> str:

@@ -26,9 +26,7 @@ class ModulusViolation(ValueError):
     `observed` (the ratio |Δf|/ω(distance), or the gradient norm) and `declared` (what it must not exceed).
     """
 
-    def __init__(
-        self, message: str, *, first: tuple, second: tuple, observed: float, declared: float
-    ):
+    def __init__(self, message: str, *, first: tuple, second: tuple, observed: float, declared: float):
         super().__init__(message)
         self.first, self.second = first, second
         self.observed, self.declared = observed, declared

@@ -109,9 +109,7 @@ def _clamped(f: LipschitzFunction, x: Tensor) -> Tensor:
     return torch.minimum(torch.maximum(x, lo), hi)
 
 
-def _require_pairs(
-    f: LipschitzFunction, first: Tensor, second: Tensor, low: Tensor, high: Tensor
-) -> None:
+def _require_pairs(f: LipschitzFunction, first: Tensor, second: Tensor, low: Tensor, high: Tensor) -> None:
     """|high − low| ≤ ω(‖second − first‖) + rounding at every pair; points (P, n), values (P, m)."""
     distance = (second - first).square().sum(-1).sqrt()
     allowed = f.modulus.above(distance * DISTANCE_ROUNDING)

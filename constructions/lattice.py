@@ -100,9 +100,7 @@ class Lattice:
         sides = self.domain.sides[: self.q]
         scale = [float(m / s) for m, s in zip(self.cells, sides, strict=True)]
         width = [float(s / m) for m, s in zip(self.cells, sides, strict=True)]
-        rows = torch.tensor(
-            [self.domain.lo[: self.q], scale, width], dtype=torch.float64, device=device
-        )
+        rows = torch.tensor([self.domain.lo[: self.q], scale, width], dtype=torch.float64, device=device)
         return rows[0], rows[1], rows[2]
 
 

@@ -66,9 +66,7 @@ class Modulus:
         t = torch.linspace(0, 1, CHECK_POINTS + 1, dtype=torch.float64)[1:] * reach
         values = fn(t)
         if not isinstance(values, Tensor) or values.shape != t.shape:
-            raise ValueError(
-                f"`modulus` must map a tensor (T,) to a tensor (T,), got {type(values).__name__}"
-            )
+            raise ValueError(f"`modulus` must map a tensor (T,) to a tensor (T,), got {type(values).__name__}")
         values = values.double()
         tolerance = 1e-12 * float(values.abs().max()) if values.numel() else 0.0
         if not bool(torch.isfinite(values).all()) or bool((values < 0).any()):

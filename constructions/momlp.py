@@ -126,9 +126,7 @@ class MoMLP(nn.Module):
     def stored_parameters(self) -> int:
         """Numbers held in memory now: the shared layer once, and the output layers of the experts present."""
         shared = sum(p.numel() for p in self.parameters())
-        return shared + (
-            self.cache.used * (self.m * self.plan.knots + self.m) if self.cache is not None else 0
-        )
+        return shared + (self.cache.used * (self.m * self.plan.knots + self.m) if self.cache is not None else 0)
 
     @property
     def resident_bytes(self) -> int:
@@ -187,7 +185,8 @@ class MoMLP(nn.Module):
         """Output weights (E, m, K) and biases (E, m) of the experts of leaves (E, q); not cached when lazy."""
         if self.cache is not None:
             return self.cache.source(leaves)
-        assert self.out_weight is not None and self.out_bias is not None
+        assert self.out_weight is not None
+        assert self.out_bias is not None
         flat = self.tree.flat_index(leaves)
         return self.out_weight[flat], self.out_bias[flat]
 
@@ -197,9 +196,7 @@ class MoMLP(nn.Module):
         if len(index) != 1:
             raise ValueError(f"`leaf` must be a single leaf, got {len(index)}")
         weight, bias = self.output_layers(index)
-        return FAMILIES[self.plan.expert].network(
-            self.hidden_weight, self.hidden_bias, self.slope, weight[0], bias[0]
-        )
+        return FAMILIES[self.plan.expert].network(self.hidden_weight, self.hidden_bias, self.slope, weight[0], bias[0])
 
     # --- evaluation ---
 
@@ -304,15 +301,11 @@ def build_momlp(
     Raises: ValueError for bad arguments or NaN/inf from f, `ModulusViolation` when the values contradict the
     declared modulus, `BudgetExceeded` when an eager bank would take more than `max_bytes`.
     """
-    design = make_plan(
-        f, eps, expert=expert, split=split, valency=valency, activation=activation, dtype=dtype
-    )
+    design = make_plan(f, eps, expert=expert, split=split, valency=valency, activation=activation, dtype=dtype)
     place = torch.device(device) if device is not None else torch.device("cpu")
     options: dict[str, Any] = {"target": f, "device": place}
     if lazy:
-        return MoMLP(
-            design, source=lambda leaves: _fit_chunked(f, design, leaves), cache_bytes=cache_bytes, **options
-        )
+        return MoMLP(design, source=lambda leaves: _fit_chunked(f, design, leaves), cache_bytes=cache_bytes, **options)
     if design.stored_bytes > max_bytes:
         raise BudgetExceeded(
             f"{design.leaves} experts of {design.parameters} parameters take {design.stored_bytes} bytes, more than "
@@ -328,9 +321,7 @@ def _fit_chunked(f: LipschitzFunction, plan: Plan, leaves: Tensor) -> tuple[Tens
     return torch.cat([w for w, _ in parts]), torch.cat([b for _, b in parts])
 
 
-def _fit_all(
-    f: LipschitzFunction, plan: Plan, device: torch.device, progress: bool
-) -> tuple[Tensor, Tensor]:
+def _fit_all(f: LipschitzFunction, plan: Plan, device: torch.device, progress: bool) -> tuple[Tensor, Tensor]:
     """Output layers of all leaves, chunk by chunk into two preallocated tensors."""
     leaves = plan.tree.leaf_indices(device)
     weight = torch.empty(plan.leaves, plan.m, plan.knots, dtype=plan.dtype, device=device)

@@ -148,7 +148,7 @@ class PathwayTree:
         return nodes
 
     def nearest_leaf(self, z: Tensor, *, max_leaves: int = 1 << 22) -> Tensor:
-        """Leaf indices (B, q) by brute force over all prototypes, ties to the lowest; BudgetExceeded above max_leaves."""
+        """Leaf indices (B, q) by brute force, ties to the lowest; BudgetExceeded above `max_leaves`."""
         if self.num_leaves > max_leaves:
             raise BudgetExceeded(
                 f"`nearest_leaf` compares with all {self.num_leaves} leaves, more than max_leaves = {max_leaves}"
@@ -156,9 +156,7 @@ class PathwayTree:
         leaves = self.leaf_indices(z.device)
         prototypes = leaves.double() + 0.5
         rows = max(1, CHUNK_BYTES // (8 * max(1, prototypes.numel())))
-        found = [
-            ((part[:, None] - prototypes).square().sum(-1)).argmin(-1) for part in z.double().split(rows)
-        ]
+        found = [((part[:, None] - prototypes).square().sum(-1)).argmin(-1) for part in z.double().split(rows)]
         return leaves[torch.cat(found)] if found else leaves[:0]
 
     def leaf_indices(self, device: torch.device | str | None = None) -> Tensor:
@@ -171,9 +169,7 @@ class PathwayTree:
     def flat_index(self, leaf: Tensor) -> Tensor:
         """Lexicographic ids (B,) of leaf indices (B, q); BudgetExceeded when L exceeds int64."""
         if self.num_leaves >= 2**63:
-            raise BudgetExceeded(
-                f"{self.num_leaves} leaves have no 64-bit ids: use the multi-index"
-            )
+            raise BudgetExceeded(f"{self.num_leaves} leaves have no 64-bit ids: use the multi-index")
         flat = torch.zeros(leaf.shape[0], dtype=torch.int64, device=leaf.device)
         for axis, count in enumerate(self.cells):
             flat = flat * count + leaf[:, axis]
@@ -242,9 +238,7 @@ class PathwayTree:
 def _child_shapes(shape: tuple[int, ...], valency: int) -> list[tuple[int, ...]]:
     if not shape or shape[0] == 1:
         return []
-    return [
-        tuple(sorted((width, *shape[1:]), reverse=True)) for width in child_widths(shape[0], valency)
-    ]
+    return [tuple(sorted((width, *shape[1:]), reverse=True)) for width in child_widths(shape[0], valency)]
 
 
 @lru_cache(maxsize=1 << 16)

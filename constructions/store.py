@@ -140,9 +140,7 @@ def _open(path: Path, *, with_experts: bool) -> tuple[dict[str, Any], Plan, dict
         wrong = (found != tensors["expert_digests"]).any(-1)
         if bool(wrong.any()):
             first = int(wrong.int().argmax())
-            raise StoreError(
-                f"{path}: the digest of expert {first} differs ({int(wrong.sum())} in all): {DAMAGE}"
-            )
+            raise StoreError(f"{path}: the digest of expert {first} differs ({int(wrong.sum())} in all): {DAMAGE}")
     return spec, plan, tensors
 
 
@@ -178,9 +176,7 @@ def _target(spec: dict[str, Any], plan: Plan) -> LipschitzFunction | None:
         return None
     options = {"n": plan.n, "domain": plan.domain, "name": spec["name"]}
     if plan.modulus.kind == "lipschitz":
-        return LipschitzFunction.from_sympy(
-            spec["expression"], lipschitz=plan.modulus.lam, **options
-        )
+        return LipschitzFunction.from_sympy(spec["expression"], lipschitz=plan.modulus.lam, **options)
     return LipschitzFunction.from_sympy(spec["expression"], modulus=plan.modulus, **options)
 
 
@@ -206,8 +202,8 @@ class _FileSource:
 # --- digests ------------------------------------------------------------------------------------------
 
 
-def _raw(tensor: Tensor) -> memoryview:
-    return memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+def _raw(tensor: Tensor) -> bytes:
+    return tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def _expert_digests(weight: Tensor, bias: Tensor) -> Tensor:
@@ -224,9 +220,7 @@ def _expert_digests(weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def _root_digest(spec: dict[str, Any], tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256(
-        json.dumps({k: v for k, v in spec.items() if k != "root"}, sort_keys=True).encode()
-    )
+    digest = hashlib.sha256(json.dumps({k: v for k, v in spec.items() if k != "root"}, sort_keys=True).encode())
     for name in (*SHARED, "expert_digests"):
         if name in tensors:
             digest.update(name.encode())

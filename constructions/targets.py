@@ -117,18 +117,19 @@ class LipschitzFunction:
 
     # --- construction helpers ---
 
-    def _modulus(self, lipschitz: float | None, modulus: Any) -> Modulus:
+    def _modulus(self, lipschitz: float | None, modulus: Modulus | Callable | None) -> Modulus:
         if lipschitz is not None:
             return Modulus.lipschitz(lipschitz)
         if isinstance(modulus, Modulus):
             return modulus
-        if callable(modulus):
+        if modulus is not None and callable(modulus):
             return Modulus.of_callable(modulus, self.domain.diameter)
         raise TypeError(f"`modulus` must be a Modulus or a callable, got {type(modulus).__name__}")
 
     def _certify(self, declared: float | None) -> None:
         """Set the modulus from the ball bounds: max(declared, U) when U is finite."""
-        assert self.tape is not None and self.expression is not None
+        assert self.tape is not None
+        assert self.expression is not None
         bounds = _bounds(self.expression, self.n, self.domain, declared)
         self.lipschitz_bounds = bounds
         if declared is not None and bounds.lower > declared:
@@ -150,6 +151,7 @@ class LipschitzFunction:
 
     def _require_agreement(self) -> None:
         x = self.domain.sample(AGREEMENT_POINTS, torch.Generator().manual_seed(0))
+        assert self.tape is not None
         mine, formula = self.evaluate(x), self._checked(self.tape(x), x)
         gap = (mine - formula).abs().amax(-1)
         scale = float(formula.abs().max()) + 1.0
@@ -180,9 +182,7 @@ class LipschitzFunction:
         try:
             y = self._fn(x)
         except Exception as err:
-            raise ValueError(
-                f"`fn` ({self.name}) failed on a tensor of shape {tuple(x.shape)}: {err}"
-            ) from err
+            raise ValueError(f"`fn` ({self.name}) failed on a tensor of shape {tuple(x.shape)}: {err}") from err
         return self._checked(y, x)
 
     def _checked(self, y: Any, x: Tensor) -> Tensor:
@@ -193,15 +193,11 @@ class LipschitzFunction:
             got = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
             raise ValueError(f"`fn` ({self.name}) must return shape ({rows}, {self.m}), got {got}")
         if y.dtype != x.dtype:
-            raise ValueError(
-                f"`fn` ({self.name}) must return the dtype of its input, {x.dtype}, got {y.dtype}"
-            )
+            raise ValueError(f"`fn` ({self.name}) must return the dtype of its input, {x.dtype}, got {y.dtype}")
         finite = torch.isfinite(y).all(-1)
         if not bool(finite.all()):
             row = first_row(~finite)
-            raise ValueError(
-                f"`fn` ({self.name}) must be finite, got {y[row].tolist()} at x = {x[row].tolist()}"
-            )
+            raise ValueError(f"`fn` ({self.name}) must be finite, got {y[row].tolist()} at x = {x[row].tolist()}")
         return y
 
     def __repr__(self) -> str:
@@ -222,7 +218,7 @@ def _bounds(text: str, n: int, domain: Box, declared: float | None) -> Lipschitz
 
 
 def _text_of(expression: sympy.Expr | Sequence[sympy.Expr]) -> str:
-    outputs = expression if isinstance(expression, (tuple, list)) else (expression,)
+    outputs: tuple[Any, ...] = tuple(expression) if isinstance(expression, (tuple, list)) else (expression,)
     if not all(isinstance(e, sympy.Expr) for e in outputs):
         raise TypeError(f"`expression` must be a string or sympy expression(s), got {expression!r}")
     return as_text(outputs)
@@ -317,7 +313,7 @@ def weierstrass(n: int, lam: float) -> LipschitzFunction:
 
 
 def vector_rotation(n: int, lam: float) -> LipschitzFunction:
-    """(λ/2π)(cos 2πa·x, sin 2πa·x), m = 2: a point on a circle turned by the angle 2πa·x; each output is λ-Lipschitz."""
+    """(λ/2π)(cos 2πa·x, sin 2πa·x), m = 2: a point turned on a circle; each output is λ-Lipschitz."""
     text = ", ".join(_scaled(lam, f"{c}(2*pi*{_unit(n)})/(2*pi)") for c in ("cos", "sin"))
     return _symbolic(text, n, lam, "vector_rotation")
 
@@ -366,9 +362,7 @@ def sharp(plan: Plan) -> LipschitzFunction:
     def distance_to_nodes(x: Tensor) -> Tensor:
         return modulus(lattice.offset_from_nodes(x).square().sum(-1, keepdim=True).sqrt())
 
-    f = LipschitzFunction(
-        distance_to_nodes, n=plan.n, modulus=modulus, domain=plan.domain, name="sharp"
-    )
+    f = LipschitzFunction(distance_to_nodes, n=plan.n, modulus=modulus, domain=plan.domain, name="sharp")
     f.premise = "derived"
     return f
 

@@ -6,7 +6,7 @@ and fits give NOT_REFUTED at most, REFUTED needs a witness. `Verdict` enforces i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, IntEnum
 from typing import Any
@@ -55,8 +55,8 @@ class Verdict:
     status: Status
     evidence: Evidence
     reason: str
-    numbers: dict[str, Number] = field(default_factory=dict)
-    bounds: dict[str, Number] = field(default_factory=dict)
+    numbers: Mapping[str, Number] = field(default_factory=dict)
+    bounds: Mapping[str, Number] = field(default_factory=dict)
     witness: str | None = None
     seconds: float = 0.0
     device: str = "cpu"

@@ -61,8 +61,7 @@ def _apply(layer: nn.Module, state: Vector) -> Vector:
         if any(len(row) != len(state) for row in rows):
             raise ValueError(f"{layer} does not accept {len(state)} inputs")
         return [
-            sum((w * s for w, s in zip(row, state, strict=True)), start=b)
-            for row, b in zip(rows, bias, strict=True)
+            sum((w * s for w, s in zip(row, state, strict=True)), start=b) for row, b in zip(rows, bias, strict=True)
         ]
     if isinstance(layer, nn.ReLU):
         return [max(s, fmpq(0)) for s in state]
@@ -82,9 +81,7 @@ def _slopes(layer: nn.PReLU, width: int) -> Vector:
     return slopes * width if len(slopes) == 1 else slopes
 
 
-def along_line(
-    network: nn.Module, start: Tensor | Sequence, end: Tensor | Sequence
-) -> tuple[Vector, list[Vector]]:
+def along_line(network: nn.Module, start: Tensor | Sequence, end: Tensor | Sequence) -> tuple[Vector, list[Vector]]:
     """The network on the segment start + s·(end − start), 0 ≤ s ≤ 1, as an exact piecewise affine function.
 
     Returns the increasing s (0, every point where some activation changes sign, 1) and the outputs there; between
@@ -101,15 +98,13 @@ def along_line(
 
 def _flat(network: nn.Module) -> list[nn.Module]:
     layers = _layers(network)
-    return [inner for l in layers for inner in (_flat(l) if isinstance(l, nn.Sequential) else [l])]
+    return [part for each in layers for part in (_flat(each) if isinstance(each, nn.Sequential) else [each])]
 
 
 def _with_sign_changes(times: Vector, states: list[Vector]) -> tuple[Vector, list[Vector]]:
     """Insert every zero of every coordinate, each affine between neighbouring times."""
     new_times, new_states = [times[0]], [states[0]]
-    for (s, a), (t, b) in zip(
-        zip(times, states, strict=True), zip(times[1:], states[1:], strict=True), strict=False
-    ):
+    for (s, a), (t, b) in zip(zip(times, states, strict=True), zip(times[1:], states[1:], strict=True), strict=False):
         shares = {u / (u - v) for u, v in zip(a, b, strict=True) if (u < 0 < v) or (v < 0 < u)}
         for share in sorted(shares):
             new_times.append(s + share * (t - s))

@@ -9,7 +9,9 @@ Notation: eps error, lam Lipschitz constant, ell side length, theta split, n inp
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import sympy
@@ -40,11 +42,11 @@ def pencil_counts() -> Counts:
     return Counts(knots, cells, parameters, leaves, loaded)
 
 
-def limit_of_rate(expression: sympy.Expr, power: sympy.Expr) -> sympy.Expr:
+def limit_of_rate(expression: sympy.Basic, power: sympy.Expr) -> sympy.Expr:
     """lim_{ε→0+} ε^power · expression, where `expression` is polynomial in ceilings ⌈c/ε⌉.
 
-    By the squeeze c/ε ≤ ⌈c/ε⌉ ≤ c/ε + 1: both ends are substituted for every ceiling and their limits must agree, so the
-    limit is taken with the ceilings in. ValueError when the two disagree.
+    By the squeeze c/ε ≤ ⌈c/ε⌉ ≤ c/ε + 1: both ends are substituted for every ceiling and their limits must agree, so
+    the limit is taken with the ceilings in. ValueError when the two disagree.
     """
     ceilings = sorted(expression.atoms(sympy.ceiling), key=sympy.default_sort_key)
     ends = []
@@ -77,11 +79,11 @@ class SlopeFit:
     points: int
 
 
-def fit_slope(x: list[float], y: list[float]) -> SlopeFit:
+def fit_slope(x: Sequence[float], y: Sequence[float]) -> SlopeFit:
     """Slope of log y against log x over at least 3 positive points (exact ints may exceed float range)."""
     if len(x) != len(y) or len(x) < 3:
         raise ValueError(f"`x` and `y` must have the same length of at least 3, got {len(x)} and {len(y)}")
     # math.log takes integers of any size, numpy's does not
     logs = [[math.log(v) for v in values] for values in (x, y)]
-    fit = stats.linregress(np.array(logs[0]), np.array(logs[1]))
+    fit: Any = stats.linregress(np.array(logs[0]), np.array(logs[1]))
     return SlopeFit(float(fit.slope), float(fit.stderr), len(x))

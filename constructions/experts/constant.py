@@ -5,7 +5,6 @@ Main statement: |f(x) − f(c)| ≤ ω(a) on a cell of half diagonal a.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 RESOLVED = 0
@@ -40,10 +39,6 @@ def fit(t: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return y.new_zeros(y.shape[0], y.shape[2], 0), y[:, 0].clone()
 
 
-def network(
-    weight: Tensor, bias: Tensor, slope: Tensor | None, out_weight: Tensor, out_bias: Tensor
-) -> nn.Sequential:
+def network(weight: Tensor, bias: Tensor, slope: Tensor | None, out_weight: Tensor, out_bias: Tensor) -> nn.Sequential:
     """The expert as a module to take away."""
     return nn.Sequential(Constant(out_bias))
-
-

@@ -40,9 +40,7 @@ def fit(t: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return bends.transpose(1, 2).contiguous(), y[:, 0].clone()
 
 
-def network(
-    weight: Tensor, bias: Tensor, slope: Tensor | None, out_weight: Tensor, out_bias: Tensor
-) -> nn.Sequential:
+def network(weight: Tensor, bias: Tensor, slope: Tensor | None, out_weight: Tensor, out_bias: Tensor) -> nn.Sequential:
     """One expert as a plain Linear/ReLU (or PReLU)/Linear stack with its own copy of the weights."""
     count, n = weight.shape
     options = {"device": weight.device, "dtype": weight.dtype}

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache, reduce
+from typing import Any
 
 import sympy
 from flint import arb
@@ -48,9 +49,7 @@ class GradientSet:
         return square.sqrt().lower() - self.radius.upper()
 
     def scaled(self, factor: arb) -> GradientSet:
-        return GradientSet(
-            tuple(v * factor for v in self.vector), self.radius * factor.abs_upper()
-        )
+        return GradientSet(tuple(v * factor for v in self.vector), self.radius * factor.abs_upper())
 
     def plus(self, other: GradientSet) -> GradientSet:
         vector = tuple(a + b for a, b in zip(self.vector, other.vector, strict=True))
@@ -65,7 +64,7 @@ Gradients = list[GradientSet]
 
 
 @lru_cache(maxsize=4096)
-def constant_ball(value: sympy.Expr) -> arb:
+def constant_ball(value: Any) -> arb:
     """An enclosure of an exact sympy number."""
     if isinstance(value, sympy.Rational):
         return arb(fraction_to_fmpq(rational(value)))
@@ -179,11 +178,7 @@ def _active(step: Instruction, box: Sequence[arb]) -> list[int]:
     x = box[step.axis]
     cuts = [arb(fraction_to_fmpq(c)) for c in step.cuts]
     last = len(cuts)
-    return [
-        i
-        for i in range(last + 1)
-        if not (i > 0 and x < cuts[i - 1]) and not (i < last and x > cuts[i])
-    ]
+    return [i for i in range(last + 1) if not (i > 0 and x < cuts[i - 1]) and not (i < last and x > cuts[i])]
 
 
 # --- generalised gradients --------------------------------------------------------------------------
@@ -249,14 +244,10 @@ def _derivative(step: Instruction, value: arb, u: arb) -> arb:
     raise AssertionError(step.op)
 
 
-def _norm_gradient(
-    value: arb, args: list[arb], inner: list[Gradients], directions: bool
-) -> Gradients:
+def _norm_gradient(value: arb, args: list[arb], inner: list[Gradients], directions: bool) -> Gradients:
     rows = [reduce(GradientSet.hull, g) for g in inner]
     if directions and value.lower() > 0:
-        return [
-            reduce(GradientSet.plus, (r.scaled(a / value) for r, a in zip(rows, args, strict=True)))
-        ]
+        return [reduce(GradientSet.plus, (r.scaled(a / value) for r, a in zip(rows, args, strict=True)))]
     n = len(rows[0].vector)
     slack = sum((r.radius.upper() ** 2 for r in rows), start=ZERO).sqrt()
     radius = (_spectral_above([r.vector for r in rows]) + slack).upper()

@@ -96,8 +96,8 @@ def _halves(lo: Corner, hi: Corner, domain: Box) -> list[tuple[Corner, Corner]]:
     sides = domain.sides
     axis = max(range(len(lo)), key=lambda a: (hi[a] - lo[a]) / sides[a])
     middle = (lo[axis] + hi[axis]) / 2
-    cut_hi = hi[:axis] + (middle,) + hi[axis + 1 :]
-    cut_lo = lo[:axis] + (middle,) + lo[axis + 1 :]
+    cut_hi = (*hi[:axis], middle, *hi[axis + 1 :])
+    cut_lo = (*lo[:axis], middle, *lo[axis + 1 :])
     return [(lo, cut_hi), (cut_lo, hi)]
 
 

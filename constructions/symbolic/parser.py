@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import Any
 
 import sympy
 from sympy.core.relational import Relational
@@ -58,9 +59,7 @@ def parse(text: str, n: int) -> tuple[sympy.Expr, ...]:
     if not isinstance(text, str):
         raise ExpressionError(f"`expression` must be a string, got {type(text).__name__}")
     if not text.strip() or len(text) > MAX_LENGTH:
-        raise ExpressionError(
-            f"`expression` must have 1 to {MAX_LENGTH} characters, got {len(text)}"
-        )
+        raise ExpressionError(f"`expression` must have 1 to {MAX_LENGTH} characters, got {len(text)}")
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as err:
@@ -183,9 +182,10 @@ class _Walker:
     def condition(self, node: ast.expr, depth: int) -> Relational | sympy.logic.boolalg.Boolean:
         if isinstance(node, ast.Constant) and node.value is True:
             return sympy.true
-        simple = isinstance(node, ast.Compare) and len(node.ops) == 1
-        operation = COMPARISONS.get(type(node.ops[0])) if simple else None
-        if operation is None:
+        operation = None
+        if isinstance(node, ast.Compare) and len(node.ops) == 1:
+            operation = COMPARISONS.get(type(node.ops[0]))
+        if operation is None or not isinstance(node, ast.Compare):
             raise self.refuse(node, "conditions are x_i < c (or <=, >, >=) with rational c, or True")
         left = self.value(node.left, depth)
         right = self.value(node.comparators[0], depth)
@@ -197,7 +197,7 @@ class _Walker:
         return operation(left, right)
 
 
-def rational(value: sympy.Expr) -> Fraction:
+def rational(value: Any) -> Fraction:
     """A sympy Rational as a Fraction."""
     return Fraction(int(value.p), int(value.q))
 

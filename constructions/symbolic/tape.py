@@ -9,10 +9,12 @@ Main definitions: `Instruction`, `Tape`, `compile_tape`, `Piece` conditions as (
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import sympy
 import torch
@@ -46,7 +48,7 @@ class Instruction:
 
     op: str
     args: tuple[int, ...] = ()
-    constant: sympy.Expr | None = None
+    constant: sympy.Basic | None = None
     exponent: Fraction = Fraction(0)
     axis: int = -1
     cuts: tuple[Fraction, ...] = ()
@@ -87,7 +89,7 @@ def _torch_step(step: Instruction, registers: list, x: Tensor) -> Tensor | float
         case "pow":
             return _torch_power(args[0], step.exponent)
         case "norm":
-            return sum((a * a for a in args[1:]), start=args[0] * args[0]).sqrt()
+            return torch.as_tensor(sum((a * a for a in args[1:]), start=args[0] * args[0])).sqrt()
         case "max" | "min":
             columns = [torch.as_tensor(a, dtype=x.dtype, device=x.device) for a in args]
             fold = torch.maximum if step.op == "max" else torch.minimum
@@ -175,9 +177,7 @@ class _Compiler:
     def power(self, expr: sympy.Pow) -> Instruction:
         base, exponent = expr.args
         if not isinstance(exponent, sympy.Rational):
-            raise ExpressionError(
-                f"`expression`: the exponent of {expr} must be a rational constant"
-            )
+            raise ExpressionError(f"`expression`: the exponent of {expr} must be a rational constant")
         if exponent == sympy.Rational(1, 2):
             parts = norm_components(base)
             if parts is not None:
@@ -200,9 +200,7 @@ def norm_components(base: sympy.Expr) -> list[sympy.Expr] | None:
         for item in sympy.Mul.make_args(rest):
             if not item.free_symbols and item.is_positive:
                 root *= sympy.sqrt(item)
-            elif (
-                isinstance(item, sympy.Pow) and item.exp.is_Integer and item.exp > 0 and item.exp % 2 == 0
-            ):
+            elif isinstance(item, sympy.Pow) and item.exp.is_Integer and item.exp > 0 and item.exp % 2 == 0:
                 root *= item.base ** (item.exp // 2)
             else:
                 return None
@@ -211,7 +209,7 @@ def norm_components(base: sympy.Expr) -> list[sympy.Expr] | None:
 
 
 def ordered_branches(
-    expr: sympy.Piecewise,
+    expr: Any,
 ) -> tuple[sympy.Symbol, tuple[Fraction, ...], list[sympy.Expr]]:
     """(variable, increasing cuts, values from left to right) of a continuous one-variable Piecewise.
 
@@ -233,13 +231,11 @@ def ordered_branches(
         symbols.add(left)
         upward.add(strict)
     if len(symbols) > 1 or len(upward) > 1:
-        raise ExpressionError(
-            f"`expression`: the conditions of {expr} must compare one variable in one direction"
-        )
+        raise ExpressionError(f"`expression`: the conditions of {expr} must compare one variable in one direction")
     values = [value for value, _ in heads] + [last[0]]
     if upward == {False}:
         cuts, values = cuts[::-1], values[::-1]
-    if any(a >= b for a, b in zip(cuts, cuts[1:], strict=False)):
+    if any(a >= b for a, b in itertools.pairwise(cuts)):
         raise ExpressionError(f"`expression`: the thresholds of {expr} must be in order")
     symbol = symbols.pop()
     for cut, left, right in zip(cuts, values, values[1:], strict=False):

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 
 from constructions.domain import Box
-from constructions.errors import ExpressionError, ModulusViolation, require_positive
+from constructions.errors import ModulusViolation, require_positive
 from constructions.momlp import build_momlp
 from constructions.symbolic.lipschitz import DECLARED_SLACK, lipschitz_bounds
 from constructions.symbolic.parser import parse
@@ -18,14 +18,11 @@ from constructions.targets import LipschitzFunction
 from theory.claim import Evidence, Status, Verdict
 
 
-def lipschitz_constant_le(
-    expression: str, declared: float, *, n: int, domain: Box | Sequence | None = None
-) -> Verdict:
+def lipschitz_constant_le(expression: str, declared: float, *, n: int, domain: Box | Sequence | None = None) -> Verdict:
     """Is sup ‖∇f_i‖₂ ≤ declared for the formula on its domain?
 
-    CERTIFIED when the ball bound U satisfies declared ≥ U/(1 + 1e-6); REFUTED with a point where some gradient is longer;
-    INCONCLUSIVE otherwise. A formula outside the language, or with a jump, is refuted as a claim about a Lipschitz function
-    only if the jump is shown; here it raises ExpressionError.
+    CERTIFIED when the ball bound U satisfies declared ≥ U/(1 + 1e-6); REFUTED with a point where some gradient is
+    longer; INCONCLUSIVE otherwise. Raises ExpressionError for a formula outside the language or with a jump.
     """
     require_positive("declared", declared, allow_zero=True)
     box = Box.of(domain, n)
@@ -35,9 +32,7 @@ def lipschitz_constant_le(
     span = f"{bounds.lower:.9g} ≤ sup‖∇f‖₂ ≤ {bounds.upper:.9g}"
     if bounds.lower > declared:
         witness = f"norm of the gradient >= {bounds.lower!r} at x = {bounds.witness}"
-        return Verdict(
-            Status.REFUTED, Evidence.ENCLOSED, f"{span}: {witness}", numbers, interval, witness
-        )
+        return Verdict(Status.REFUTED, Evidence.ENCLOSED, f"{span}: {witness}", numbers, interval, witness)
     if math.isfinite(bounds.upper) and bounds.upper <= declared * (1 + DECLARED_SLACK):
         return Verdict(Status.CERTIFIED, Evidence.ENCLOSED, span, numbers, interval)
     where = "x".join(f"[{a:g}, {b:g}]" for a, b in bounds.worst_box)
@@ -52,6 +47,3 @@ def modulus_refuted_by_building(f: LipschitzFunction, eps: float) -> ModulusViol
     except ModulusViolation as violation:
         return violation
     return None
-
-
-__all__ = ["ExpressionError", "lipschitz_constant_le", "modulus_refuted_by_building"]

@@ -5,7 +5,9 @@ Main definitions: `measured_counts`, `parameter_count_eq`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import sympy
 import torch
@@ -54,7 +56,7 @@ def measured_counts(model: nn.Module) -> MeasuredCounts:
     return MeasuredCounts(max(sizes), min(sizes), nonzero, len(experts))
 
 
-def parameter_count_eq(model: MoMLP, formulas: dict[str, int | sympy.Integer]) -> CountComparison:
+def parameter_count_eq(model: MoMLP, formulas: Mapping[str, int | sympy.Basic]) -> CountComparison:
     """Compare measured counts with `formulas`; keys: active, total, stored, loaded, leaves.
 
     active: numel of every expert read (a smaller one is a mismatch too); total: leaves × active; stored: numel of the
@@ -74,7 +76,14 @@ def parameter_count_eq(model: MoMLP, formulas: dict[str, int | sympy.Integer]) -
     unknown = set(formulas) - set(measured)
     if unknown:
         raise ValueError(f"`formulas` may have the keys {sorted(measured)}, got {sorted(unknown)}")
-    return CountComparison({k: (measured[k], int(v)) for k, v in formulas.items()})
+    return CountComparison({k: (measured[k], _integer(v)) for k, v in formulas.items()})
+
+
+def _integer(value: Any) -> int:
+    """An exact integer; a formula that is not one is a defect, not something to round."""
+    if value != int(value):
+        raise ValueError(f"`formulas` must be integers, got {value}")
+    return int(value)
 
 
 def _worst_path_children(model: MoMLP) -> int:

@@ -1,14 +1,15 @@
 """Is a routing tree what the theorem says, and does it route to the nearest prototype?
 
 The proof is local and exact: at every node the children's boxes fill the node's box side by side along one axis, the
-children's prototypes differ along that axis alone, they increase, and the bisector of neighbours is the boundary between
-their boxes. Then the nearest child prototype is the child whose box contains z, at every depth.
+children's prototypes differ along that axis alone, they increase, and the bisector of neighbours is the boundary
+between their boxes. Then the nearest child prototype is the child whose box contains z, at every depth.
 
 Main definitions: `tree_structure`, `tree_structure_by_shape`, `router_agreement`, `face_points`.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -87,12 +88,13 @@ def _node_failures(node: IndexBox, prototypes: dict[IndexBox, tuple]) -> tuple[i
         return 0, [f"node {node}: the boxes of its children do not fill it side by side"]
     points = [[exact.rational(v) for v in prototypes[c]] for c in children]
     failures = []
-    for j, (left, right) in enumerate(zip(points, points[1:], strict=False)):
+    for j, (left, right) in enumerate(itertools.pairwise(points)):
         off_axis = [a for a in range(len(node)) if a != axis and left[a] != right[a]]
         bisector = (left[axis] + right[axis]) / 2
         if off_axis:
             failures.append(
-                f"node {node}: prototypes of children {j} and {j + 1} differ off the split axis {axis}, on axis {off_axis[0]}"
+                f"node {node}: prototypes of children {j} and {j + 1} differ off the split axis {axis}, "
+                f"on axis {off_axis[0]}"
             )
         elif left[axis] >= right[axis]:
             failures.append(f"node {node}: prototypes of children {j} and {j + 1} do not increase")
@@ -117,8 +119,8 @@ def _routing_failures(graph: nx.DiGraph, leaves: list[IndexBox]) -> list[str]:
 def tree_structure_by_shape(tree: PathwayTree) -> TreeReport:
     """The same local proof for trees too large to materialise, once for every shape of box that occurs.
 
-    A node's split depends on its widths only (checked on the box at the origin and on a translate); leaves and height follow
-    by dynamic programming over shapes, in exact integers.
+    A node's split depends on its widths only (checked on the box at the origin and on a translate); leaves and height
+    follow by dynamic programming over shapes, in exact integers.
     """
     failures: list[str] = []
     bisectors = 0
@@ -132,9 +134,7 @@ def tree_structure_by_shape(tree: PathwayTree) -> TreeReport:
         moved = tuple((7 + 3 * a, 7 + 3 * a + w) for a, w in enumerate(shape))
         for node in (box, moved):
             children = tree.children(node)
-            found, sentences = _node_failures(
-                node, dict(zip(children, tree.child_prototypes(node), strict=True))
-            )
+            found, sentences = _node_failures(node, dict(zip(children, tree.child_prototypes(node), strict=True)))
             bisectors += found
             failures.extend(sentences)
             if not 2 <= len(children) <= tree.valency:
@@ -164,7 +164,7 @@ class Agreement:
 
 
 def face_points(cells: Sequence[int], count: int, generator: torch.Generator) -> Tensor:
-    """Lattice points (≥ count, q): uniform, on faces, and one float64 step to either side of faces; the ends included."""
+    """Lattice points (≥ count, q): uniform, on faces, one float64 step beside faces, and both ends."""
     q = len(cells)
     limits = torch.tensor(cells, dtype=torch.float64)
     uniform = torch.rand(count, q, dtype=torch.float64, generator=generator) * limits

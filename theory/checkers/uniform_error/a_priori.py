@@ -25,7 +25,7 @@ from theory.checkers.uniform_error.certificate import Premise
 from theory.checkers.uniform_error.ridge import RidgeBank
 from theory.checkers.uniform_error.view import MixtureView
 
-RATIONAL = np.frompyfunc(exact.rational, 1, 1)
+_RATIONAL = np.frompyfunc(exact.rational, 1, 1)
 NODES_PER_STEP = 1 << 17
 
 
@@ -40,6 +40,11 @@ class Measured:
     nodes: int = 0
     b_where: str = "-"
     tau_where: str = "-"
+
+
+def rationals(values: Tensor) -> np.ndarray:
+    """The exact values of a float tensor, as an object array of rationals of the same shape."""
+    return np.asarray(_RATIONAL(values.cpu().numpy()), dtype=object).reshape(values.shape)
 
 
 def a_priori(
@@ -98,7 +103,7 @@ def _measure(leaves: Tensor, bank: RidgeBank, f: LipschitzFunction, measured: Me
     for start in range(0, bank.experts, rows):
         part = slice(start, start + rows)
         y = _target_nodes(f, centre[part], t.to(centre.device), axis if resolves else None)
-        gap = np.abs(_exact_values(bank, part, nodes) - RATIONAL(y.cpu().numpy()))
+        gap = np.abs(_exact_values(bank, part, nodes) - rationals(y))
         tau = math.nextafter(float(exact.fraction(gap.max())), math.inf)
         measured.nodes += gap.size
         if tau > measured.tau:
@@ -122,17 +127,13 @@ def _exact_nodes(bank: RidgeBank) -> np.ndarray:
 
 def _exact_values(bank: RidgeBank, part: slice, nodes: np.ndarray) -> np.ndarray:
     """Exact network values (E, m, len(nodes)) of the experts in `part`, by prefix sums of rationals."""
-    weight = RATIONAL(bank.out_weight[part].cpu().numpy()).reshape(bank.out_weight[part].shape)
-    bias = RATIONAL(bank.out_bias[part].cpu().numpy())
-    w, b, alpha = (
-        RATIONAL(v.cpu().numpy()) if len(v) else np.zeros(0, dtype=object)
-        for v in (bank.layer.pull, bank.layer.bias, bank.layer.slope)
-    )
+    weight, bias = rationals(bank.out_weight[part]), rationals(bank.out_bias[part])
+    w, b, alpha = (rationals(v) for v in (bank.layer.pull, bank.layer.bias, bank.layer.slope))
     if not len(w):
         return np.repeat(bias[..., None], len(nodes), axis=-1)
     at_lo = w * nodes[0] + b
     active = (at_lo > 0) | ((at_lo == 0) & (w > 0))
-    gain = np.where(active, exact.rational(1), alpha)
+    gain = np.where(active.astype(bool), 1, alpha)
     value = (weight * (at_lo * gain)).sum(-1) + bias
     slope = (weight * (w * gain)).sum(-1)
     bends = weight * (np.abs(w) * (1 - alpha))
@@ -153,9 +154,7 @@ def _units_by_node(w: np.ndarray, b: np.ndarray, nodes: np.ndarray) -> tuple[lis
     return [j for _, j in inside], starts
 
 
-def _target_nodes(
-    f: LipschitzFunction, centre: Tensor, t: Tensor, axis: int | None
-) -> Tensor:
+def _target_nodes(f: LipschitzFunction, centre: Tensor, t: Tensor, axis: int | None) -> Tensor:
     """f at the nodes: (E, m, T) for cell centres (E, n) with coordinate `axis` replaced by t (T,)."""
     points = centre[:, None, :].repeat(1, len(t), 1)
     if axis is not None:

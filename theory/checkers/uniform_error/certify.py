@@ -46,8 +46,8 @@ def certify_uniform_error(
     `model`: a MoMLP, a module with `route`, `expert`, `cell_bounds` and `num_leaves`, or one Linear/ReLU/PReLU stack.
     `method`: "branch_and_bound" stops when every bound is ≤ eps, or upper/lower ≤ 1 + gap (both when both are given;
     gap = 1e-2 when neither is), when upper ≤ abs_tol, or after max_evaluations (INCONCLUSIVE, with the interval);
-    "a_priori" checks the hypotheses of Theorem 1 on the model; "sampled" only refutes. `enclosed` evaluates a symbolic f in
-    Arb balls (slow). Models with more than 2,000,000 leaves are sampled.
+    "a_priori" checks the hypotheses of Theorem 1 on the model; "sampled" only refutes. `enclosed` evaluates a symbolic
+    f in Arb balls (slow). Models with more than 2,000,000 leaves are sampled.
     Raises ValueError/TypeError naming the argument.
     """
     started = time.perf_counter()
@@ -92,6 +92,14 @@ def certify_uniform_error(
         lower = max(0.0, found - slack)
         if method == "sampled":
             evidence = Evidence.SAMPLED
+        elif lower > upper:
+            detail = (
+                f"ω(t) = {f.modulus} is refuted: |f − f̂| ≥ {lower:.9g} at x = {witness}, Theorem 1 allows {upper:.9g}"
+            )
+            premises.append(Premise("modulus", False, detail))
+    if eps is not None and slack >= eps / 2:
+        detail = f"the slack {slack:.3g} is not below eps/2 = {eps / 2:.3g}; use float64 or a larger eps"
+        premises.append(Premise("rounding", False, detail))
     failed = any(not p.holds for p in premises)
     return UniformErrorCertificate(
         method=method,
@@ -160,9 +168,7 @@ def _modulus_premise(f: LipschitzFunction) -> Premise:
     return Premise("modulus", True, f"ω(t) = {f.modulus}, {f.premise}")
 
 
-def _shared_premises(
-    view: MixtureView, f: LipschitzFunction, generator: torch.Generator, method: str
-) -> list[Premise]:
+def _shared_premises(view: MixtureView, f: LipschitzFunction, generator: torch.Generator, method: str) -> list[Premise]:
     place = view.leaves.device
     x = f.domain.sample(FORWARD_POINTS, generator).to(place)
     with torch.no_grad():

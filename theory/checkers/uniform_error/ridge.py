@@ -115,6 +115,11 @@ class RidgeBank:
     def pieces(self) -> int:
         return self.slopes.shape[-1]
 
+    @property
+    def resolves(self) -> bool:
+        """Whether the experts depend on x at all; if not, cells may also differ along `layer.axis`."""
+        return bool((self.layer.pull != 0).any())
+
     def values(self, expert: Tensor, piece: Tensor, x: Tensor) -> Tensor:
         """Network values (B, m) at x (B, n), for expert and piece ids (B,), one multiply-add each."""
         step = x[:, self.layer.axis] - self.ends[piece]
@@ -131,7 +136,8 @@ class RidgeBank:
         expert = torch.arange(self.experts, device=device).repeat_interleave(len(kept))
         piece = kept.repeat(self.experts)
         lo, hi = self.lower[expert].clone(), self.upper[expert].clone()
-        lo[:, self.layer.axis], hi[:, self.layer.axis] = self.ends[piece], self.ends[piece + 1]
+        if self.resolves:
+            lo[:, self.layer.axis], hi[:, self.layer.axis] = self.ends[piece], self.ends[piece + 1]
         return expert, piece, lo, hi
 
     def seeds(self, max_corners: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -140,16 +146,17 @@ class RidgeBank:
         Returns (expert, piece, x (S, n)).
         """
         expert, piece, lo, hi = self.initial_boxes()
-        n = lo.shape[1]
-        axes = [a for a in range(n) if a != self.layer.axis]
-        corners = _corners(len(axes), max_corners, lo.device)  # (C, n-1) of 0/1
-        share = corners * (1 - 2.0**-29) + 2.0**-30
-        x = torch.empty(len(lo), len(corners), 2, n, dtype=lo.dtype, device=lo.device)
-        spread = (hi - lo)[:, None, axes] * share + lo[:, None, axes]
-        x[..., axes] = spread[:, :, None, :]
-        x[..., 0, self.layer.axis] = lo[:, None, self.layer.axis]
-        x[..., 1, self.layer.axis] = ((lo + hi) / 2)[:, None, self.layer.axis]
-        copies = len(corners) * 2
+        n, axis = lo.shape[1], self.layer.axis
+        corners = _corners(n - 1, max_corners, lo.device)  # (C, n-1) of 0/1
+        # a piece's right end is its neighbour's left one, unless the expert has a single piece
+        along = [0.0, 0.5] if self.resolves else [2.0**-30, 0.5, 1 - 2.0**-30]
+        share = torch.empty(len(corners), len(along), n, dtype=lo.dtype, device=lo.device)
+        others = [a for a in range(n) if a != axis]
+        share[..., others] = (corners * (1 - 2.0**-29) + 2.0**-30)[:, None]
+        share[..., axis] = torch.tensor(along, dtype=lo.dtype, device=lo.device)
+        share = share.reshape(-1, n)
+        x = lo[:, None] + share * (hi - lo)[:, None]
+        copies = len(share)
         return expert.repeat_interleave(copies), piece.repeat_interleave(copies), x.reshape(-1, n)
 
 
@@ -158,7 +165,9 @@ def _corners(axes: int, most: int, device: torch.device) -> Tensor:
     if axes == 0:
         return torch.zeros(1, 0, dtype=torch.float64, device=device)
     total = 2**axes
-    ids = torch.arange(total, device=device) if total <= most else (
-        torch.arange(most, device=device) * (total // most) + torch.arange(most, device=device) % 2
+    ids = (
+        torch.arange(total, device=device)
+        if total <= most
+        else (torch.arange(most, device=device) * (total // most) + torch.arange(most, device=device) % 2)
     )
     return ((ids[:, None] >> torch.arange(axes, device=device)) & 1).double()

@@ -47,9 +47,7 @@ def _error(view: MixtureView, f: LipschitzFunction, x: Tensor) -> Tensor:
         return (f.evaluate(x) - view.model(x).double()).abs().amax(-1)
 
 
-def _adversarial(
-    view: MixtureView, f: LipschitzFunction, generator: torch.Generator, count: int
-) -> Tensor:
+def _adversarial(view: MixtureView, f: LipschitzFunction, generator: torch.Generator, count: int) -> Tensor:
     """Points (count, n) on faces and corners of random cells, half of them at mid-knots of the last axis."""
     picks = torch.randint(len(view.leaves), (count,), generator=generator)
     lower, upper = view.bounds(view.leaves[picks])

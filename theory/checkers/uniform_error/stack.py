@@ -111,7 +111,8 @@ class StackBank:
             if bool((alpha < 0).any()):
                 bottom = torch.where(on | off, bottom, torch.minimum(bottom, torch.zeros_like(bottom)))
             middle, radius = (bottom + top) / 2, (top - bottom) / 2 * INFLATION
-        assert low is not None and high is not None
+        assert low is not None
+        assert high is not None
         largest = torch.maximum(low.abs(), high.abs())
         return (largest * half[:, None, :]).sum(-1) * INFLATION
 
@@ -133,22 +134,17 @@ class StackBank:
         return zero, zero, x
 
 
-def _times(
-    weight: Tensor, low: Tensor | None, high: Tensor | None, count: int
-) -> tuple[Tensor, Tensor]:
+def _times(weight: Tensor, low: Tensor | None, high: Tensor | None, count: int) -> tuple[Tensor, Tensor]:
     """W·J for an interval Jacobian (B, width, n); the first layer's Jacobian is W itself."""
     if low is None or high is None:
-        return (weight.expand(count, -1, -1),) * 2
+        both = weight.expand(count, -1, -1)
+        return both, both
     middle, radius = (low + high) / 2, (high - low) / 2
     centre, spread = weight @ middle, weight.abs() @ (radius + middle.abs() * 2.0**-44)
     return centre - spread, centre + spread
 
 
-def _scaled(
-    gain_low: Tensor, gain_high: Tensor, low: Tensor, high: Tensor
-) -> tuple[Tensor, Tensor]:
+def _scaled(gain_low: Tensor, gain_high: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     """Rows of an interval Jacobian times interval gains (B, width)."""
-    products = torch.stack(
-        [g[..., None] * j for g in (gain_low, gain_high) for j in (low, high)]
-    )
+    products = torch.stack([g[..., None] * j for g in (gain_low, gain_high) for j in (low, high)])
     return products.amin(0), products.amax(0)

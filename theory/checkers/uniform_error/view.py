@@ -1,7 +1,7 @@
 """`MixtureView`: how a checker sees a model — cells and experts, read from the module itself.
 
-Three kinds of model are understood: a `MoMLP`; any module that offers `route(x)`, `expert(leaf)`, `cell_bounds(leaf)` and
-`num_leaves` with integer leaves 0 … num_leaves − 1; and a plain Linear/ReLU/PReLU stack on the whole domain.
+Three kinds of model are understood: a `MoMLP`; any module that offers `route(x)`, `expert(leaf)`, `cell_bounds(leaf)`
+and `num_leaves` with integer leaves 0 … num_leaves − 1; and a plain Linear/ReLU/PReLU stack on the whole domain.
 
 Main definitions: `view_of`, `MixtureView`.
 """
@@ -165,7 +165,8 @@ def view_of(model: nn.Module, domain: Box, m: int, *, max_leaves: int, seed: int
     total = int(getattr(model, "num_leaves", 1))
     if total > MAX_FOREIGN_LEAVES:
         raise ValueError(
-            f"`model` has {total} leaves; mixtures that are not a MoMLP are checked expert by expert, up to {MAX_FOREIGN_LEAVES}"
+            f"`model` has {total} leaves; mixtures that are not a MoMLP are checked expert by expert, "
+            f"up to {MAX_FOREIGN_LEAVES}"
         )
     return MixtureView(model, domain, m, torch.arange(total, device=place)[:, None], total)
 

@@ -1,0 +1,5 @@
+"""One file a system; importing this package fills the registry in the order of the README's table."""
+
+from theory.claims import momlp
+
+__all__ = ["momlp"]

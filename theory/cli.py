@@ -1,0 +1,381 @@
+"""The `momlp` command. Exit codes: 0 all as expected, 1 a verdict differs, 2 usage (130 after Ctrl-C).
+
+Main definition: `main`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+import theory.claims  # noqa: F401  (fills the registry)
+from constructions import LipschitzFunction, Modulus, MoMLP, build_momlp, load, plan, save, targets
+from constructions.experts import FAMILIES
+from constructions.lattice import ACTIVATIONS, Plan
+from constructions.progress import tracked
+from theory import doctor, plots, report
+from theory.checkers.uniform_error import certify_uniform_error
+from theory.checkers.uniform_error.certify import METHODS
+from theory.claim import REGISTRY, Context, Status, select
+from theory.verify import run
+
+out = Console()
+err = Console(stderr=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; every foreseeable mistake ends in one sentence on stderr and exit code 2."""
+    args = _parser().parse_args(argv)
+    try:
+        return args.action(args)
+    except KeyboardInterrupt:
+        err.print("momlp: interrupted")
+        return 130
+    except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
+        err.print(f"momlp: error: {escape(str(error))}", highlight=False, soft_wrap=True)
+        return 2
+
+
+# --- arguments -----------------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="momlp", description="Build mixtures of MLP experts, certify them, and reproduce the theorems about them."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, action: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(action=action)
+        return sub
+
+    command("list", _list, "list the claims and the status each is expected to get")
+    command("targets", _targets, "list the named target functions")
+    sub = command("plan", _plan, "print what a model would cost, without building it")
+    _add_function(sub)
+    _add_design(sub)
+    sub = command("verify", _verify, "reproduce claims and print the verdict table")
+    sub.add_argument("claims", nargs="*", metavar="CLAIM", help="claim ids or systems (default: all)")
+    sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    sub.add_argument("--budget", choices=("quick", "full"), default="quick")
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--numbers", action="store_true", help="also print every measured number")
+    sub.add_argument("--json", metavar="FILE", help="write the verdicts as JSON (- for standard output)")
+    sub.add_argument("--html", metavar="DIR", type=Path, help="write index.html and plots")
+    sub = command("build", _build, "build a model, and store it with --out")
+    _add_function(sub)
+    _add_design(sub)
+    sub.add_argument("--lazy", action="store_true", help="build experts on demand; stored as a plan")
+    sub.add_argument("--out", metavar="FILE", type=Path, help="where to store the model (.safetensors)")
+    sub = command("certify", _certify, "certify the uniform error of a stored model")
+    sub.add_argument("file", type=Path)
+    sub.add_argument("--eps", type=float, help="default: the model's own")
+    sub.add_argument("--gap", type=float, help="stop at upper/lower <= 1 + GAP")
+    sub.add_argument("--method", choices=METHODS, default="branch_and_bound")
+    sub.add_argument("--enclosed", action="store_true", help="evaluate the formula in Arb balls (slow)")
+    sub.add_argument("--max-evaluations", type=int, default=100_000_000)
+    sub.add_argument("--function", metavar="MODULE:ATTR", help="the LipschitzFunction, when the file has no formula")
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu")
+    sub = command("eval", _eval, "evaluate a stored model on a .npy file of points (B, n)")
+    sub.add_argument("file", type=Path)
+    sub.add_argument("--points", type=Path, required=True)
+    sub.add_argument("--out", type=Path, required=True)
+    sub.add_argument("--lazy", action="store_true", help="read experts from the file when first needed")
+    sub = command("show", _show, "draw a stored model: cells, knots and error (n <= 2), trade-off, rates")
+    sub.add_argument("file", type=Path)
+    sub.add_argument("--out", type=Path, required=True, metavar="PNG")
+    sub.add_argument("--function", metavar="MODULE:ATTR", help="the LipschitzFunction, when the file has no formula")
+    command("doctor", _doctor, "check the installation")
+    return parser
+
+
+def _add_function(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("expr", nargs="?", metavar="EXPR", help="a formula in x0, x1, … (e.g. 'sin(2*pi*x0)*x1')")
+    sub.add_argument("--target", choices=targets.names(), help="a named target instead of EXPR")
+    sub.add_argument("--n", type=int, required=True, help="input dimension")
+    sub.add_argument("--domain", help="'lo,hi' for all axes or 'lo,hi;lo,hi;…' (default: the unit cube)")
+    sub.add_argument("--lipschitz", type=float, help="declared Lipschitz constant (default: certified)")
+    sub.add_argument("--holder", metavar="LAM,ALPHA", help="declared Hölder modulus LAM*t^ALPHA")
+
+
+def _add_design(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--eps", type=float, required=True, help="uniform error")
+    sub.add_argument("--split", help="share of the squared radius given to the knots, e.g. 1/3 (default 1/n)")
+    sub.add_argument("--expert", choices=tuple(FAMILIES), default="pencil")
+    sub.add_argument("--valency", type=int, default=2)
+    sub.add_argument("--activation", choices=ACTIVATIONS, default="relu")
+    sub.add_argument("--dtype", choices=("float64", "float32"), default="float64")
+
+
+def _numbers(name: str, text: str, count: int | None = None) -> list[float]:
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if not values or (count is not None and len(values) != count):
+        raise ValueError(f"`{name}` must be {count} numbers separated by commas, got {text!r}")
+    return values
+
+
+def _function(args: argparse.Namespace) -> LipschitzFunction:
+    if (args.expr is None) == (args.target is None):
+        raise ValueError("give either EXPR or --target NAME")
+    if args.target is not None:
+        if args.domain or args.holder:
+            raise ValueError("`--target` comes with its own domain and modulus")
+        return targets.get(args.target, n=args.n, lam=args.lipschitz or 1.0)
+    domain = None
+    if args.domain:
+        pairs = [tuple(_numbers("--domain", p, 2)) for p in args.domain.split(";")]
+        domain = pairs * args.n if len(pairs) == 1 else pairs
+    modulus = Modulus.holder(*_numbers("--holder", args.holder, 2)) if args.holder else None
+    return LipschitzFunction.from_sympy(args.expr, n=args.n, domain=domain, lipschitz=args.lipschitz, modulus=modulus)
+
+
+def _design(args: argparse.Namespace) -> dict:
+    try:
+        split = None if args.split is None else Fraction(args.split)
+    except (ValueError, ZeroDivisionError) as error:
+        raise ValueError(f"`--split` must be a number such as 0.3 or 1/3, got {args.split!r}") from error
+    return {
+        "expert": args.expert,
+        "split": split,
+        "valency": args.valency,
+        "activation": args.activation,
+        "dtype": getattr(torch, args.dtype),
+    }
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("`--device` cuda was asked for, but torch sees no CUDA device")
+    return torch.device(name)
+
+
+# --- plain listings ------------------------------------------------------------------------------------
+
+
+def _list(args: argparse.Namespace) -> int:
+    table = Table("claim", "title", "expected", "source")
+    for c in REGISTRY.values():
+        table.add_row(c.id, c.title, c.expected.value, c.source)
+    out.print(table)
+    return 0
+
+
+def _targets(args: argparse.Namespace) -> int:
+    table = Table("target", "definition")
+    for name in targets.names():
+        table.add_row(name, escape(" ".join((targets.TARGETS[name].__doc__ or "").split())))
+    out.print(table)
+    return 0
+
+
+def _plan_table(f: LipschitzFunction, p: Plan) -> Table:
+    table = Table(title=escape(f"{f.name}: ω(t) = {p.modulus} ({f.premise}) on {p.domain}"), title_justify="left")
+    table.add_column("quantity")
+    table.add_column("value", justify="right")
+    rows: list[tuple[str, object]] = [
+        ("eps", p.eps),
+        ("eps planned for", float(p.eps_plan)),
+        ("Theorem 1's bound", p.error_bound),
+        ("split θ", p.split if p.split is not None else "-"),
+        ("knots K", p.knots),
+        ("cells M", " × ".join(map(str, p.cells)) or "no router"),
+        ("experts L", p.leaves),
+        ("parameters of an expert P", p.parameters),
+        ("loaded in a forward pass F", p.forward_pass_parameters),
+        ("total parameters L·P", p.total_parameters),
+        ("stored parameters", p.stored_parameters),
+        ("stored bytes", p.stored_bytes),
+        ("tree height", p.tree.height),
+    ]
+    for name, value in rows:
+        table.add_row(name, f"{value:.9g}" if isinstance(value, float) else str(value))
+    return table
+
+
+def _plan(args: argparse.Namespace) -> int:
+    f = _function(args)
+    out.print(_plan_table(f, plan(f, args.eps, **_design(args))))
+    return 0
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    findings = doctor.examine()
+    table = Table("check", "", "detail")
+    for finding in findings:
+        table.add_row(finding.name, "ok" if finding.good else "[bold red]WRONG[/]", escape(finding.detail))
+    out.print(table)
+    return 0 if all(f.good for f in findings) else 1
+
+
+# --- verify --------------------------------------------------------------------------------------------
+
+
+def _verify(args: argparse.Namespace) -> int:
+    chosen = select(args.claims)
+    for path in (args.html, Path(args.json) if args.json and args.json != "-" else None):
+        _require_writable(path)
+    progress = Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=err, transient=True
+    )
+    with progress:
+        task = progress.add_task("starting")
+        context = Context(
+            budget=args.budget,
+            device=_device(args.device),
+            seed=args.seed,
+            log=lambda message: progress.update(task, description=escape(f"{current[0]}: {message}")),
+        )
+        current = [""]
+
+        def starting(claim) -> None:
+            current[0] = claim.id
+            progress.update(task, description=claim.id)
+
+        def finished(row) -> None:
+            mark = "" if row.as_expected else f" (expected {row.claim.expected.value})"
+            err.print(f"{row.verdict.status.value:<12} {row.claim.id}{mark}", highlight=False)
+
+        result = run(chosen, context, starting=starting, finished=finished)
+    if args.json == "-":
+        sys.stdout.write(report.json_text(result) + "\n")
+    else:
+        out.print(report.verdict_table(result))
+        if args.numbers:
+            out.print(report.numbers_table(result))
+    if args.json and args.json != "-":
+        report.write_text(Path(args.json), report.json_text(result))
+        err.print(f"verdicts written to {args.json}")
+    if args.html:
+        err.print(f"report written to {report.write_html(result, args.html)}")
+    if result.interrupted:
+        err.print(f"interrupted after {len(result.rows)} of {len(chosen)} claims")
+        return 130
+    return 0 if result.as_expected else 1
+
+
+def _require_writable(path: Path | None) -> None:
+    """Fail before the work, not after it."""
+    if path is None:
+        return
+    folder = path if path.is_dir() else path.parent
+    while not folder.exists():
+        folder = folder.parent
+    if not os.access(folder, os.W_OK):
+        raise OSError(f"cannot write {path}: {folder} is not writable")
+
+
+# --- build, certify, eval, show ------------------------------------------------------------------------
+
+
+def _build(args: argparse.Namespace) -> int:
+    _require_writable(args.out)
+    f = _function(args)
+    model = build_momlp(f, eps=args.eps, lazy=args.lazy, progress=True, **_design(args))
+    out.print(_plan_table(f, model.plan))
+    if args.out is not None:
+        out.print(f"stored in {save(model, args.out)}", highlight=False)
+    return 0
+
+
+def _import_function(text: str) -> LipschitzFunction:
+    module, _, attribute = text.partition(":")
+    if not module or not attribute:
+        raise ValueError(f"`--function` must be MODULE:ATTR, got {text!r}")
+    sys.path.insert(0, os.getcwd())
+    f = getattr(importlib.import_module(module), attribute, None)
+    if not isinstance(f, LipschitzFunction):
+        raise ValueError(f"`--function` {text} must be a LipschitzFunction, got {type(f).__name__}")
+    return f
+
+
+def _function_of(model: MoMLP, text: str | None) -> LipschitzFunction | None:
+    return _import_function(text) if text else model.target
+
+
+def _certify(args: argparse.Namespace) -> int:
+    model = load(args.file)
+    f = _function_of(model, args.function)
+    if f is None:
+        raise ValueError(f"{args.file} was built from a black box: name it with --function MODULE:ATTR")
+    with err.status("certifying") as status:
+        c = certify_uniform_error(
+            model,
+            f,
+            eps=model.plan.eps if args.eps is None else args.eps,
+            gap=args.gap,
+            method=args.method,
+            enclosed=args.enclosed,
+            max_evaluations=args.max_evaluations,
+            seed=args.seed,
+            device=_device(args.device),
+            log=lambda message: status.update(escape(message)),
+        )
+    table = Table("quantity", "value", title=f"{c.status.value}: sup |f - model| <= {c.eps:g}", title_justify="left")
+    for name, value in (
+        ("lower", f"{c.lower:.9g}"),
+        ("upper", f"{c.upper:.9g}"),
+        ("witness", str(c.witness)),
+        ("method", c.method),
+        ("evidence", c.evidence.name),
+        ("slack", f"{c.slack:.3g}"),
+        ("evaluations", str(c.evaluations)),
+        ("experts read", f"{c.leaves_checked} of {c.leaves}"),
+        *((p.name, ("" if p.holds else "FAILS: ") + p.detail) for p in c.premises),
+        ("seconds", f"{c.seconds:.2f}"),
+    ):
+        table.add_row(name, escape(value))
+    out.print(table)
+    return 0 if c.status in (Status.CERTIFIED, Status.NOT_REFUTED) else 1
+
+
+def _eval(args: argparse.Namespace) -> int:
+    _require_writable(args.out)
+    model = load(args.file, lazy=args.lazy)
+    try:
+        points = np.load(args.points, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"`--points` {args.points} must be a plain .npy array: {error}") from error
+    if points.ndim != 2 or points.shape[1] != model.n or points.dtype.kind != "f":
+        raise ValueError(
+            f"`--points` must be a floating array of shape (B, {model.n}), got {points.dtype} {points.shape}"
+        )
+    x = torch.from_numpy(np.ascontiguousarray(points, dtype=np.float64))
+    parts = x.split(1 << 16)
+    with torch.no_grad():
+        results = [model(part) for part in tracked(parts, "evaluating", enabled=len(parts) > 1)]
+    y = torch.cat(results) if results else torch.empty(0, model.m)
+    with tempfile.TemporaryDirectory(dir=args.out.parent) as folder:
+        draft = Path(folder) / "y.npy"
+        np.save(draft, y.numpy(), allow_pickle=False)
+        os.replace(draft, args.out)
+    out.print(f"{len(x)} points evaluated, written to {args.out}", highlight=False)
+    return 0
+
+
+def _show(args: argparse.Namespace) -> int:
+    _require_writable(args.out)
+    model = load(args.file)
+    f = _function_of(model, args.function)
+    plots.save_figure(plots.model_figure(model, f), args.out)
+    out.print(f"drawn to {args.out}", highlight=False)
+    return 0

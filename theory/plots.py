@@ -1,0 +1,147 @@
+"""Figures: rates, trade-off, and a model's cells, knots and error (matplotlib, no window needed).
+
+Main definitions: `rates_figure`, `trade_off_figure`, `model_figure`, `save_figure`.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from constructions import LipschitzFunction, MoMLP, plan
+from theory.rates import fit_slope
+
+GRID = 401
+MAX_DRAWN_LINES = 64
+INK, ACCENT, WARM = "#1f2a44", "#0b7285", "#c2410c"
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a PNG."""
+    figure.savefig(path, dpi=150, format="png")
+
+
+def _lipschitz(n: int) -> LipschitzFunction:
+    # plans depend on n, λ and the domain only
+    return LipschitzFunction(torch.zeros_like, n=n, m=n, lipschitz=1.0)
+
+
+def draw_rates(active: Axes, leaves: Axes, dimensions: tuple[int, ...] = (2, 3, 4)) -> None:
+    """log–log plots of P and L against 1/ε from exact plans, slopes in the legend."""
+    for n, colour in zip(dimensions, (ACCENT, WARM, INK), strict=False):
+        plans = [plan(_lipschitz(n), 2.0**-j) for j in range(4, 14)]
+        inverse = [1 / p.eps for p in plans]
+        for axes, counts in ((active, [p.parameters for p in plans]), (leaves, [p.leaves for p in plans])):
+            slope = fit_slope(inverse, counts).slope
+            axes.loglog(inverse, counts, "o-", color=colour, ms=3.5, lw=1.2, label=f"n = {n}, slope {slope:.3f}")
+    for axes, label in ((active, "P, parameters of the loaded expert"), (leaves, "L, number of experts")):
+        axes.set_xlabel("λ/ε")
+        axes.set_ylabel(label)
+        axes.grid(True, which="major", alpha=0.3)
+        axes.legend(frameon=False)
+
+
+def draw_trade_off(axes: Axes, n: int = 3, eps: float = 1e-3) -> None:
+    """L against P along the split θ, with the product-minimising θ = 1/n marked."""
+    f = _lipschitz(n)
+    shares = [Fraction(j, 24) for j in range(1, 24)]
+    plans = [plan(f, eps, split=s) for s in shares]
+    axes.loglog([p.parameters for p in plans], [p.leaves for p in plans], "o-", color=ACCENT, ms=3.5, lw=1.2)
+    best = plan(f, eps)
+    axes.loglog([best.parameters], [best.leaves], "D", color=WARM, ms=8, label=f"θ = 1/{n}, least L·K")
+    for p in (plans[0], plans[11], plans[-1]):
+        axes.annotate(
+            f"θ = {float(p.split or 0):.2f}", (p.parameters, p.leaves), xytext=(6, 6), textcoords="offset points"
+        )
+    axes.set_xlabel("P, parameters of the loaded expert")
+    axes.set_ylabel("L, number of experts")
+    axes.set_title(f"n = {n}, ε = {eps:g}·λ", loc="left")
+    axes.grid(True, which="major", alpha=0.3)
+    axes.legend(frameon=False)
+
+
+def rates_figure() -> Figure:
+    """P and L against 1/ε."""
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    active, leaves = figure.subplots(1, 2)
+    draw_rates(active, leaves)
+    return figure
+
+
+def trade_off_figure() -> Figure:
+    """L against P along the split."""
+    figure = Figure(figsize=(6, 4.2), layout="constrained")
+    draw_trade_off(figure.subplots())
+    return figure
+
+
+def model_figure(model: MoMLP, f: LipschitzFunction | None = None) -> Figure:
+    """Cells, knots and the error map for n ≤ 2 (the error needs f), trade-off and rates for every n."""
+    if model.n > 2:
+        figure = Figure(figsize=(10, 4), layout="constrained")
+        left, right = figure.subplots(1, 2)
+    else:
+        figure = Figure(figsize=(10, 8), layout="constrained")
+        (first, second), (left, right) = figure.subplots(2, 2)
+        (_draw_line if model.n == 1 else _draw_plane)(figure, first, second, model, f)
+    if model.n > 1:
+        draw_trade_off(left, model.n, model.plan.eps / (model.plan.modulus.lam or 1.0))
+        draw_rates(right, right.twinx(), (model.n,))
+    else:
+        draw_rates(left, right, (1, 2, 3))
+    figure.suptitle(f"{model.num_leaves} experts of {model.active_parameters} parameters, ε = {model.plan.eps:g}")
+    return figure
+
+
+def _draw_line(figure: Figure, value: Axes, error: Axes, model: MoMLP, f: LipschitzFunction | None) -> None:
+    lo, hi = model.plan.domain.lo[0], model.plan.domain.hi[0]
+    x = torch.linspace(lo, hi, 2001, dtype=torch.float64)[:, None]
+    y = model(x)[:, 0]
+    value.plot(x[:, 0], y, color=ACCENT, lw=1.4, label="f̂")
+    kinks = -model.hidden_bias.detach()
+    if len(kinks) <= MAX_DRAWN_LINES:
+        at = model(kinks[:, None].double().clamp(lo, hi))[:, 0]
+        value.plot(kinks, at, ".", color=WARM, label="knots")
+    if f is not None:
+        value.plot(x[:, 0], f(x)[:, 0], color=INK, lw=0.8, ls="--", label="f")
+        error.plot(x[:, 0], (f(x)[:, 0] - y).abs(), color=WARM, lw=1)
+        error.axhline(model.plan.eps, color=INK, lw=0.8, ls="--", label="ε")
+        error.legend(frameon=False)
+    value.legend(frameon=False)
+    value.set_title("the network", loc="left")
+    error.set_title("|f − f̂|" if f is not None else "no f stored with this model", loc="left")
+
+
+def _draw_plane(figure: Figure, value: Axes, error: Axes, model: MoMLP, f: LipschitzFunction | None) -> None:
+    lo, hi = model.plan.domain.tensors()
+    axes = [torch.linspace(float(a), float(b), GRID, dtype=torch.float64) for a, b in zip(lo, hi, strict=True)]
+    x = torch.cartesian_prod(*axes)
+    y = model(x)[:, 0]
+    extent = (float(lo[0]), float(hi[0]), float(lo[1]), float(hi[1]))
+    options = {"origin": "lower", "extent": extent, "aspect": "auto"}
+    shown = value.imshow(y.reshape(GRID, GRID).T, cmap="cividis", **options)
+    figure.colorbar(shown, ax=value)
+    cells = model.plan.cells
+    lines = [(a, lo_a, (hi[a] - lo_a) / m, m) for a, (lo_a, m) in enumerate(zip(lo, cells, strict=False))]
+    for a, start, width, count in lines:
+        if count <= MAX_DRAWN_LINES:
+            draw = value.axvline if a == 0 else value.axhline
+            for i in range(1, count):
+                draw(float(start + i * width), color="white", lw=0.6)
+    drawn = all(c <= MAX_DRAWN_LINES for c in cells)
+    if model.plan.knots and model.plan.knots <= MAX_DRAWN_LINES:
+        for t in (-model.hidden_bias.detach()).tolist():
+            value.axhline(t, color="white", lw=0.4, ls=":")
+    title = "f̂ with cells (solid) and knots (dotted)" if drawn else f"f̂, {model.num_leaves} cells (too fine to draw)"
+    value.set_title(title, loc="left")
+    if f is None:
+        error.set_title("no f stored with this model", loc="left")
+        return
+    gap = (f(x)[:, 0] - y).abs().reshape(GRID, GRID).T
+    shown = error.imshow(gap, cmap="magma", vmin=0, **options)
+    figure.colorbar(shown, ax=error)
+    error.set_title(f"|f − f̂|, at most {float(gap.max()):.3g} on a {GRID}×{GRID} grid", loc="left")

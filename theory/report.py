@@ -1,0 +1,159 @@
+"""What a run looks like to a person (rich table, HTML page) and to a program (JSON).
+
+The JSON schema is `theory/verdicts.schema.json`: integers above 2⁵³ are strings, infinities are "inf".
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from jinja2 import Environment, FileSystemLoader
+from rich.table import Table
+
+from theory import plots
+from theory.claim import Status
+from theory.verify import Run
+
+SCHEMA = 1
+LARGEST_JSON_INTEGER = 2**53
+STYLES = {
+    Status.PROVED: "bold green",
+    Status.CERTIFIED: "green",
+    Status.NOT_REFUTED: "cyan",
+    Status.REFUTED: "magenta",
+    Status.INCONCLUSIVE: "yellow",
+    Status.OPEN: "dim",
+}
+
+
+def verdict_table(run: Run) -> Table:
+    """One row a claim: verdict, evidence, whether it was expected, the reason, seconds."""
+    table = Table(title=f"momlp verify ({run.context.budget}, {run.context.device})", title_justify="left")
+    table.add_column("claim", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("evidence", no_wrap=True)
+    table.add_column("as expected", no_wrap=True)
+    table.add_column("reason", overflow="fold")
+    table.add_column("s", justify="right", no_wrap=True)
+    for row in run.rows:
+        v = row.verdict
+        expected = "yes" if row.as_expected else f"[bold red]NO: {row.claim.expected.value}[/]"
+        table.add_row(
+            row.claim.id,
+            f"[{STYLES[v.status]}]{v.status.value}[/]",
+            v.evidence.name,
+            expected,
+            v.reason.replace("[", r"\["),
+            f"{v.seconds:.1f}",
+        )
+    return table
+
+
+def numbers_table(run: Run) -> Table:
+    """Every measured number of every verdict."""
+    table = Table(title="numbers", title_justify="left")
+    table.add_column("claim", no_wrap=True)
+    table.add_column("number")
+    table.add_column("value", justify="right", overflow="fold")
+    for row in run.rows:
+        merged = {**row.verdict.numbers, **row.verdict.bounds}
+        for i, (name, value) in enumerate(merged.items()):
+            table.add_row(row.claim.id if i == 0 else "", name, _shown(value), end_section=i == len(merged) - 1)
+    return table
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+# --- JSON -----------------------------------------------------------------------------------------------
+
+
+def as_json(run: Run) -> dict[str, Any]:
+    """The documented JSON object of a run."""
+    return {
+        "schema": SCHEMA,
+        "budget": run.context.budget,
+        "device": str(run.context.device),
+        "seed": run.context.seed,
+        "interrupted": run.interrupted,
+        "as_expected": run.as_expected,
+        "versions": {"momlp": _version(), "torch": torch.__version__},
+        "verdicts": [
+            {
+                "id": row.claim.id,
+                "title": row.claim.title,
+                "statement": row.claim.statement,
+                "source": row.claim.source,
+                "hypotheses": list(row.claim.hypotheses),
+                "expected": row.claim.expected.value,
+                "status": row.verdict.status.value,
+                "as_expected": row.as_expected,
+                "evidence": row.verdict.evidence.name,
+                "reason": row.verdict.reason,
+                "numbers": {k: _json_number(v) for k, v in row.verdict.numbers.items()},
+                "bounds": {k: _json_number(v) for k, v in row.verdict.bounds.items()},
+                "witness": row.verdict.witness,
+                "seconds": round(row.verdict.seconds, 3),
+                "device": row.verdict.device,
+                "seed": row.verdict.seed,
+            }
+            for row in run.rows
+        ],
+    }
+
+
+def _version() -> str:
+    try:
+        return version("momlp")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _json_number(value: Any) -> Any:
+    if isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) <= LARGEST_JSON_INTEGER else str(value)
+    return value if math.isfinite(value) else str(value)
+
+
+def json_text(run: Run) -> str:
+    return json.dumps(as_json(run), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `path` whole or not at all."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        draft = Path(folder) / path.name
+        draft.write_text(text, encoding="utf-8")
+        os.replace(draft, path)
+
+
+# --- HTML -----------------------------------------------------------------------------------------------
+
+
+def write_html(run: Run, folder: Path) -> Path:
+    """index.html with the verdict table, all numbers and the plots; returns its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = {
+        "rates.png": ("Parameters and leaves against 1/ε, from exact counts", plots.rates_figure()),
+        "trade_off.png": ("Experts against their size along the split θ", plots.trade_off_figure()),
+    }
+    for name, (_, figure) in pictures.items():
+        plots.save_figure(figure, folder / name)
+    templates = FileSystemLoader(Path(__file__).parent / "templates")
+    environment = Environment(loader=templates, autoescape=True)
+    page = environment.get_template("index.html.j2").render(
+        run=as_json(run), pictures={name: caption for name, (caption, _) in pictures.items()}
+    )
+    index = folder / "index.html"
+    write_text(index, page)
+    return index
