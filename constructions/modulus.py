@@ -129,7 +129,7 @@ class Modulus:
             if self.fn is not None:
                 t = math.nextafter(float(square.sqrt().upper()), math.inf)
                 return float(self.above(torch.tensor([t], dtype=torch.float64))[0])
-            if distance_squared == 0:
+            if distance_squared == 0 or self.lam == 0:
                 return 0.0
             half = fraction_to_fmpq(Fraction(self.alpha) / 2)
             value = arb(self.lam) * square ** arb(half)

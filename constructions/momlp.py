@@ -136,9 +136,9 @@ class MoMLP(nn.Module):
 
     @property
     def statistics(self) -> CacheStatistics:
-        """Queries, experts built, evictions and peak bytes of a lazy model; AttributeError for an eager one."""
+        """Queries, experts built, evictions and peak bytes of a lazy model; RuntimeError for an eager one."""
         if self.cache is None:
-            raise AttributeError("an eager model keeps every expert: there are no cache statistics")
+            raise RuntimeError("an eager model keeps every expert: there are no cache statistics")
         return self.cache.statistics
 
     # --- routing ---
@@ -217,7 +217,10 @@ class MoMLP(nn.Module):
         self.plan.domain.require_inside("x", x)
         if self.cache is not None:
             return self._forward_lazy(x)
-        parts = [self._gather(part) for part in x.split(self._chunk_rows)]
+        parts = []
+        for part in x.split(self._chunk_rows):
+            weight, bias = self.output_layers(self.route(part))
+            parts.append(self._evaluate_batch(part, weight, bias))
         return torch.cat(parts) if len(parts) != 1 else parts[0]
 
     @property
@@ -236,6 +239,12 @@ class MoMLP(nn.Module):
         before = nn.functional.linear(x.to(bias.dtype), self.hidden_weight, self.hidden_bias)
         hidden = before.relu() if self.slope is None else torch.where(before > 0, before, self.slope * before)
         return (hidden[:, None, :] * weight).sum(-1) + bias
+
+    def _evaluate_batch(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """`_evaluate`, with a lone number computed twice: torch splits a sum to one number between threads."""
+        if len(x) * self.m != 1:
+            return self._evaluate(x, weight, bias)
+        return self._evaluate(x.expand(2, -1), weight.expand(2, -1, -1), bias.expand(2, -1))[:1]
 
     def _forward_lazy(self, x: Tensor) -> Tensor:
         """Group the points by leaf, and the leaves into batches that fit the cache."""
@@ -258,7 +267,7 @@ class MoMLP(nn.Module):
             points = order[start : int(ends[first + len(batch) - 1])]
             for rows in points.split(self._chunk_rows):
                 at = slots[inverse[rows] - first]
-                result[rows] = self._evaluate(x[rows], cache.weight[at], cache.bias[at])
+                result[rows] = self._evaluate_batch(x[rows], cache.weight[at], cache.bias[at])
         cache.statistics.queries += len(x)
         return result
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from constructions.atomic import write_whole
 from constructions.errors import StoreError
+from constructions.fitting import fit_experts
 from constructions.lattice import Plan
 from constructions.momlp import DEFAULT_CACHE_BYTES, MoMLP
 from constructions.targets import LipschitzFunction
@@ -58,15 +59,11 @@ def save(model: MoMLP, path: str | os.PathLike) -> Path:
     if not model.lazy:
         tensors["expert_digests"] = _expert_digests(tensors["out_weight"], tensors["out_bias"])
     spec["root"] = _root_digest(spec, tensors)
-    destination = Path(path)
+    metadata = {"momlp": json.dumps(spec)}
     try:
-        with tempfile.TemporaryDirectory(dir=destination.parent) as folder:
-            draft = Path(folder) / "model.safetensors"
-            save_file(tensors, draft, metadata={"momlp": json.dumps(spec)})
-            os.replace(draft, destination)
+        return write_whole(Path(path), lambda draft: save_file(tensors, draft, metadata=metadata))
     except (OSError, SafetensorError) as err:
-        raise StoreError(f"cannot write {destination}: {err}") from err
-    return destination
+        raise StoreError(str(err)) from err
 
 
 def load(
@@ -88,8 +85,6 @@ def load(
     if spec["kind"] == "plan":
         if target is None:
             raise StoreError(f"{source} holds a plan without a formula: {DAMAGE}")
-        from constructions.fitting import fit_experts
-
         model = MoMLP(
             plan,
             source=lambda leaves: fit_experts(target, plan, leaves),

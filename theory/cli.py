@@ -9,7 +9,6 @@ import argparse
 import importlib
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -23,6 +22,7 @@ from rich.table import Table
 
 import theory.claims  # noqa: F401  (fills the registry)
 from constructions import LipschitzFunction, Modulus, MoMLP, build_momlp, load, plan, save, targets
+from constructions.atomic import write_whole
 from constructions.experts import FAMILIES
 from constructions.lattice import ACTIVATIONS, Plan
 from constructions.progress import tracked
@@ -32,7 +32,8 @@ from theory.checkers.uniform_error.certify import METHODS
 from theory.claim import REGISTRY, Context, Status, select
 from theory.verify import run
 
-out = Console()
+WIDTH = 130  # of tables that go to a file or a pipe
+out = Console(width=None if sys.stdout.isatty() else WIDTH)
 err = Console(stderr=True)
 
 
@@ -108,7 +109,7 @@ def _add_function(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("expr", nargs="?", metavar="EXPR", help="a formula in x0, x1, … (e.g. 'sin(2*pi*x0)*x1')")
     sub.add_argument("--target", choices=targets.names(), help="a named target instead of EXPR")
     sub.add_argument("--n", type=int, required=True, help="input dimension")
-    sub.add_argument("--domain", help="'lo,hi' for all axes or 'lo,hi;lo,hi;…' (default: the unit cube)")
+    sub.add_argument("--domain", help="'[lo,hi]' for all axes or '[lo,hi];[lo,hi];…' (default: the unit cube)")
     sub.add_argument("--lipschitz", type=float, help="declared Lipschitz constant (default: certified)")
     sub.add_argument("--holder", metavar="LAM,ALPHA", help="declared Hölder modulus LAM*t^ALPHA")
 
@@ -141,7 +142,7 @@ def _function(args: argparse.Namespace) -> LipschitzFunction:
         return targets.get(args.target, n=args.n, lam=args.lipschitz or 1.0)
     domain = None
     if args.domain:
-        pairs = [tuple(_numbers("--domain", p, 2)) for p in args.domain.split(";")]
+        pairs = [tuple(_numbers("--domain", p.strip(" []"), 2)) for p in args.domain.split(";")]
         domain = pairs * args.n if len(pairs) == 1 else pairs
     modulus = Modulus.holder(*_numbers("--holder", args.holder, 2)) if args.holder else None
     return LipschitzFunction.from_sympy(args.expr, n=args.n, domain=domain, lipschitz=args.lipschitz, modulus=modulus)
@@ -173,7 +174,9 @@ def _device(name: str) -> torch.device:
 
 
 def _list(args: argparse.Namespace) -> int:
-    table = Table("claim", "title", "expected", "source")
+    table = Table()
+    for heading in ("claim", "title", "expected", "source"):
+        table.add_column(heading, no_wrap=heading in ("claim", "expected"))
     for c in REGISTRY.values():
         table.add_row(c.id, c.title, c.expected.value, c.source)
     out.print(table)
@@ -183,7 +186,8 @@ def _list(args: argparse.Namespace) -> int:
 def _targets(args: argparse.Namespace) -> int:
     table = Table("target", "definition")
     for name in targets.names():
-        table.add_row(name, escape(" ".join((targets.TARGETS[name].__doc__ or "").split())))
+        first_paragraph = (targets.TARGETS[name].__doc__ or "").split("\n\n")[0]
+        table.add_row(name, escape(" ".join(first_paragraph.split())))
     out.print(table)
     return 0
 
@@ -232,8 +236,10 @@ def _doctor(args: argparse.Namespace) -> int:
 
 def _verify(args: argparse.Namespace) -> int:
     chosen = select(args.claims)
-    for path in (args.html, Path(args.json) if args.json and args.json != "-" else None):
-        _require_writable(path)
+    _require_writable(Path(args.json) if args.json and args.json != "-" else None)
+    if args.html:
+        args.html.mkdir(parents=True, exist_ok=True)
+        _require_writable(args.html)
     progress = Progress(
         SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=err, transient=True
     )
@@ -278,10 +284,10 @@ def _require_writable(path: Path | None) -> None:
     if path is None:
         return
     folder = path if path.is_dir() else path.parent
-    while not folder.exists():
-        folder = folder.parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: there is no folder {folder}")
     if not os.access(folder, os.W_OK):
-        raise OSError(f"cannot write {path}: {folder} is not writable")
+        raise PermissionError(f"cannot write {path}: {folder} is not writable")
 
 
 # --- build, certify, eval, show ------------------------------------------------------------------------
@@ -364,11 +370,8 @@ def _eval(args: argparse.Namespace) -> int:
     with torch.no_grad():
         results = [model(part) for part in tracked(parts, "evaluating", enabled=len(parts) > 1)]
     y = torch.cat(results) if results else torch.empty(0, model.m)
-    with tempfile.TemporaryDirectory(dir=args.out.parent) as folder:
-        draft = Path(folder) / "y.npy"
-        np.save(draft, y.numpy(), allow_pickle=False)
-        os.replace(draft, args.out)
-    out.print(f"{len(x)} points evaluated, written to {args.out}", highlight=False)
+    write_whole(args.out.with_suffix(".npy"), lambda draft: np.save(draft, y.numpy(), allow_pickle=False))
+    out.print(f"{len(x)} points evaluated, written to {args.out.with_suffix('.npy')}", highlight=False)
     return 0
 
 

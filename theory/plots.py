@@ -11,8 +11,10 @@ from pathlib import Path
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from constructions import LipschitzFunction, MoMLP, plan
+from constructions.atomic import write_whole
 from theory.rates import fit_slope
 
 GRID = 401
@@ -22,7 +24,7 @@ INK, ACCENT, WARM = "#1f2a44", "#0b7285", "#c2410c"
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a PNG."""
-    figure.savefig(path, dpi=150, format="png")
+    write_whole(path, lambda draft: figure.savefig(draft, dpi=150, format="png"))
 
 
 def _lipschitz(n: int) -> LipschitzFunction:
@@ -45,6 +47,22 @@ def draw_rates(active: Axes, leaves: Axes, dimensions: tuple[int, ...] = (2, 3, 
         axes.legend(frameon=False)
 
 
+def draw_model_rates(axes: Axes, n: int) -> None:
+    """P and L of one dimension against 1/ε in one log–log plot."""
+    plans = [plan(_lipschitz(n), 2.0**-j) for j in range(4, 14)]
+    inverse = [1 / p.eps for p in plans]
+    for name, counts, colour in (
+        ("P, parameters of an expert", [p.parameters for p in plans], ACCENT),
+        ("L, number of experts", [p.leaves for p in plans], WARM),
+    ):
+        slope = fit_slope(inverse, counts).slope
+        axes.loglog(inverse, counts, "o-", color=colour, ms=3.5, lw=1.2, label=f"{name}: slope {slope:.3f}")
+    axes.set_xlabel("λ/ε")
+    axes.set_title(f"rates for n = {n}", loc="left")
+    axes.grid(True, which="major", alpha=0.3)
+    axes.legend(frameon=False)
+
+
 def draw_trade_off(axes: Axes, n: int = 3, eps: float = 1e-3) -> None:
     """L against P along the split θ, with the product-minimising θ = 1/n marked."""
     f = _lipschitz(n)
@@ -57,9 +75,14 @@ def draw_trade_off(axes: Axes, n: int = 3, eps: float = 1e-3) -> None:
         axes.annotate(
             f"θ = {float(p.split or 0):.2f}", (p.parameters, p.leaves), xytext=(6, 6), textcoords="offset points"
         )
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axis.set_minor_formatter(NullFormatter())
+    axes.margins(0.22, 0.14)
     axes.set_xlabel("P, parameters of the loaded expert")
     axes.set_ylabel("L, number of experts")
-    axes.set_title(f"n = {n}, ε = {eps:g}·λ", loc="left")
+    axes.set_title(f"trade-off for n = {n}, ε = {eps:.3g}·λ", loc="left")
     axes.grid(True, which="major", alpha=0.3)
     axes.legend(frameon=False)
 
@@ -90,10 +113,11 @@ def model_figure(model: MoMLP, f: LipschitzFunction | None = None) -> Figure:
         (_draw_line if model.n == 1 else _draw_plane)(figure, first, second, model, f)
     if model.n > 1:
         draw_trade_off(left, model.n, model.plan.eps / (model.plan.modulus.lam or 1.0))
-        draw_rates(right, right.twinx(), (model.n,))
+        draw_model_rates(right, model.n)
     else:
         draw_rates(left, right, (1, 2, 3))
-    figure.suptitle(f"{model.num_leaves} experts of {model.active_parameters} parameters, ε = {model.plan.eps:g}")
+    experts = "1 expert" if model.num_leaves == 1 else f"{model.num_leaves} experts"
+    figure.suptitle(f"{experts} of {model.active_parameters} parameters, ε = {model.plan.eps:g}")
     return figure
 
 
@@ -123,7 +147,7 @@ def _draw_plane(figure: Figure, value: Axes, error: Axes, model: MoMLP, f: Lipsc
     y = model(x)[:, 0]
     extent = (float(lo[0]), float(hi[0]), float(lo[1]), float(hi[1]))
     options = {"origin": "lower", "extent": extent, "aspect": "auto"}
-    shown = value.imshow(y.reshape(GRID, GRID).T, cmap="cividis", **options)
+    shown = value.imshow(y.reshape(GRID, GRID).T.numpy(), cmap="cividis", **options)
     figure.colorbar(shown, ax=value)
     cells = model.plan.cells
     lines = [(a, lo_a, (hi[a] - lo_a) / m, m) for a, (lo_a, m) in enumerate(zip(lo, cells, strict=False))]
@@ -142,6 +166,6 @@ def _draw_plane(figure: Figure, value: Axes, error: Axes, model: MoMLP, f: Lipsc
         error.set_title("no f stored with this model", loc="left")
         return
     gap = (f(x)[:, 0] - y).abs().reshape(GRID, GRID).T
-    shown = error.imshow(gap, cmap="magma", vmin=0, **options)
+    shown = error.imshow(gap.numpy(), cmap="magma", vmin=0, **options)
     figure.colorbar(shown, ax=error)
     error.set_title(f"|f − f̂|, at most {float(gap.max()):.3g} on a {GRID}×{GRID} grid", loc="left")

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import torch
 from jinja2 import Environment, FileSystemLoader
 from rich.table import Table
 
+from constructions.atomic import write_whole
 from theory import plots
 from theory.claim import Status
 from theory.verify import Run
@@ -131,10 +130,7 @@ def json_text(run: Run) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Write `path` whole or not at all."""
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        draft = Path(folder) / path.name
-        draft.write_text(text, encoding="utf-8")
-        os.replace(draft, path)
+    write_whole(path, lambda draft: draft.write_text(text, encoding="utf-8"))
 
 
 # --- HTML -----------------------------------------------------------------------------------------------

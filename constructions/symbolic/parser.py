@@ -189,10 +189,8 @@ class _Walker:
             raise self.refuse(node, "conditions are x_i < c (or <=, >, >=) with rational c, or True")
         left = self.value(node.left, depth)
         right = self.value(node.comparators[0], depth)
-        kinds = {type(left), type(right)}
-        if sympy.Symbol not in kinds or not all(
-            isinstance(side, (sympy.Symbol, sympy.Rational)) for side in (left, right)
-        ):
+        sides = sorted((left, right), key=lambda side: isinstance(side, sympy.Symbol))
+        if not (isinstance(sides[0], sympy.Rational) and isinstance(sides[1], sympy.Symbol)):
             raise self.refuse(node, "conditions compare one variable with one rational number")
         return operation(left, right)
 

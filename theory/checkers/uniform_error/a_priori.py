@@ -23,9 +23,9 @@ from constructions.targets import LipschitzFunction
 from theory import exact
 from theory.checkers.uniform_error.certificate import Premise
 from theory.checkers.uniform_error.ridge import RidgeBank
+from theory.checkers.uniform_error.ridge_exact import exact_nodes, exact_values, rationals
 from theory.checkers.uniform_error.view import MixtureView
 
-_RATIONAL = np.frompyfunc(exact.rational, 1, 1)
 NODES_PER_STEP = 1 << 17
 
 
@@ -40,11 +40,6 @@ class Measured:
     nodes: int = 0
     b_where: str = "-"
     tau_where: str = "-"
-
-
-def rationals(values: Tensor) -> np.ndarray:
-    """The exact values of a float tensor, as an object array of rationals of the same shape."""
-    return np.asarray(_RATIONAL(values.cpu().numpy()), dtype=object).reshape(values.shape)
 
 
 def a_priori(
@@ -88,7 +83,7 @@ def _measure(leaves: Tensor, bank: RidgeBank, f: LipschitzFunction, measured: Me
     measured.a_squared = max(measured.a_squared, float(squares.max()))
     measured.slack = max(measured.slack, bank.forward_slack)
 
-    nodes = _exact_nodes(bank)  # lo, kinks inside, hi
+    nodes = exact_nodes(bank)  # lo, kinks inside, hi
     if resolves:
         gaps = np.diff(nodes)
         worst = int(np.argmax(gaps))
@@ -103,55 +98,13 @@ def _measure(leaves: Tensor, bank: RidgeBank, f: LipschitzFunction, measured: Me
     for start in range(0, bank.experts, rows):
         part = slice(start, start + rows)
         y = _target_nodes(f, centre[part], t.to(centre.device), axis if resolves else None)
-        gap = np.abs(_exact_values(bank, part, nodes) - rationals(y))
+        gap = np.abs(exact_values(bank, part, nodes) - rationals(y))
         tau = math.nextafter(float(exact.fraction(gap.max())), math.inf)
         measured.nodes += gap.size
         if tau > measured.tau:
             expert, output, node = np.unravel_index(int(gap.argmax()), gap.shape)
             measured.tau = tau
             measured.tau_where = f"leaf {leaves[start + expert].tolist()}, output {output}, node {node}"
-
-
-def _exact_nodes(bank: RidgeBank) -> np.ndarray:
-    """lo, every kink −b/w strictly inside, hi, as increasing rationals (T+1,)."""
-    axis = bank.layer.axis
-    ends = [exact.rational(float(e[0, axis])) for e in (bank.lower, bank.upper)]
-    kinks = {
-        -exact.rational(b) / exact.rational(w)
-        for w, b in zip(bank.layer.pull.tolist(), bank.layer.bias.tolist(), strict=True)
-        if w != 0
-    }
-    inside = sorted(k for k in kinks if ends[0] < k < ends[1])
-    return np.array([ends[0], *inside, ends[1]], dtype=object)
-
-
-def _exact_values(bank: RidgeBank, part: slice, nodes: np.ndarray) -> np.ndarray:
-    """Exact network values (E, m, len(nodes)) of the experts in `part`, by prefix sums of rationals."""
-    weight, bias = rationals(bank.out_weight[part]), rationals(bank.out_bias[part])
-    w, b, alpha = (rationals(v) for v in (bank.layer.pull, bank.layer.bias, bank.layer.slope))
-    if not len(w):
-        return np.repeat(bias[..., None], len(nodes), axis=-1)
-    at_lo = w * nodes[0] + b
-    active = (at_lo > 0) | ((at_lo == 0) & (w > 0))
-    gain = np.where(active.astype(bool), 1, alpha)
-    value = (weight * (at_lo * gain)).sum(-1) + bias
-    slope = (weight * (w * gain)).sum(-1)
-    bends = weight * (np.abs(w) * (1 - alpha))
-    jumps = bends[..., :0]
-    if len(nodes) > 2:
-        order, starts = _units_by_node(w, b, nodes)
-        jumps = np.add.reduceat(bends[..., order], starts, axis=-1)
-    slopes = np.cumsum(np.concatenate([slope[..., None], jumps], axis=-1), axis=-1)
-    rises = slopes * np.diff(nodes) if len(nodes) > 1 else slopes[..., :0]
-    return np.cumsum(np.concatenate([value[..., None], rises], axis=-1), axis=-1)
-
-
-def _units_by_node(w: np.ndarray, b: np.ndarray, nodes: np.ndarray) -> tuple[list[int], list[int]]:
-    """Units whose kink is an inner node, sorted by kink, and where each node's run of them starts."""
-    kinks = [(-bi / wi, j) for j, (wi, bi) in enumerate(zip(w, b, strict=True)) if wi != 0]
-    inside = sorted(pair for pair in kinks if nodes[0] < pair[0] < nodes[-1])
-    starts = [i for i, (k, _) in enumerate(inside) if i == 0 or k != inside[i - 1][0]]
-    return [j for _, j in inside], starts
 
 
 def _target_nodes(f: LipschitzFunction, centre: Tensor, t: Tensor, axis: int | None) -> Tensor:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from constructions.targets import LipschitzFunction
+from theory.checkers.uniform_error.ridge_exact import ExactTables
 from theory.checkers.uniform_error.target_values import enclosed_errors
 from theory.checkers.uniform_error.view import Bank, MixtureView
 
@@ -101,6 +102,7 @@ def _seed(view: MixtureView, bank: Bank, search: Search) -> None:
 def _refine(view: MixtureView, bank: Bank, search: Search) -> None:
     """Depth-first over batches of boxes, so that the frontier stays a few batches wide."""
     slack = bank.forward_slack + bank.table_slack + (0.0 if search.enclosed else search.eta)
+    tables = ExactTables.of(bank) if search.enclosed else None
     boxes = bank.initial_boxes()
     search.pieces += len(boxes[0])
     parents = torch.full((len(boxes[0]),), math.inf, dtype=torch.float64, device=boxes[2].device)
@@ -114,7 +116,7 @@ def _refine(view: MixtureView, bank: Bank, search: Search) -> None:
             search.upper = max(search.upper, float(parent.max()))
             continue
         centre, half = (lo + hi) / 2, (hi - lo) / 2
-        error, bound = _bounds(bank, search, expert, piece, centre, half)
+        error, bound = _bounds(bank, tables, search, expert, piece, centre, half)
         bound = torch.minimum(bound + slack, parent)
         best = int(error.argmax())
         if float(error[best]) > search.lower:
@@ -134,13 +136,19 @@ def _refine(view: MixtureView, bank: Bank, search: Search) -> None:
 
 
 def _bounds(
-    bank: Bank, search: Search, expert: Tensor, piece: Tensor, centre: Tensor, half: Tensor
+    bank: Bank,
+    tables: ExactTables | None,
+    search: Search,
+    expert: Tensor,
+    piece: Tensor,
+    centre: Tensor,
+    half: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """(error at the centre, upper bound over the box) of the largest output error, (B,) each, without slack."""
     radius = half.square().sum(-1).sqrt() * (1 + 2.0**-49) + centre.abs().amax(-1) * 2.0**-52
-    if search.enclosed:
+    if tables is not None:
         search.evaluations += len(centre)
-        error = enclosed_errors(search.f, centre, bank.values(expert, piece, centre))
+        error = enclosed_errors(search.f, centre, tables.at(expert, piece, centre))
     else:
         error = search.errors(bank, expert, piece, centre)
     moved = bank.variation(expert, piece, centre, half) * (1 + 2.0**-49)

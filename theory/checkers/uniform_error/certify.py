@@ -71,7 +71,7 @@ def certify_uniform_error(
     slack, checked, evaluations = eta, len(view.leaves), 0
     lower, witness = 0.0, None
     evidence = Evidence.FLOAT64 if view.complete else Evidence.SAMPLED
-    if method == "branch_and_bound":
+    if method == "branch_and_bound" and all(p.holds for p in premises):
         goal = Goal(eps, gap if gap is not None or eps is not None or abs_tol else DEFAULT_GAP, abs_tol)
         search = Search(f, goal, eta, max_evaluations, enclosed, log)
         branch_and_bound(view, search)
@@ -84,7 +84,7 @@ def certify_uniform_error(
     else:
         found, witness, evaluations = sampled_error(view, f, generator, samples, log)
         upper = math.inf
-        if method == "a_priori":
+        if method == "a_priori" and all(p.holds for p in premises):
             upper, measured, more = a_priori(view, f, eta, log)
             premises += more
             slack = eta + measured.slack

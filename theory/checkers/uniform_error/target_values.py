@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
+import numpy as np
 import torch
 from flint import arb
 from torch import Tensor
@@ -45,10 +46,13 @@ def _distance(value: float, ball: arb) -> float:
     return float((ball - arb(value)).abs_upper())
 
 
-def enclosed_errors(f: LipschitzFunction, x: Tensor, network: Tensor) -> Tensor:
-    """Upper bounds (B, m) of |f(x) − network| with f enclosed by Arb balls; x (B, n), network (B, m), float64."""
+def enclosed_errors(f: LipschitzFunction, x: Tensor, network: np.ndarray) -> Tensor:
+    """Upper bounds (B, m) of |f(x) − network|: f in Arb balls at x (B, n), the network as rationals (B, m)."""
     rows = [
-        [math.nextafter(_distance(v, b), math.inf) for v, b in zip(values, _balls(f, point), strict=True)]
-        for point, values in zip(x.tolist(), network.tolist(), strict=True)
+        [
+            math.nextafter(float((b - arb(v)).abs_upper()), math.inf)
+            for v, b in zip(values, _balls(f, point), strict=True)
+        ]
+        for point, values in zip(x.tolist(), network, strict=True)
     ]
     return torch.tensor(rows, dtype=torch.float64, device=x.device).reshape(len(x), f.m)

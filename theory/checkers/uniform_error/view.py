@@ -207,7 +207,7 @@ def _is_product_cover(lower: Tensor, upper: Tensor, domain: Box) -> bool:
     combinations = 1
     for axis in range(domain.n):
         pairs = torch.unique(torch.stack([lower[:, axis], upper[:, axis]], dim=1), dim=0)
-        joined = bool((pairs[1:, 0] <= pairs[:-1, 1]).all())
+        joined = bool((pairs[1:, 0] == pairs[:-1, 1]).all())
         if not (joined and pairs[0, 0] <= lo[axis] and pairs[-1, 1] >= hi[axis]):
             return False
         combinations *= len(pairs)

@@ -1,0 +1,48 @@
+"""Declared constants of formulas: certified, refuted with a witness, or left open."""
+
+import math
+
+import pytest
+import torch
+
+from constructions import ExpressionError, LipschitzFunction
+from theory import Status, lipschitz_constant_le
+from theory.checkers.lipschitz_constant import modulus_refuted_by_building
+
+
+@pytest.mark.parametrize(
+    ("text", "n", "lam"),
+    [
+        ("sin(2*pi*x0)*x1", 2, 2 * math.pi),
+        ("sqrt(x0**2 + x1**2)", 2, 1.0),
+        ("Max(x0, x0/2 + x1)", 2, math.sqrt(1.25)),
+        ("x0**3", 1, 3.0),
+    ],
+)
+def test_true_constants_are_certified_and_nine_tenths_refuted(text, n, lam):
+    assert lipschitz_constant_le(text, lam * 1.001, n=n).status is Status.CERTIFIED
+    refuted = lipschitz_constant_le(text, 0.9 * lam, n=n)
+    assert refuted.status is Status.REFUTED
+    assert "at x =" in refuted.witness
+
+
+def test_undecided_is_said():
+    """Two terms that interval arithmetic cannot see cancel: declared between the bounds."""
+    verdict = lipschitz_constant_le("sin(50*x0) - sin(50*x0 + x0/1000000) + x0", 1.0000001, n=1)
+    assert verdict.status in (Status.INCONCLUSIVE, Status.REFUTED, Status.CERTIFIED)
+    assert verdict.bounds["lower"] <= verdict.bounds["upper"]
+
+
+def test_jumps_and_bad_constants_are_refused():
+    with pytest.raises(ExpressionError, match="not shown continuous"):
+        lipschitz_constant_le("Piecewise((0, x0 < 1/2), (1, True))", 1.0, n=1)
+    with pytest.raises(ValueError, match="`declared`"):
+        lipschitz_constant_le("x0", -1.0, n=1)
+
+
+def test_building_refutes_black_boxes_and_spares_honest_ones():
+    steep = LipschitzFunction(lambda x: x.sum(1) / math.sqrt(3), n=3, lipschitz=0.5)
+    assert modulus_refuted_by_building(steep, 0.2) is not None
+    honest = LipschitzFunction(lambda x: x.sum(1) / math.sqrt(3), n=3, lipschitz=1.0 + 1e-15)
+    assert modulus_refuted_by_building(honest, 0.2) is None
+    assert torch.is_tensor(honest(torch.zeros(1, 3)))

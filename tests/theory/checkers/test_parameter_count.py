@@ -1,0 +1,59 @@
+"""Counts are measured on modules; a wrong bank is a mismatch."""
+
+import pytest
+import torch
+from torch import nn
+
+from constructions import build_momlp, targets
+from theory.checkers.parameter_count import measured_counts, parameter_count_eq
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize(
+    ("name", "n", "eps", "activation"),
+    [("franke", 2, 0.03, "relu"), ("sum_of_sines", 3, 0.1, "prelu"), ("cone", 1, 0.01, "relu")],
+)
+def test_counts_equal_the_formulas(name, n, eps, activation):
+    model = build_momlp(targets.get(name, n=n), eps=eps, activation=activation)
+    k, m = model.plan.knots, model.m
+    active = k * (n + 1 + m) + m + (k if activation == "prelu" else 0)
+    leaves = model.plan.cells[0] ** (n - 1) if n > 1 else 1
+    comparison = parameter_count_eq(model, {"active": active, "leaves": leaves, "total": leaves * active})
+    assert comparison.equal, comparison.mismatches
+    assert comparison.values["active"][0] == model.active_parameters == model.plan.parameters
+
+
+@pytest.mark.exact
+def test_nonzero_count_is_attained_on_a_target_without_affine_pieces():
+    """≤ K(m+2) + m − 1, with equality when no slope repeats."""
+    model = build_momlp(targets.get("franke", n=2), eps=0.05)
+    k = model.plan.knots
+    assert measured_counts(model).nonzero == k * 3
+    affine = build_momlp(targets.get("constant", n=2), eps=0.05)
+    assert measured_counts(affine).nonzero <= affine.plan.knots * 3
+
+
+def test_a_wrong_formula_and_a_grown_expert_are_mismatches():
+    model = build_momlp(targets.get("cone", n=2), eps=0.1)
+    right = model.plan.parameters
+    assert "active: measured" in parameter_count_eq(model, {"active": right + 1}).mismatches[0]
+
+    class Grown(type(model)):
+        def expert(self, leaf):
+            network = super().expert(leaf)
+            return nn.Sequential(*network, nn.Linear(1, 1)) if leaf == 0 else network
+
+    model.__class__ = Grown
+    assert not parameter_count_eq(model, {"active": right}).equal
+
+
+def test_unknown_and_fractional_formulas_are_refused():
+    model = build_momlp(targets.get("cone", n=1), eps=0.1)
+    with pytest.raises(ValueError, match="may have the keys"):
+        parameter_count_eq(model, {"speed": 1})
+    with pytest.raises(ValueError, match="must be integers"):
+        parameter_count_eq(model, {"active": 1.5})
+
+
+def test_plain_modules_are_counted():
+    assert measured_counts(nn.Linear(3, 2, dtype=torch.float64)).active == 8

@@ -1,0 +1,232 @@
+"""The command line: every command once for real, exit codes, one-sentence errors, whole-or-absent files."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+
+import theory
+from constructions import load
+from theory import cli
+from theory.claim import REGISTRY, Claim, Evidence, Status, Verdict
+
+SCHEMA = json.loads((Path(theory.__file__).parent / "verdicts.schema.json").read_text())
+FAST = ["momlp.sharpness", "momlp.lying_modulus", "momlp.single_mlp_lower_bound"]
+
+
+@pytest.fixture
+def run(capsys):
+    def call(*arguments):
+        code = cli.main([str(a) for a in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_list_and_targets(run):
+    code, out, _ = run("list")
+    assert code == 0
+    assert all(c in out for c in REGISTRY)
+    code, out, _ = run("targets")
+    assert code == 0
+    assert "weierstrass" in out
+
+
+def test_plan_prints_exact_counts(run):
+    code, out, _ = run("plan", "--target", "cone", "--n", 10, "--eps", 0.1)
+    assert code == 0
+    assert str(16**9) in out
+    assert "193" in out
+
+
+def test_verify_exit_codes_json_and_html(run, tmp_path):
+    code, out, _ = run("verify", *FAST, "--json", tmp_path / "v.json", "--html", tmp_path / "report", "--numbers")
+    assert code == 0
+    assert "momlp.sharpness" in out
+    document = json.loads((tmp_path / "v.json").read_text())
+    jsonschema.validate(document, SCHEMA)
+    assert [v["id"] for v in document["verdicts"]] == FAST
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "REFUTED" in page
+    assert (tmp_path / "report" / "rates.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_verify_json_on_standard_output(run):
+    code, out, _ = run("verify", "momlp.parameter_rate", "momlp.tree_routing", "--json", "-")
+    assert code == 0
+    document = json.loads(out)
+    jsonschema.validate(document, SCHEMA)
+    numbers = document["verdicts"][1]["numbers"]
+    assert numbers["leaves_of_largest_tree"] == str(100**20)  # above 2⁵³: a string
+
+
+def test_schema_rejects_a_wrong_status():
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"schema": 1, "verdicts": [{"status": "TRUE"}]}, SCHEMA)
+
+
+@pytest.fixture
+def temporary_claim():
+    def add(reproduce, expected=Status.PROVED):
+        REGISTRY["test.temporary"] = Claim("test.temporary", "t", "s", "src", expected, reproduce=reproduce)
+
+    yield add
+    REGISTRY.pop("test.temporary", None)
+
+
+def test_a_differing_verdict_exits_1(run, temporary_claim):
+    temporary_claim(lambda c: Verdict(Status.INCONCLUSIVE, Evidence.NONE, "not decided"))
+    code, out, _ = run("verify", "test.temporary")
+    assert code == 1
+    assert "NO: PROVED" in out
+
+
+def test_an_error_in_a_claim_is_a_verdict_and_the_rest_goes_on(run, temporary_claim):
+    def fail(context):
+        raise RuntimeError("broken [on] purpose")
+
+    temporary_claim(fail)
+    code, out, _ = run("verify", "test.temporary", "momlp.sharpness", "--json", "-")
+    verdicts = {v["id"]: v for v in json.loads(out)["verdicts"]}
+    assert code == 1
+    assert "RuntimeError in fail: broken [on] purpose" in verdicts["test.temporary"]["reason"]
+    assert verdicts["momlp.sharpness"]["as_expected"]
+
+
+def test_ctrl_c_keeps_what_was_decided(run, temporary_claim, tmp_path):
+    def interrupt(context):
+        raise KeyboardInterrupt
+
+    temporary_claim(interrupt)
+    code, _, err = run("verify", "momlp.sharpness", "test.temporary", "--json", tmp_path / "v.json")
+    document = json.loads((tmp_path / "v.json").read_text())
+    assert code == 130
+    assert document["interrupted"]
+    assert not document["as_expected"]
+    assert [v["id"] for v in document["verdicts"]] == ["momlp.sharpness"]
+    assert "interrupted after 1 of 2" in err
+
+
+def test_build_certify_eval_show(run, tmp_path):
+    model, points, values = tmp_path / "m.safetensors", tmp_path / "p.npy", tmp_path / "y.npy"
+    code, out, _ = run(
+        "build", "sin(x0)*x1", "--n", 2, "--eps", 0.1, "--domain", "[-1,1];[0,2]", "--split", "1/3", "--out", model
+    )
+    assert code == 0
+    assert "stored in" in out
+    code, out, _ = run("certify", model)
+    assert code == 0
+    assert "CERTIFIED" in out
+    assert run("certify", model, "--eps", 0.001)[0] == 1
+    for method in ("a_priori", "sampled"):
+        assert run("certify", model, "--method", method)[0] == 0
+    x = np.random.default_rng(0).uniform([-1, 0], [1, 2], size=(70_000, 2))
+    np.save(points, x)
+    assert run("eval", model, "--points", points, "--out", values)[0] == 0
+    truth = np.sin(x[:, :1]) * x[:, 1:]
+    assert np.abs(np.load(values) - truth).max() <= 0.1
+    assert run("eval", model, "--points", points, "--out", values, "--lazy")[0] == 0
+    assert np.abs(np.load(values) - truth).max() <= 0.1
+    assert run("show", model, "--out", tmp_path / "m.png")[0] == 0
+    assert (tmp_path / "m.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("n", "options"), [(1, ()), (3, ("--lazy",)), (2, ("--expert", "constant"))])
+def test_build_and_show_other_models(run, tmp_path, n, options):
+    model = tmp_path / "m.safetensors"
+    assert run("build", "--target", "cone", "--n", n, "--eps", 0.2, "--out", model, *options)[0] == 0
+    assert load(model).n == n
+    assert run("show", model, "--out", tmp_path / "m.png")[0] == 0
+
+
+def test_hoelder_and_declared_constants(run):
+    code, out, _ = run("plan", "sqrt(x0)", "--n", 1, "--eps", 0.1, "--holder", "1,0.5")
+    assert code == 0
+    assert "t^0.5" in out
+    assert run("plan", "sin(x0)", "--n", 1, "--eps", 0.1, "--lipschitz", 2)[0] == 0
+    code, _, err = run("plan", "sin(x0)", "--n", 1, "--eps", 0.1, "--lipschitz", 0.9)
+    assert code == 2
+    assert "refuted" in err
+
+
+def test_black_box_files_need_their_function(run, tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(
+        "from constructions import LipschitzFunction, build_momlp, save\n"
+        "f = LipschitzFunction(lambda x: x.norm(dim=1), n=2, lipschitz=1.0)\n"
+        "g = 3\n"
+        "def store(path):\n    save(build_momlp(f, eps=0.1), path)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    spec = importlib.util.spec_from_file_location("mine_test", tmp_path / "mine.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.store(tmp_path / "m.safetensors")
+    code, _, err = run("certify", "m.safetensors")
+    assert code == 2
+    assert "--function MODULE:ATTR" in err
+    assert run("certify", "m.safetensors", "--function", "mine:f")[0] == 0
+    for wrong in ("mine:g", "mine:nothing", "mine", "no_such_module:f"):
+        assert run("certify", "m.safetensors", "--function", wrong)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["plan", "__import__('os')", "--n", "1", "--eps", "0.1"], "__import__('os')"),
+        (["plan", "x0", "--n", "1", "--eps", "0"], "`eps` must be a positive finite number, got 0.0"),
+        (["plan", "x0", "--n", "0", "--eps", "1"], "`n` must be an integer"),
+        (["plan", "--n", "1", "--eps", "1"], "either EXPR or --target"),
+        (["plan", "x0", "--target", "cone", "--n", "1", "--eps", "1"], "either EXPR or --target"),
+        (["plan", "x0", "--n", "1", "--eps", "1", "--domain", "1"], "`--domain` must be 2 numbers"),
+        (["plan", "x0+x1", "--n", "2", "--eps", "1", "--split", "a"], "`--split` must be a number"),
+        (["plan", "x0", "--n", "1", "--eps", "1", "--holder", "1"], "`--holder` must be 2 numbers"),
+        (["verify", "nope"], "no claim or system named nope"),
+        (["certify", "missing.safetensors"], "cannot read missing.safetensors"),
+        (["build", "x0", "--n", "1", "--eps", "0.1", "--out", "no/such/folder/m"], "there is no folder"),
+        (["verify", "momlp.sharpness", "--json", "no/such/folder/v.json"], "there is no folder"),
+    ],
+)
+def test_mistakes_end_in_one_sentence_and_exit_2(run, arguments, message):
+    code, _, err = run(*arguments)
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("arguments", [[], ["nope"], ["plan"], ["verify", "--budget", "huge"]])
+def test_usage_errors_exit_2(arguments):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 2
+
+
+@pytest.mark.parametrize("array", [np.zeros((3, 5)), np.zeros(3), np.zeros((3, 1), dtype=int), np.array([[object()]])])
+def test_eval_refuses_bad_points_and_writes_nothing(run, tmp_path, array):
+    model = tmp_path / "m.safetensors"
+    assert run("build", "x0", "--n", 1, "--eps", 0.1, "--out", model)[0] == 0
+    np.save(tmp_path / "p.npy", array, allow_pickle=True)
+    code, _, err = run("eval", model, "--points", tmp_path / "p.npy", "--out", tmp_path / "y.npy")
+    assert code == 2
+    assert "`--points`" in err
+    assert not (tmp_path / "y.npy").exists()
+
+
+def test_eval_refuses_points_outside_and_keeps_the_old_result(run, tmp_path):
+    model, out = tmp_path / "m.safetensors", tmp_path / "y.npy"
+    run("build", "x0", "--n", 1, "--eps", 0.1, "--out", model)
+    out.write_bytes(b"old")
+    np.save(tmp_path / "p.npy", np.array([[0.5], [1.5]]))
+    code, _, err = run("eval", model, "--points", tmp_path / "p.npy", "--out", out)
+    assert code == 2
+    assert "must lie in the domain" in err
+    assert out.read_bytes() == b"old"
+
+
+def test_doctor_is_content_with_this_installation(run):
+    code, out, _ = run("doctor")
+    assert code == 0
+    assert "WRONG" not in out
