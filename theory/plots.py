@@ -1,6 +1,6 @@
 """Figures: rates, trade-off, and a model's cells, knots and error (matplotlib, no window needed).
 
-Main definitions: `rates_figure`, `trade_off_figure`, `model_figure`, `save_figure`.
+Main definitions: `rates_figure`, `trade_off_figure`, `model_figure`, `draw_model`, `save_figure`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 def _lipschitz(n: int) -> LipschitzFunction:
     # plans depend on n, λ and the domain only
-    return LipschitzFunction(torch.zeros_like, n=n, m=n, lipschitz=1.0)
+    return LipschitzFunction(lambda x: x[:, :1], n=n, lipschitz=1.0)
 
 
 def draw_rates(active: Axes, leaves: Axes, dimensions: tuple[int, ...] = (2, 3, 4)) -> None:
@@ -71,10 +71,9 @@ def draw_trade_off(axes: Axes, n: int = 3, eps: float = 1e-3) -> None:
     axes.loglog([p.parameters for p in plans], [p.leaves for p in plans], "o-", color=ACCENT, ms=3.5, lw=1.2)
     best = plan(f, eps)
     axes.loglog([best.parameters], [best.leaves], "D", color=WARM, ms=8, label=f"θ = 1/{n}, least L·K")
-    for p in (plans[0], plans[11], plans[-1]):
-        axes.annotate(
-            f"θ = {float(p.split or 0):.2f}", (p.parameters, p.leaves), xytext=(6, 6), textcoords="offset points"
-        )
+    for p, side in ((plans[0], "right"), (plans[11], "left"), (plans[-1], "left")):
+        label, offset = f"θ = {float(p.split or 0):.2f}", (6 if side == "left" else 0, 7)
+        axes.annotate(label, (p.parameters, p.leaves), xytext=offset, textcoords="offset points", ha=side)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
@@ -103,12 +102,17 @@ def trade_off_figure() -> Figure:
 
 
 def model_figure(model: MoMLP, f: LipschitzFunction | None = None) -> Figure:
+    """A new figure with `draw_model` on it."""
+    figure = Figure(figsize=(10, 8) if model.n <= 2 else (10, 4), layout="constrained")
+    draw_model(figure, model, f)
+    return figure
+
+
+def draw_model(figure: Figure, model: MoMLP, f: LipschitzFunction | None = None) -> None:
     """Cells, knots and the error map for n ≤ 2 (the error needs f), trade-off and rates for every n."""
     if model.n > 2:
-        figure = Figure(figsize=(10, 4), layout="constrained")
         left, right = figure.subplots(1, 2)
     else:
-        figure = Figure(figsize=(10, 8), layout="constrained")
         (first, second), (left, right) = figure.subplots(2, 2)
         (_draw_line if model.n == 1 else _draw_plane)(figure, first, second, model, f)
     if model.n > 1:
@@ -118,7 +122,6 @@ def model_figure(model: MoMLP, f: LipschitzFunction | None = None) -> Figure:
         draw_rates(left, right, (1, 2, 3))
     experts = "1 expert" if model.num_leaves == 1 else f"{model.num_leaves} experts"
     figure.suptitle(f"{experts} of {model.active_parameters} parameters, ε = {model.plan.eps:g}")
-    return figure
 
 
 def _draw_line(figure: Figure, value: Axes, error: Axes, model: MoMLP, f: LipschitzFunction | None) -> None:

@@ -1,0 +1,46 @@
+# Two commands do everything on a machine with Python >= 3.11 and make: `make verify` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+BENCH_STAMP := $(VENV)/.installed-bench
+
+.PHONY: verify test slow lint notebooks bench clean
+
+verify: $(STAMP)  ## reproduce every theorem (quick budget) and print the verdict table
+	$(BIN)/momlp verify
+
+test: $(STAMP)  ## tests and notebooks
+	$(BIN)/python -m pytest
+	$(MAKE) notebooks
+
+slow: $(STAMP)  ## what `make test` leaves out: long tests, the full budget
+	$(BIN)/python -m pytest -m slow
+	$(BIN)/momlp verify --budget full
+
+lint: $(STAMP)  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+notebooks: $(STAMP)  ## run every notebook and compare all outputs
+	$(BIN)/python -m pytest -m '' --nbval --nbval-cell-timeout=300 notebooks
+
+bench: $(BENCH_STAMP)  ## measure against named peers, all in one run
+	$(BIN)/python benchmarks/run.py --out results
+
+clean:
+	rm -rf $(VENV) results build dist .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# installs again only when the requirements changed
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+$(BENCH_STAMP): $(STAMP)
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,bench]'
+	touch $@

@@ -1,0 +1,159 @@
+"""What is fast and what is not, against named peers, all measured in one run.
+
+    python benchmarks/run.py --out results [--quick]
+
+Every ratio is ours / peer in the same unit on the same points, the median of repeated timings. Guarantees are equal:
+scipy's RegularGridInterpolator gets the grid on which multilinear interpolation satisfies the same bound, ω(√n·h/2) ≤ eps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import scipy
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from scipy.interpolate import RegularGridInterpolator
+from scipy.spatial import cKDTree
+
+from constructions import MoMLP, build_momlp, targets
+from constructions.atomic import write_whole
+from theory import certify_uniform_error
+
+INSTANCES = ((2, 1e-3), (3, 0.01), (4, 0.05))
+REPEATS = 5
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """Median wall time of REPEATS calls after one warm-up."""
+    call()
+    times = []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def row(name: str, peer: str, unit: str, ours: float, theirs: float | None) -> dict:
+    return {
+        "measured": name,
+        "peer": peer,
+        "unit": unit,
+        "ours": ours,
+        "theirs": theirs,
+        "ratio": None if theirs is None else ours / theirs,
+    }
+
+
+def evaluation(model: MoMLP, n: int, eps: float, x: torch.Tensor) -> dict:
+    """Points a second of the model and of multilinear interpolation at equal guarantee."""
+    f = model.target
+    side = math.ceil(math.sqrt(n) / (2 * float(model.plan.eps_plan))) + 1
+    axes = [np.linspace(0, 1, side)] * n
+    grid = torch.from_numpy(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, n))
+    peer = RegularGridInterpolator(axes, f(grid).numpy().reshape((side,) * n))
+    points = x.numpy()
+    worst = np.abs(peer(points) - f(x)[:, 0].numpy()).max(), float((model(x) - f(x)).abs().max())
+    if max(worst) > eps:
+        raise RuntimeError(f"a guarantee is broken: {worst} > {eps}")
+    name = f"evaluate, n={n}, eps={eps:g}, {len(x)} points"
+    ours, theirs = seconds(lambda: model(x)), seconds(lambda: peer(points))
+    return row(name, "scipy RegularGridInterpolator", "points/s", len(x) / ours, len(x) / theirs)
+
+
+def routing(model: MoMLP, x: torch.Tensor) -> list[dict]:
+    """Routing by index rule and by tree against nearest-neighbour search among the same prototypes."""
+    lattice = model.plan.lattice
+    z = lattice.coordinates(x)
+    prototypes = model.tree.leaf_indices().double() + 0.5
+    points = z.numpy()
+    flat = model.tree.flat_index(model.route(x)).numpy()
+    name = f"route, n={model.n}, L={model.num_leaves}, {len(x)} points"
+    rule = len(x) / seconds(lambda: lattice.index(lattice.coordinates(x)))
+    tree = len(x) / seconds(lambda: model.tree.route(z))
+    kd = cKDTree(prototypes.numpy())
+    require_same(kd.query(points)[1], flat, "cKDTree")
+    theirs = len(x) / seconds(lambda: kd.query(points))
+    rows = [
+        row(f"{name}: index rule", "scipy cKDTree", "points/s", rule, theirs),
+        row(f"{name}: tree", "scipy cKDTree", "points/s", tree, theirs),
+    ]
+    if find_spec("faiss"):
+        import faiss
+
+        index = faiss.IndexFlatL2(prototypes.shape[1])
+        index.add(prototypes.numpy().astype(np.float32))
+        single = points.astype(np.float32)
+        theirs = len(x) / seconds(lambda: index.search(single, 1))
+        rows.append(row(f"{name}: index rule", "faiss IndexFlatL2 (float32)", "points/s", rule, theirs))
+        rows.append(row(f"{name}: tree", "faiss IndexFlatL2 (float32)", "points/s", tree, theirs))
+    return rows
+
+
+def require_same(found: np.ndarray, flat: np.ndarray, peer: str) -> None:
+    """Random points lie on no face, so a peer in float64 must agree everywhere."""
+    wrong = int((found != flat).sum())
+    if wrong:
+        raise RuntimeError(f"{peer} disagrees with the router at {wrong} of {len(flat)} random points")
+
+
+def certificates(model: MoMLP, eps: float) -> list[dict]:
+    """Evaluations a second of branch and bound, and nodes a second of the a-priori way."""
+    rows = []
+    for method, options in (("branch_and_bound", {"gap": 1e-3}), ("a_priori", {})):
+        f = targets.sharp(model.plan)
+        sharp = build_momlp(f, eps=eps)
+        c = certify_uniform_error(sharp, f, eps=eps, method=method, samples=5_000, **options)
+        name = f"certify sharp target, n={model.n}, eps={eps:g}: {method}, {c.seconds:.2f} s"
+        rows.append(row(name, "none", "evaluations/s", c.evaluations / c.seconds, None))
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("results"), help="folder for benchmarks.json")
+    parser.add_argument("--quick", action="store_true", help="fewer points")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    count = 20_000 if args.quick else 200_000
+    rows = []
+    console = Console(width=140) if not Console().is_terminal else Console()
+    for n, eps in track(INSTANCES, description="measuring", console=Console(stderr=True), transient=True):
+        model = build_momlp(targets.get("sum_of_sines", n=n), eps=eps)
+        x = model.plan.domain.sample(count, torch.Generator().manual_seed(0))
+        rows.append(evaluation(model, n, eps, x))
+        rows.extend(routing(model, x[: count // 4]))
+        rows.extend(certificates(model, eps))
+    table = Table("measured", "peer", "unit", "ours", "theirs", "ours / theirs")
+    for r in rows:
+        ratio = "-" if r["ratio"] is None else f"{r['ratio']:.2f}"
+        theirs = "-" if r["theirs"] is None else f"{r['theirs']:,.0f}"
+        table.add_row(r["measured"], r["peer"], r["unit"], f"{r['ours']:,.0f}", theirs, ratio)
+    console.print(table)
+    machine = {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "scipy": scipy.__version__,
+        "cores": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+    }
+    text = json.dumps({"schema": 1, "machine": machine, "rows": rows}, indent=2)
+    path = write_whole(args.out / "benchmarks.json", lambda draft: draft.write_text(text))
+    console.print(f"written to {path}", highlight=False)
+
+
+if __name__ == "__main__":
+    main()
