@@ -3,7 +3,8 @@
     python benchmarks/run.py --out results [--quick]
 
 Every ratio is ours / peer in the same unit on the same points, the median of repeated timings. Guarantees are equal:
-scipy's RegularGridInterpolator gets the grid on which multilinear interpolation satisfies the same bound, ω(√n·h/2) ≤ eps.
+scipy's RegularGridInterpolator gets the grid on which multilinear interpolation satisfies the same bound,
+ω(√n·h/2) ≤ eps.
 """
 
 from __future__ import annotations

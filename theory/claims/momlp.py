@@ -275,6 +275,7 @@ def _formulas(design: Plan) -> dict[str, sympy.Basic]:
     r"\lim_{\varepsilon\to0}\varepsilon P=\frac{\ell\lambda(n+1+m)}{2\sqrt\theta}",
     source=V2,
     expected=Status.PROVED,
+    hypotheses=("the identity: on the listed grid of built models", "the limit: for all n, m, theta, ell, lambda"),
 )
 def active_parameters(context: Context) -> Verdict:
     """Measured numel of built experts equals sympy's evaluation of the formula; the limit is taken with ceilings in."""
@@ -340,7 +341,7 @@ def parameter_rate(context: Context) -> Verdict:
     statement=r"F=P+2n\sum_a\lceil\log_2M_a\rceil\in O(\varepsilon^{-1}\log\varepsilon^{-1})",
     source=V1,
     expected=Status.PROVED,
-    hypotheses=("binary trees",),
+    hypotheses=("binary trees", "the identity: on the listed models and trees", "the limit: for all n"),
 )
 def forward_pass_load(context: Context) -> Verdict:
     """Worst path of the actual graph, and of ever larger trees by box shapes, equals the formula; limits by sympy."""
@@ -381,7 +382,10 @@ def _loaded_beyond_expert() -> sympy.Expr:
     r"\operatorname{argmin}_\theta LK=1/n",
     source=V2,
     expected=Status.PROVED,
-    hypotheses=("theta is the share of the squared radius given to the knots",),
+    hypotheses=(
+        "theta is the share of the squared radius given to the knots",
+        "the minimiser: for all n >= 2; the limit: n = 2..5",
+    ),
 )
 def trade_off(context: Context) -> Verdict:
     """Symbolic minimiser for all n, symbolic limits for n = 2..5, and exact monotone counts along the split."""
