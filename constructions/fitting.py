@@ -26,6 +26,11 @@ def node_axis(plan: Plan, device: torch.device, dtype: torch.dtype) -> Tensor:
         return torch.zeros(1, dtype=torch.float64, device=device)
     t = plan.lattice.knot_positions(device)
     rounded = t.to(dtype).double()
+    if bool((torch.diff(rounded) <= 0).any()):
+        raise ValueError(
+            f"`dtype` {dtype} cannot tell {plan.knots} knots on [{float(t[0]):g}, {float(t[-1]):g}] apart: "
+            "use float64 or a larger eps"
+        )
     # float32 rounding may leave the domain; the end nodes only carry slopes, their kinks stay at or before lo
     return rounded.clamp(t[0], t[-1])
 

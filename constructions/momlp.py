@@ -12,7 +12,7 @@ point's result does not depend on the batch it came in.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -32,6 +32,7 @@ DEFAULT_MAX_BYTES = 2 << 30
 DEFAULT_CACHE_BYTES = 64 << 20
 CHUNK_BYTES = 1 << 21
 BUILD_CHUNK_BYTES = 1 << 26
+MAX_CELLS = 1 << 48
 
 Leaf = int | Sequence[int] | Tensor
 
@@ -86,6 +87,17 @@ class MoMLP(nn.Module):
                 device=place,
                 cache_bytes=require_int("cache_bytes", cache_bytes, 1),
             )
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MoMLP:
+        """Called by .to(), .float() and the like; a lazy model's cache cannot follow them."""
+        if self.cache is not None:
+            probe = torch.empty(0, dtype=self.plan.dtype, device=self.hidden_bias.device)
+            moved = fn(probe)
+            if (moved.dtype, moved.device) != (probe.dtype, probe.device):
+                raise RuntimeError(
+                    "a lazy MoMLP stays on its device and in its dtype: pass device= and dtype= to build_momlp"
+                )
+        return super()._apply(fn, recurse)
 
     # --- what the model is ---
 
@@ -207,6 +219,8 @@ class MoMLP(nn.Module):
         torch.func transforms the plain gather runs, without the domain check; a lazy model cannot be traced.
         """
         require_points("x", x, self.n)
+        if x.device != self.hidden_bias.device:
+            raise ValueError(f"`x` must be on the model's device {self.hidden_bias.device}, got {x.device}")
         if torch.compiler.is_compiling() or _is_transformed(x):
             if self.cache is not None:
                 raise RuntimeError(
@@ -312,6 +326,7 @@ def build_momlp(
     """
     design = make_plan(f, eps, expert=expert, split=split, valency=valency, activation=activation, dtype=dtype)
     place = torch.device(device) if device is not None else torch.device("cpu")
+    _require_resolvable(design, max_bytes)
     options: dict[str, Any] = {"target": f, "device": place}
     if lazy:
         return MoMLP(design, source=lambda leaves: _fit_chunked(f, design, leaves), cache_bytes=cache_bytes, **options)
@@ -322,6 +337,20 @@ def build_momlp(
         )
     weights = _fit_all(f, design, place, progress)
     return MoMLP(design, weights=weights, **options)
+
+
+def _require_resolvable(plan: Plan, max_bytes: int) -> None:
+    """Limits that laziness cannot lift: cells that float64 cannot tell apart, a single expert over the budget."""
+    if max(plan.cells, default=1) > MAX_CELLS:
+        raise ValueError(
+            f"`eps` = {plan.eps:g} asks for {max(plan.cells)} cells on an axis, float64 resolves {MAX_CELLS}"
+        )
+    size = plan.parameters * torch.empty(0, dtype=plan.dtype).element_size()
+    if size > max_bytes:
+        raise BudgetExceeded(
+            f"one expert of {plan.parameters} parameters takes {size} bytes, more than max_bytes = {max_bytes}: "
+            "use a larger eps or a smaller split"
+        )
 
 
 def _fit_chunked(f: LipschitzFunction, plan: Plan, leaves: Tensor) -> tuple[Tensor, Tensor]:

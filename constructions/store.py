@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from torch import Tensor
 from constructions.atomic import write_whole
 from constructions.errors import StoreError
 from constructions.fitting import fit_experts
-from constructions.lattice import Plan
+from constructions.lattice import DTYPES, Plan
 from constructions.momlp import DEFAULT_CACHE_BYTES, MoMLP
 from constructions.targets import LipschitzFunction
 
@@ -42,11 +43,13 @@ def save(model: MoMLP, path: str | os.PathLike) -> Path:
     """
     if not isinstance(model, MoMLP):
         raise TypeError(f"`model` must be a MoMLP, got {type(model).__name__}")
-    target = model.target
+    target, dtype = model.target, model.hidden_bias.dtype
+    if dtype not in DTYPES:
+        raise StoreError(f"`model` must have float64 or float32 weights to be stored, got {dtype}")
     spec: dict[str, Any] = {
         "schema": SCHEMA,
         "kind": "plan" if model.lazy else "experts",
-        "plan": model.plan.to_spec(),
+        "plan": replace(model.plan, dtype=dtype).to_spec(),  # the model may have been cast since it was built
         "expression": None if target is None else target.expression,
         "name": None if target is None else target.name,
     }

@@ -145,7 +145,10 @@ def _function(args: argparse.Namespace) -> LipschitzFunction:
         pairs = [tuple(_numbers("--domain", p.strip(" []"), 2)) for p in args.domain.split(";")]
         domain = pairs * args.n if len(pairs) == 1 else pairs
     modulus = Modulus.holder(*_numbers("--holder", args.holder, 2)) if args.holder else None
-    return LipschitzFunction.from_sympy(args.expr, n=args.n, domain=domain, lipschitz=args.lipschitz, modulus=modulus)
+    with err.status("bounding the gradient"):
+        return LipschitzFunction.from_sympy(
+            args.expr, n=args.n, domain=domain, lipschitz=args.lipschitz, modulus=modulus
+        )
 
 
 def _design(args: argparse.Namespace) -> dict:

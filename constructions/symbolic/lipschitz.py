@@ -22,8 +22,9 @@ from constructions.modulus import fraction_to_fmpq
 from constructions.symbolic.balls import GradientSet, enclose_gradients, norm_above
 from constructions.symbolic.tape import Tape
 
-MAX_BOXES = 20_000
+MAX_BOXES = 10_000
 GAP = 1e-2
+PATIENCE = 1000  # boxes; after that a wider gap is accepted, in proportion
 UNBOUNDED = 1e15
 SMALLEST_SIDE = Fraction(1, 2**40)
 DECLARED_SLACK = 1e-6
@@ -57,9 +58,9 @@ def ball_of(lo: Fraction, hi: Fraction) -> arb:
 def lipschitz_bounds(
     tape: Tape, domain: Box, *, declared: float | None = None, max_boxes: int = MAX_BOXES
 ) -> LipschitzBounds:
-    """Branch and bound over boxes until U/l ≤ 1 + 1e-2, or a declared constant is decided, or max_boxes.
+    """Branch and bound over boxes until U/l ≤ 1 + 1e-2 (more after many boxes), or a declared constant is decided.
 
-    Gives up early (upper = inf) next to a point where the gradient has no bound.
+    Ends after `max_boxes` with whatever is proved by then. Gives up early (upper = inf) next to a point where the gradient has no bound.
     """
     lower, witness = _seed(tape, domain)
     counter = itertools.count()
@@ -70,7 +71,7 @@ def lipschitz_bounds(
     while True:
         top, _, lo, hi = heap[0]
         upper = -top
-        done = upper <= lower * (1 + GAP) or upper == 0
+        done = upper <= lower * (1 + GAP * max(1.0, boxes / PATIENCE)) or upper == 0
         if declared is not None:
             done = upper <= declared * (1 + DECLARED_SLACK) or lower > declared
         hopeless = lower > UNBOUNDED or (math.isinf(upper) and _side(lo, hi, domain) < SMALLEST_SIDE)

@@ -253,6 +253,25 @@ def test_eager_refuses_above_its_budget_and_names_lazy():
         build_momlp(targets.get("cone", n=6), eps=0.01)
 
 
+@pytest.mark.parametrize("lazy", [False, True])
+def test_what_no_laziness_can_hold_is_refused(lazy):
+    with pytest.raises(ValueError, match="cells on an axis, float64 resolves"):
+        build_momlp(targets.get("cone", n=2), eps=1e-20, lazy=lazy)
+    with pytest.raises(BudgetExceeded, match="one expert of"):
+        build_momlp(targets.get("cone", n=1), eps=1e-11, lazy=lazy)
+    f = LipschitzFunction(lambda x: x, n=1, lipschitz=1.0, domain=(1000, 1001))
+    with pytest.raises(ValueError, match=r"`dtype` torch.float32 cannot tell"):
+        build_momlp(f, eps=1e-5, lazy=lazy, dtype=torch.float32)
+
+
+def test_lazy_models_refuse_casts():
+    model = build_momlp(targets.get("cone", n=2), eps=0.1, lazy=True)
+    with pytest.raises(RuntimeError, match="stays on its device and in its dtype"):
+        model.float()
+    assert model.to("cpu") is model
+    assert model.double() is model
+
+
 def test_cache_must_hold_one_expert():
     with pytest.raises(BudgetExceeded, match="`cache_bytes` must hold at least one expert"):
         build_momlp(targets.get("cone", n=2), eps=0.01, lazy=True, cache_bytes=10)

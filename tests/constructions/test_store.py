@@ -60,6 +60,15 @@ def test_lazy_model_of_a_formula_is_saved_as_its_plan(tmp_path):
     assert torch.equal(again(points(model)), model(points(model)))
 
 
+def test_a_cast_model_is_saved_as_it_is(tmp_path):
+    model = build_momlp(targets.get("cone", n=2), eps=0.1).float()
+    again = load(save(model, tmp_path / "m.safetensors"))
+    assert again.plan.dtype == torch.float32
+    assert torch.equal(again(points(model)), model(points(model)))
+    with pytest.raises(StoreError, match="float64 or float32"):
+        save(model.half(), tmp_path / "m.safetensors")
+
+
 def test_lazy_black_box_is_refused(tmp_path):
     f = LipschitzFunction(lambda x: x[:, :1], n=2, lipschitz=1.0)
     with pytest.raises(StoreError, match="lazy model of a black-box"):
