@@ -72,6 +72,11 @@ class Verdict:
             raise ValueError("`status` REFUTED needs a witness that anyone can check again")
 
 
+def undecided(reason: str, **numbers: Number) -> Verdict:
+    """The verdict of a reproduction whose check failed without a witness against the claim itself."""
+    return Verdict(Status.INCONCLUSIVE, Evidence.NONE, reason, numbers)
+
+
 @dataclass(frozen=True)
 class Context:
     """What a reproduction may use. `budget` is "quick" or "full"; `log` reports progress and may be called often."""

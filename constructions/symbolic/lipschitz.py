@@ -60,7 +60,8 @@ def lipschitz_bounds(
 ) -> LipschitzBounds:
     """Branch and bound over boxes until U/l ≤ 1 + 1e-2 (more after many boxes), or a declared constant is decided.
 
-    Ends after `max_boxes` with whatever is proved by then. Gives up early (upper = inf) next to a point where the gradient has no bound.
+    Ends after `max_boxes` with whatever is proved by then. Gives up
+    early (upper = inf) next to a point where the gradient has no bound.
     """
     lower, witness = _seed(tape, domain)
     counter = itertools.count()

@@ -56,11 +56,11 @@ def test_verify_exit_codes_json_and_html(run, tmp_path):
 
 
 def test_verify_json_on_standard_output(run):
-    code, out, _ = run("verify", "momlp.parameter_rate", "momlp.tree_routing", "--json", "-")
+    code, out, _ = run("verify", "rates.slopes", "pathway_tree.nearest_prototype", "--json", "-")
     assert code == 0
     document = json.loads(out)
     jsonschema.validate(document, SCHEMA)
-    numbers = document["verdicts"][1]["numbers"]
+    numbers = {v["id"]: v["numbers"] for v in document["verdicts"]}["pathway_tree.nearest_prototype"]
     assert numbers["leaves_of_largest_tree"] == str(100**20)  # above 2⁵³: a string
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import sympy
 import torch
 from torch import nn
 
 from constructions.momlp import MoMLP
+from theory.checkers.uniform_error.view import Mixture
 
 MAX_EXPERTS_READ = 64
 
@@ -50,7 +51,8 @@ def measured_counts(model: nn.Module) -> MeasuredCounts:
         experts = [model]
     else:
         count = min(total, MAX_EXPERTS_READ)
-        experts = [model.expert(i * (total - 1) // max(1, count - 1)) for i in range(count)]  # type: ignore[operator]
+        mixture = cast(Mixture, model)
+        experts = [mixture.expert(i * (total - 1) // max(1, count - 1)) for i in range(count)]
     sizes = [sum(p.numel() for p in e.parameters()) for e in experts]
     nonzero = max(int(sum(torch.count_nonzero(p) for p in e.parameters())) for e in experts)
     return MeasuredCounts(max(sizes), min(sizes), nonzero, len(experts))

@@ -1,9 +1,10 @@
 """Is sup |f − f̂| ≤ eps? Three independent ways with one result type.
 
-Main definitions: `certify_uniform_error`, `uniform_error_le_eps`, `UniformErrorCertificate`, `Premise`.
+Main definitions: `certify_uniform_error`, `uniform_error_le_eps`, `UniformErrorCertificate`, `Premise`, `Mixture`.
 """
 
 from theory.checkers.uniform_error.certificate import Premise, UniformErrorCertificate
 from theory.checkers.uniform_error.certify import certify_uniform_error, uniform_error_le_eps
+from theory.checkers.uniform_error.view import Mixture
 
-__all__ = ["Premise", "UniformErrorCertificate", "certify_uniform_error", "uniform_error_le_eps"]
+__all__ = ["Mixture", "Premise", "UniformErrorCertificate", "certify_uniform_error", "uniform_error_le_eps"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -68,54 +69,84 @@ def certify_uniform_error(
     premises = [_modulus_premise(f), Premise("f's own values", True, eta_detail)]
     premises += _shared_premises(view, f, generator, method)
 
-    slack, checked, evaluations = eta, len(view.leaves), 0
-    lower, witness = 0.0, None
-    evidence = Evidence.FLOAT64 if view.complete else Evidence.SAMPLED
-    if method == "branch_and_bound" and all(p.holds for p in premises):
+    found = Findings(eta)
+    if all(p.holds for p in premises) and method == "branch_and_bound":
         goal = Goal(eps, gap if gap is not None or eps is not None or abs_tol else DEFAULT_GAP, abs_tol)
-        search = Search(f, goal, eta, max_evaluations, enclosed, log)
-        branch_and_bound(view, search)
-        lower, upper, witness = search.lower, search.upper, search.witness
-        slack, evaluations = search.slack, search.evaluations
-        if search.exhausted:
-            log("max_evaluations reached before the bounds met the goal")
-        if enclosed and f.premise == "certified":
-            evidence = Evidence.ENCLOSED
+        _search(found, view, Search(f, goal, eta, max_evaluations, enclosed, log))
     else:
-        found, witness, evaluations = sampled_error(view, f, generator, samples, log)
-        upper = math.inf
-        if method == "a_priori" and all(p.holds for p in premises):
-            upper, measured, more = a_priori(view, f, eta, log)
-            premises += more
-            slack = eta + measured.slack
-            evaluations += measured.nodes
-        lower = max(0.0, found - slack)
-        if method == "sampled":
-            evidence = Evidence.SAMPLED
-        elif lower > upper:
-            detail = (
-                f"ω(t) = {f.modulus} is refuted: |f − f̂| ≥ {lower:.9g} at x = {witness}, Theorem 1 allows {upper:.9g}"
-            )
-            premises.append(Premise("modulus", False, detail))
-    if eps is not None and slack >= eps / 2:
-        detail = f"the slack {slack:.3g} is not below eps/2 = {eps / 2:.3g}; use float64 or a larger eps"
+        _sample(found, view, f, generator, samples, log)
+        if all(p.holds for p in premises) and method == "a_priori":
+            premises += _read_theorem(found, view, f, eta, log)
+    if eps is not None and found.slack >= eps / 2:
+        detail = f"the slack {found.slack:.3g} is not below eps/2 = {eps / 2:.3g}; use float64 or a larger eps"
         premises.append(Premise("rounding", False, detail))
-    failed = any(not p.holds for p in premises)
+    sampled = method == "sampled" or not view.complete
     return UniformErrorCertificate(
         method=method,
-        lower=lower,
-        upper=math.inf if failed else upper,
-        witness=witness,
-        evidence=evidence,
+        lower=found.lower,
+        upper=found.upper if all(p.holds for p in premises) else math.inf,
+        witness=found.witness,
+        evidence=Evidence.SAMPLED if sampled else found.evidence,
         premises=tuple(premises),
-        slack=slack,
-        evaluations=evaluations,
+        slack=found.slack,
+        evaluations=found.evaluations,
         eps=None if eps is None else float(eps),
         leaves=view.total,
-        leaves_checked=checked,
+        leaves_checked=len(view.leaves),
         seconds=time.perf_counter() - started,
         device=str(view.leaves.device),
     )
+
+
+@dataclass
+class Findings:
+    """What one way found; `slack` starts as η."""
+
+    slack: float
+    lower: float = 0.0
+    upper: float = math.inf
+    witness: tuple[float, ...] | None = None
+    evaluations: int = 0
+    evidence: Evidence = Evidence.FLOAT64
+
+
+def _search(found: Findings, view: MixtureView, search: Search) -> None:
+    branch_and_bound(view, search)
+    found.lower, found.upper, found.witness = search.lower, search.upper, search.witness
+    found.slack, found.evaluations = search.slack, search.evaluations
+    if search.exhausted:
+        search.log("max_evaluations reached before the bounds met the goal")
+    if search.enclosed and search.f.premise == "certified":
+        found.evidence = Evidence.ENCLOSED
+
+
+def _sample(
+    found: Findings,
+    view: MixtureView,
+    f: LipschitzFunction,
+    generator: torch.Generator,
+    samples: int,
+    log: Callable[[str], None],
+) -> None:
+    error, found.witness, found.evaluations = sampled_error(view, f, generator, samples, log)
+    found.lower = max(0.0, error - found.slack)
+
+
+def _read_theorem(
+    found: Findings, view: MixtureView, f: LipschitzFunction, eta: float, log: Callable[[str], None]
+) -> list[Premise]:
+    """Theorem 1's upper end and its premises; an error above it refutes the modulus."""
+    found.upper, measured, premises = a_priori(view, f, eta, log)
+    found.slack += measured.slack
+    found.lower = max(0.0, found.lower - measured.slack)
+    found.evaluations += measured.nodes
+    if found.lower > found.upper:
+        detail = (
+            f"ω(t) = {f.modulus} is refuted: |f − f̂| ≥ {found.lower:.9g} at x = {found.witness}, "
+            f"Theorem 1 allows {found.upper:.9g}"
+        )
+        premises.append(Premise("modulus", False, detail))
+    return premises
 
 
 def uniform_error_le_eps(model: nn.Module, f: LipschitzFunction, eps: float, **options) -> Verdict:

@@ -3,7 +3,7 @@
 Three kinds of model are understood: a `MoMLP`; any module that offers `route(x)`, `expert(leaf)`, `cell_bounds(leaf)`
 and `num_leaves` with integer leaves 0 … num_leaves − 1; and a plain Linear/ReLU/PReLU stack on the whole domain.
 
-Main definitions: `view_of`, `MixtureView`.
+Main definitions: `Mixture` (the protocol), `view_of`, `MixtureView`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,24 @@ def unit_roundoff(model: nn.Module) -> float:
     return max(UNITS[d] for d in dtypes)
 
 
+class Mixture(Protocol):
+    """What a mixture that was not built here must offer to be certified; leaves are 0 … num_leaves − 1."""
+
+    num_leaves: int
+
+    def route(self, x: Tensor) -> Tensor:
+        """Leaves (B,), integers, of points (B, n)."""
+        ...
+
+    def expert(self, leaf: int) -> nn.Module:
+        """The Linear/ReLU/PReLU stack of a leaf."""
+        ...
+
+    def cell_bounds(self, leaf: int) -> tuple[Tensor, Tensor]:
+        """Lower and upper corner (n,) of a leaf's cell."""
+        ...
+
+
 @dataclass(frozen=True)
 class MixtureView:
     """`leaves` (E, q) are the multi-indices looked at ((E, 1) flat ids for foreign models); `total` is their number."""
@@ -58,19 +77,24 @@ class MixtureView:
     def n(self) -> int:
         return self.domain.n
 
+    @property
+    def mixture(self) -> Mixture:
+        """The model, where it is known to be a mixture."""
+        return cast(Mixture, self.model)
+
     # --- reading single experts ---
 
     def expert(self, leaf: Tensor) -> nn.Module:
         """The module that answers for one leaf (q,)."""
         if isinstance(self.model, MoMLP):
             return self.model.expert(leaf)
-        return self.model.expert(int(leaf[0])) if hasattr(self.model, "expert") else self.model  # type: ignore[operator]
+        return self.mixture.expert(int(leaf[0])) if hasattr(self.model, "expert") else self.model
 
     def route(self, x: Tensor) -> Tensor:
         """Leaves (B, q) of points x (B, n) as the model's own router says."""
         if not hasattr(self.model, "route"):
             return torch.zeros(len(x), 1, dtype=torch.int64, device=x.device)
-        leaf = torch.as_tensor(self.model.route(x))  # type: ignore[operator]
+        leaf = torch.as_tensor(self.mixture.route(x))
         return leaf if leaf.ndim == 2 else leaf[:, None]
 
     def bounds(self, leaves: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,7 +102,7 @@ class MixtureView:
         if isinstance(self.model, MoMLP):
             lower, upper = self.model.cell_bounds(leaves)
         elif hasattr(self.model, "cell_bounds"):
-            pairs = [self.model.cell_bounds(int(i)) for i in leaves[:, 0]]  # type: ignore[operator]
+            pairs = [self.mixture.cell_bounds(int(i)) for i in leaves[:, 0]]
             lower = torch.stack([torch.as_tensor(p[0]) for p in pairs])
             upper = torch.stack([torch.as_tensor(p[1]) for p in pairs])
         else:
