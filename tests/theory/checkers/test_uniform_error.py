@@ -208,6 +208,21 @@ def test_a_forward_that_ignores_its_weights_is_caught(curved, method):
     assert "at x =" in c.reason
 
 
+class WrongInOneCell(MoMLP):
+    def forward(self, x):
+        return super().forward(x) + 1e-3 * (self.route(x) == 17)
+
+
+@pytest.mark.parametrize("method", ["branch_and_bound", "a_priori"])
+def test_a_forward_that_is_wrong_in_one_cell_only_is_caught(curved, method):
+    """32 random points need not meet the cell; every expert is visited besides."""
+    f, model = curved
+    liar = WrongInOneCell(model.plan, weights=(model.out_weight.data, model.out_bias.data), target=f)
+    c = certify_uniform_error(liar, f, eps=0.02, method=method)
+    assert c.status is Status.INCONCLUSIVE
+    assert "leaf [17]" in c.reason
+
+
 class RoutesElsewhere(MoMLP):
     def route(self, x):
         return (super().route(x) + 1).clamp(max=self.tree.cells[0] - 1)

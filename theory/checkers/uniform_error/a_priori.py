@@ -51,6 +51,9 @@ def a_priori(
         if not isinstance(bank, RidgeBank):
             failing = Premise("experts are one-hidden-layer pencils", False, f"leaf {leaves[0].tolist()} is not")
             return math.inf, measured, [failing]
+        mismatch = view.forward_matches(leaves, bank)
+        if mismatch is not None:
+            return math.inf, measured, [mismatch]
         _measure(leaves, bank, f, measured)
         log(f"a priori: {measured.nodes} nodes, tau = {measured.tau:.3g}")
     distance = Fraction(measured.a_squared) + measured.b**2

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from constructions.targets import LipschitzFunction
+from theory.checkers.uniform_error.certificate import Premise
 from theory.checkers.uniform_error.ridge_exact import ExactTables
 from theory.checkers.uniform_error.target_values import enclosed_errors
 from theory.checkers.uniform_error.view import Bank, MixtureView
@@ -61,6 +62,7 @@ class Search:
     slack: float = 0.0
     exhausted: bool = False
     pieces: int = 0
+    mismatch: Premise | None = None
 
     def errors(self, bank: Bank, expert: Tensor, piece: Tensor, x: Tensor) -> Tensor:
         """|f − f̂| (B, m) at x, from the bank's tables."""
@@ -78,8 +80,12 @@ class Search:
 
 
 def branch_and_bound(view: MixtureView, search: Search) -> None:
-    """Fill in `search`: lower, upper, witness, evaluations; `exhausted` if max_evaluations ended it."""
-    for index, (_, bank) in enumerate(view.banks()):
+    """Fill in `search`: lower, upper, witness, evaluations; `exhausted` or `mismatch` if those ended it."""
+    for index, (leaves, bank) in enumerate(view.banks()):
+        search.mismatch = view.forward_matches(leaves, bank)
+        if search.mismatch is not None:
+            search.upper = math.inf
+            return
         _seed(view, bank, search)
         search.log(f"seeding bank {index + 1}: sup ≥ {search.lower:.6g}")
     for index, (_, bank) in enumerate(view.banks()):

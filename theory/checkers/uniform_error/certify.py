@@ -72,7 +72,7 @@ def certify_uniform_error(
     found = Findings(eta)
     if all(p.holds for p in premises) and method == "branch_and_bound":
         goal = Goal(eps, gap if gap is not None or eps is not None or abs_tol else DEFAULT_GAP, abs_tol)
-        _search(found, view, Search(f, goal, eta, max_evaluations, enclosed, log))
+        premises += _search(found, view, Search(f, goal, eta, max_evaluations, enclosed, log))
     else:
         _sample(found, view, f, generator, samples, log)
         if all(p.holds for p in premises) and method == "a_priori":
@@ -110,7 +110,7 @@ class Findings:
     evidence: Evidence = Evidence.FLOAT64
 
 
-def _search(found: Findings, view: MixtureView, search: Search) -> None:
+def _search(found: Findings, view: MixtureView, search: Search) -> list[Premise]:
     branch_and_bound(view, search)
     found.lower, found.upper, found.witness = search.lower, search.upper, search.witness
     found.slack, found.evaluations = search.slack, search.evaluations
@@ -118,6 +118,7 @@ def _search(found: Findings, view: MixtureView, search: Search) -> None:
         search.log("max_evaluations reached before the bounds met the goal")
     if search.enclosed and search.f.premise == "certified":
         found.evidence = Evidence.ENCLOSED
+    return [] if search.mismatch is None else [search.mismatch]
 
 
 def _sample(

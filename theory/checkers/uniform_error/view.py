@@ -29,6 +29,7 @@ Bank = RidgeBank | StackBank
 PIECES_PER_BANK = 1 << 16
 ROUTER_ROUNDING = 2.0**-50
 MAX_FOREIGN_LEAVES = 4096
+FORWARD_SAMPLE = 4096
 UNITS = {torch.float64: 2.0**-53, torch.float32: 2.0**-24}
 
 
@@ -172,6 +173,27 @@ class MixtureView:
                 )
                 return Premise(name, False, detail)
         return Premise(name, True, f"equal to exact rational evaluation within rounding at {len(x)} points")
+
+    def forward_matches(self, leaves: Tensor, bank: Bank) -> Premise | None:
+        """A failing premise if forward() differs from a bank's tables at a piece's middle; every expert is visited."""
+        expert, piece, lo, hi = bank.initial_boxes()
+        stride = max(1, min(len(expert) // bank.experts, len(expert) // FORWARD_SAMPLE))
+        rows = torch.arange(0, len(expert), stride, device=lo.device)
+        x = (lo[rows] + hi[rows]) / 2
+        with torch.no_grad():
+            y = self.model(x).double()
+        tables = bank.values(expert[rows], piece[rows], x)
+        excess = (y - tables).abs().amax(-1) - 1.01 * (bank.table_slack + bank.forward_slack)
+        # a NaN from forward() must count as a difference
+        wrong = ~(excess <= 0)
+        if not bool(wrong.any()):
+            return None
+        row = int(wrong.int().argmax())
+        detail = (
+            f"at x = {x[row].tolist()} (leaf {leaves[expert[rows[row]]].tolist()}) forward() gives {y[row].tolist()}, "
+            f"the weights give {tables[row].tolist()}"
+        )
+        return Premise("forward() uses these weights", False, detail)
 
 
 def view_of(model: nn.Module, domain: Box, m: int, *, max_leaves: int, seed: int = 0) -> MixtureView:
