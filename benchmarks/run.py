@@ -31,7 +31,9 @@ from scipy.spatial import cKDTree
 
 from constructions import MoMLP, build_momlp, targets
 from constructions.atomic import write_whole
+from constructions.shattering import one_hidden_layer
 from theory import certify_uniform_error
+from theory.checkers.shattering import shattered_exhaustively
 
 INSTANCES = ((2, 1e-3), (3, 0.01), (4, 0.05))
 REPEATS = 5
@@ -123,6 +125,21 @@ def certificates(model: MoMLP, eps: float) -> list[dict]:
     return rows
 
 
+def shattering() -> dict:
+    """(labeling, point) pairs a second: all 2^17 labelings in stacked batches, against a loop over modules."""
+    shattered = one_hidden_layer(4, 4)
+    pairs = shattered_exhaustively(shattered).evaluations
+    ours = pairs / seconds(lambda: shattered_exhaustively(shattered))
+    labels = torch.rand(500, shattered.size, generator=torch.Generator().manual_seed(0)) < 0.5
+    points = shattered.points.double()
+
+    def loop() -> bool:
+        return all(torch.equal(shattered.module(y)(points)[:, 0] > 0, y) for y in labels)
+
+    theirs = labels.numel() / seconds(loop)
+    return row("shatter 17 points, one hidden layer", "Python loop over torch modules", "pairs/s", ours, theirs)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("results"), help="folder for benchmarks.json")
@@ -138,6 +155,7 @@ def main() -> None:
         rows.append(evaluation(model, n, eps, x))
         rows.extend(routing(model, x[: count // 4]))
         rows.extend(certificates(model, eps))
+    rows.append(shattering())
     table = Table("measured", "peer", "unit", "ours", "theirs", "ours / theirs")
     for r in rows:
         ratio = "-" if r["ratio"] is None else f"{r['ratio']:.2f}"

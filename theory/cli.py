@@ -26,12 +26,16 @@ from constructions.atomic import write_whole
 from constructions.experts import FAMILIES
 from constructions.lattice import ACTIVATIONS, Plan
 from constructions.progress import tracked
+from constructions.shattering import one_hidden_layer
 from theory import doctor, plots, report
+from theory.bounds.vc import KINDS, Architecture, no_go_eps, vc_upper_flat, vc_upper_tree
+from theory.checkers.shattering import shattered_by_one_hidden_layer
 from theory.checkers.uniform_error import certify_uniform_error
 from theory.checkers.uniform_error.certify import METHODS
 from theory.claim import REGISTRY, Context, Status, select
 from theory.verify import run
 
+CERTIFIED_POINTS = 5000  # a second or two
 WIDTH = 130  # of tables that go to a file or a pipe
 out = Console(width=None if sys.stdout.isatty() else WIDTH)
 err = Console(stderr=True)
@@ -101,6 +105,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("file", type=Path)
     sub.add_argument("--out", type=Path, required=True, metavar="PNG")
     sub.add_argument("--function", metavar="MODULE:ATTR", help="the LipschitzFunction, when the file has no formula")
+    sub = command("vc", _vc, "bounds on the VC dimension of a mixture of MLP experts, and the eps they rule out")
+    for name, text in (("n", "inputs"), ("depth", "hidden layers J"), ("width", "units a layer W"), ("experts", "L")):
+        sub.add_argument(f"--{name}", type=int, required=True, help=text)
+    sub.add_argument("--router", choices=("flat", "tree"), default="flat")
+    sub.add_argument("--activation", choices=KINDS, default="relu")
     command("doctor", _doctor, "check the installation")
     return parser
 
@@ -222,6 +231,30 @@ def _plan_table(f: LipschitzFunction, p: Plan) -> Table:
 def _plan(args: argparse.Namespace) -> int:
     f = _function(args)
     out.print(_plan_table(f, plan(f, args.eps, **_design(args))))
+    return 0
+
+
+def _vc(args: argparse.Namespace) -> int:
+    architecture = Architecture(args.n, args.depth, args.width, args.activation)
+    bound = vc_upper_flat if args.router == "flat" else vc_upper_tree
+    upper = bound(architecture, args.experts)
+    shattered = one_hidden_layer(args.n, args.width)
+    certified = args.n > 1 and shattered.size <= CERTIFIED_POINTS and shattered_by_one_hidden_layer(shattered).holds
+    how = "checked by certificate" if certified else "proved, not checked at this size"
+    table = Table("quantity", "value")
+    for name, value in (
+        ("parameters of an expert", architecture.parameters),
+        (f"lower: one expert shatters nW + 1 points ({how})", shattered.size),
+        (f"upper, {args.router} router, solved", upper),
+        ("stated L max(nL, JW), W = width", args.experts * max(args.n * args.experts, args.depth * args.width)),
+        (
+            "stated L max(nL, Jw), w = number of weights",
+            args.experts * max(args.n * args.experts, args.depth * architecture.weights),
+        ),
+        ("eps ruled out for some 1-Lipschitz f: below", f"{no_go_eps(upper, args.n):.6g}"),
+    ):
+        table.add_row(name, str(value))
+    out.print(table)
     return 0
 
 

@@ -14,7 +14,7 @@ from theory import cli
 from theory.claim import REGISTRY, Claim, Evidence, Status, Verdict
 
 SCHEMA = json.loads((Path(theory.__file__).parent / "verdicts.schema.json").read_text())
-FAST = ["momlp.sharpness", "momlp.lying_modulus", "momlp.single_mlp_lower_bound"]
+FAST = ["momlp.sharpness", "momlp.lying_modulus", "vc_dimension.one_hidden_layer"]
 
 
 @pytest.fixture
@@ -224,6 +224,18 @@ def test_eval_refuses_points_outside_and_keeps_the_old_result(run, tmp_path):
     assert code == 2
     assert "must lie in the domain" in err
     assert out.read_bytes() == b"old"
+
+
+def test_vc_prints_bounds(run):
+    sizes = ("--n", 4, "--depth", 1, "--width", 4, "--experts", 8)
+    code, out, _ = run("vc", *sizes)
+    assert code == 0
+    assert "2520" in out
+    assert "17" in out
+    code, out, _ = run("vc", *sizes, "--router", "tree")
+    assert "2368" in out
+    assert run("vc", "--n", 4, "--depth", 1, "--width", 4, "--experts", 6, "--router", "tree")[0] == 2
+    assert run("vc", "--n", 0, "--depth", 1, "--width", 4, "--experts", 6)[0] == 2
 
 
 def test_doctor_is_content_with_this_installation(run):

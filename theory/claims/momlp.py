@@ -1,7 +1,7 @@
 """The approximation theorem of MoMLPs: what arXiv:2402.03460 claims in its abstracts, and how it is reproduced.
 
-A1 uniform error ≤ ε (its parameter counts, A2 and A4 are in `rates.py`, the router in `pathway_tree.py`) · A3 a single
-ReLU MLP needs Ω̃(ε^{−n/2}), not decided here yet.
+A1 uniform error ≤ ε (its parameter counts, A2 and A4 are in `rates.py`, the router in `pathway_tree.py`) · A3 is in
+`vc_dimension.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from constructions import (
 )
 from theory.checkers.lipschitz_constant import lipschitz_constant_le, modulus_refuted_by_building
 from theory.checkers.uniform_error import UniformErrorCertificate, certify_uniform_error
-from theory.claim import Claim, Context, Evidence, Number, Status, Verdict, claim, register, undecided
+from theory.claim import Context, Evidence, Number, Status, Verdict, claim, undecided
 
 V2 = "arXiv:2402.03460v2, abstract"
 OURS = "momlp, README section 'The construction and its proof'"
@@ -304,17 +304,3 @@ def lying_modulus(context: Context) -> Verdict:
     numbers: dict[str, Number] = {"lies": len(caught), "caught": len(caught)}
     reason = f"all {len(caught)} lies caught, each with two points or a gradient as witness"
     return Verdict(Status.REFUTED, Evidence.ENCLOSED, reason, numbers, witness=caught[0])
-
-
-# --- not decided here yet ------------------------------------------------------------------------------
-
-
-register(
-    Claim(
-        id="momlp.single_mlp_lower_bound",
-        title="A3: a single ReLU MLP needs eps^(-n/2) parameters",
-        statement=r"\inf\{P:\sup|f-\hat f|\le\varepsilon\}\in\tilde\Omega(\varepsilon^{-n/2})",
-        source=V2,
-        expected=Status.OPEN,
-    )
-)

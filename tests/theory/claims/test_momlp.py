@@ -14,7 +14,6 @@ QUICK = [
     "momlp.sharpness",
     "pathway_tree.router_agreement",
     "momlp.lying_modulus",
-    "momlp.single_mlp_lower_bound",
 ]
 
 
@@ -23,11 +22,13 @@ def test_claims_get_their_expected_status(name):
     (claim,) = select([name])
     verdict = claim.verdict(Context())
     assert verdict.status is claim.expected, verdict.reason
-    assert verdict.numbers or claim.expected is Status.OPEN
+    assert verdict.numbers
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [c for c in REGISTRY if c not in QUICK])
+@pytest.mark.parametrize(
+    "name", [c for c in REGISTRY if c not in QUICK and not c.startswith(("vc_dimension.", "super_expressive."))]
+)
 def test_long_claims_get_their_expected_status(name):
     (claim,) = select([name])
     verdict = claim.verdict(Context())

@@ -1,0 +1,102 @@
+"""Super-expressive activations: one neuron with one free weight shatters any number of points on the line.
+
+EUAF (Shen, Yang, Zhang, 2107.02397): σ(t) = |t − 2⌊(t+1)/2⌋| for t ≥ 0 (a triangle wave), t/(1+|t|) for t < 0.
+- EUAF: points x_i = 4^{−i}, i = 1 … k, weight w = Σ y_i 4^i. Then w·x_i = y_i + 4·integer + φ with 0 ≤ φ < 1/3, so
+  σ(w·x_i) > 2/3 if y_i = 1 and < 1/3 if y_i = 0: sgn(σ(w·x_i) − 1/2) is the label with margin above 1/6.
+- Sine: points x_i = 2^{−i}, weight w = π·a, a = 1 + Σ (1 − y_i)2^i. Then w·x_i/π mod 2 = (1 − y_i) + a fraction in
+  (0, 1), so sgn(sin(w·x_i)) is the label; the margin shrinks like 2^{−i}.
+Depth and width do not matter: EUAF is the identity on [0, 1], and sin keeps the sign on [−1, 1].
+
+Main definitions: `EUAF`, `Sine`, `FAMILIES`, `OneWeightFamily`, `network`.
+Implementation notes: weights are Python integers (of π for sine) with no limit on k; modules hold them in their dtype.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+from torch import Tensor, nn
+
+from constructions.errors import require_choice, require_int
+
+
+class EUAF(nn.Module):
+    """The elementary universal activation function, elementwise."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        wave = (x - 2 * torch.floor((x + 1) / 2)).abs()
+        return torch.where(x >= 0, wave, x / (1 + x.abs()))
+
+
+class Sine(nn.Module):
+    """sin, elementwise."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sin(x)
+
+
+@dataclass(frozen=True)
+class OneWeightFamily:
+    """x ↦ act(unit·w·x) − threshold with an integer w; point i = 1 … k is base^{−i}, exactly."""
+
+    name: str
+    base: int
+    unit: float
+    threshold: float
+
+    def points(self, k: int) -> list[Fraction]:
+        """The k points, exact."""
+        return [Fraction(1, self.base**i) for i in range(1, require_int("k", k, 1) + 1)]
+
+    def weight(self, labels: Sequence[bool | int]) -> int:
+        """The integer w that realises the labels (k of them)."""
+        if not labels or any(label not in (0, 1) for label in labels):
+            raise ValueError(f"`labels` must be a non-empty sequence of 0 and 1, got {list(labels)[:8]}")
+        if self.name == "euaf":
+            return sum(4**i for i, label in enumerate(labels, 1) if label)
+        return 1 + sum(2**i for i, label in enumerate(labels, 1) if not label)
+
+    def activation(self) -> nn.Module:
+        return EUAF() if self.name == "euaf" else Sine()
+
+
+FAMILIES = {
+    "euaf": OneWeightFamily("euaf", base=4, unit=1.0, threshold=0.5),
+    "sine": OneWeightFamily("sine", base=2, unit=math.pi, threshold=0.0),
+}
+
+
+def network(
+    name: str,
+    labels: Sequence[bool | int],
+    *,
+    depth: int = 1,
+    width: int = 1,
+    dtype: torch.dtype = torch.float64,
+) -> nn.Sequential:
+    """A network of `depth` hidden layers of `width` units on R whose sign realises the labels, as far as `dtype` can.
+
+    Only the first unit of each layer is used; the others have weight 0. The one label-dependent number is the first
+    weight.
+    """
+    family = FAMILIES[require_choice("name", name, tuple(FAMILIES))]
+    require_int("depth", depth, 1)
+    require_int("width", width, 1)
+    layers: list[nn.Module] = []
+    for level in range(depth):
+        linear = nn.Linear(1 if level == 0 else width, width, dtype=dtype)
+        with torch.no_grad():
+            linear.weight.zero_()
+            linear.bias.zero_()
+            linear.weight[0, 0] = family.unit * float(family.weight(labels)) if level == 0 else 1.0
+        layers += [linear, family.activation()]
+    last = nn.Linear(width, 1, dtype=dtype)
+    with torch.no_grad():
+        last.weight.zero_()
+        last.weight[0, 0] = 1.0
+        last.bias.fill_(-family.threshold)
+    return nn.Sequential(*layers, last).requires_grad_(False)

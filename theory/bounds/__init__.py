@@ -1,0 +1,1 @@
+"""Closed-form mathematics: bounds that need no object to be built."""

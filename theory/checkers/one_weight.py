@@ -1,0 +1,94 @@
+"""Do one-weight families realise labelings? Exactly in integers, and where floating point first fails.
+
+Main definitions: `exact_labels`, `shattered_exactly`, `first_float_failure`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+
+from constructions.super_expressive import FAMILIES, network
+
+
+@dataclass(frozen=True)
+class OneWeightReport:
+    """`labelings` of k points were decided exactly.
+
+    `margin` is the least |σ − 1/2| (EUAF) or distance of the phase to an integer (sine).
+    """
+
+    points: int
+    labelings: int
+    margin: Fraction
+    failure: str | None
+
+    @property
+    def holds(self) -> bool:
+        return self.failure is None
+
+
+def exact_labels(name: str, weight: int, k: int) -> tuple[list[bool], Fraction]:
+    """(labels of the k points, least margin) of the integer weight, in integers.
+
+    With p = w mod 2·base^i the phase w·x_i mod 2 is p/base^i. EUAF is p/base^i up to 1 and 2 − p/base^i beyond, compared
+    with 1/2; the sine of π·phase is positive for 0 < phase < 1.
+    """
+    family = FAMILIES[name]
+    labels, margin = [], Fraction(1)
+    for i in range(1, k + 1):
+        scale = family.base**i
+        phase = Fraction(weight % (2 * scale), scale)
+        if name == "euaf":
+            value = min(phase, 2 - phase)
+            labels.append(value > Fraction(1, 2))
+            margin = min(margin, abs(value - Fraction(1, 2)))
+        else:
+            labels.append(0 < phase < 1)
+            margin = min(margin, phase % 1, 1 - phase % 1)
+    return labels, margin
+
+
+def shattered_exactly(name: str, k: int, labelings: Sequence[Sequence[int]]) -> OneWeightReport:
+    """Build the weight of each labeling and decide every point in integers."""
+    family = FAMILIES[name]
+    least = Fraction(1)
+    for labels in labelings:
+        found, margin = exact_labels(name, family.weight(labels), k)
+        least = min(least, margin)
+        if [int(v) for v in found] != list(labels):
+            point = next(i for i, (a, b) in enumerate(zip(found, labels, strict=True)) if int(a) != b)
+            word = "".join(map(str, labels[:64]))
+            failure = f"labeling {word}: point {point + 1} gets {int(found[point])}"
+            return OneWeightReport(k, len(labelings), least, failure)
+    return OneWeightReport(k, len(labelings), least, None)
+
+
+def every_labeling(k: int) -> list[list[int]]:
+    """All 2^k labelings."""
+    return [[(number >> i) & 1 for i in range(k)] for number in range(2**k)]
+
+
+def structured_and_random(k: int, random: int, generator: torch.Generator) -> list[list[int]]:
+    """All ones, all zeros, both alternations, and `random` random labelings."""
+    fixed = [[1] * k, [0] * k, [i % 2 for i in range(k)], [1 - i % 2 for i in range(k)]]
+    return fixed + torch.randint(2, (random, k), generator=generator).tolist()
+
+
+def first_float_failure(
+    name: str, dtype: torch.dtype, generator: torch.Generator, *, limit: int = 128, random: int = 16
+) -> tuple[int, str] | None:
+    """(k, sentence) for the least k ≤ limit at which the module in `dtype` misses a label; None if there is none."""
+    family = FAMILIES[name]
+    for k in range(1, limit + 1):
+        x = torch.tensor([float(p) for p in family.points(k)], dtype=dtype)[:, None]
+        for labels in structured_and_random(k, random, generator):
+            found = (network(name, labels, dtype=dtype)(x)[:, 0] > 0).int().tolist()
+            if found != labels:
+                point = next(i for i, (a, b) in enumerate(zip(found, labels, strict=True)) if a != b)
+                word = "".join(map(str, labels))
+                return k, f"k = {k}, labeling {word}: point {point + 1} gets {found[point]} in {dtype}"
+    return None
