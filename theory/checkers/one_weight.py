@@ -34,8 +34,8 @@ class OneWeightReport:
 def exact_labels(name: str, weight: int, k: int) -> tuple[list[bool], Fraction]:
     """(labels of the k points, least margin) of the integer weight, in integers.
 
-    With p = w mod 2·base^i the phase w·x_i mod 2 is p/base^i. EUAF is p/base^i up to 1 and 2 − p/base^i beyond, compared
-    with 1/2; the sine of π·phase is positive for 0 < phase < 1.
+    With p = w mod 2·base^i the phase w·x_i mod 2 is p/base^i. EUAF is p/base^i up to 1 and 2 − p/base^i beyond,
+    compared with 1/2; the sine of π·phase is positive for 0 < phase < 1.
     """
     family = FAMILIES[name]
     labels, margin = [], Fraction(1)
