@@ -193,6 +193,17 @@ def test_half_the_knots_are_caught(method):
     assert certify_uniform_error(coarse, f, eps=0.02, method=method).status is not Status.CERTIFIED
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("method", ["branch_and_bound", "a_priori"])
+def test_a_weight_that_is_not_finite_is_caught(curved, method, value):
+    f, model = curved
+    broken = damaged(model)
+    broken.out_weight[11, 0, 30] = value
+    c = certify_uniform_error(broken, f, eps=0.02, method=method)
+    assert c.status is not Status.CERTIFIED
+    assert "leaf [11]" in str(c.premises)
+
+
 class IgnoresItsWeights(MoMLP):
     def forward(self, x):
         return super().forward(x) + 1e-3
@@ -372,6 +383,7 @@ def test_layers_without_a_bound_are_named():
         ({"f": targets.get("cone", n=3)}, ValueError, "`f` must live where the model does"),
         ({"model": "x"}, TypeError, "`model` must be a torch.nn.Module"),
         ({"model": nn.Linear(2, 2, dtype=torch.float64)}, ValueError, "`model` must map"),
+        ({"model": nn.Linear(5, 1, dtype=torch.float64)}, ValueError, "it failed on"),
         ({"model": nn.Linear(2, 1, dtype=torch.float16)}, ValueError, "float64 or float32"),
     ],
 )

@@ -124,6 +124,9 @@ def _refine(view: MixtureView, bank: Bank, search: Search) -> None:
         centre, half = (lo + hi) / 2, (hi - lo) / 2
         error, bound = _bounds(bank, tables, search, expert, piece, centre, half)
         bound = torch.minimum(bound + slack, parent)
+        if not bool(torch.isfinite(bound).all()):
+            search.upper = math.inf
+            return
         best = int(error.argmax())
         if float(error[best]) > search.lower:
             search.raise_lower(view, centre[best : best + 1], slack)

@@ -203,8 +203,11 @@ def _modulus_premise(f: LipschitzFunction) -> Premise:
 def _shared_premises(view: MixtureView, f: LipschitzFunction, generator: torch.Generator, method: str) -> list[Premise]:
     place = view.leaves.device
     x = f.domain.sample(FORWARD_POINTS, generator).to(place)
-    with torch.no_grad():
-        y = view.model(x)
+    try:
+        with torch.no_grad():
+            y = view.model(x)
+    except RuntimeError as err:
+        raise ValueError(f"`model` must map (B, {f.n}) to (B, {f.m}), it failed on {tuple(x.shape)}: {err}") from err
     if not isinstance(y, Tensor) or y.shape != (len(x), f.m):
         got = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
         raise ValueError(f"`model` must map (B, {f.n}) to (B, {f.m}), got {got}")

@@ -163,6 +163,8 @@ class MixtureView:
                 detail = f"x = {point.tolist()} is routed to leaf {leaf.tolist()}, whose cell does not contain it"
                 return Premise("route(x) agrees with cell_bounds", False, detail)
             network = self.expert(leaf)
+            if not all(bool(torch.isfinite(p).all()) for p in network.parameters()):
+                return Premise(name, False, f"the weights of leaf {leaf.tolist()} are not all finite")
             weights = [float(exact.fraction(v)) for v in exact.evaluate_network(network, point)]
             bank = _foreign_bank(network, lower[row : row + 1], upper[row : row + 1], unit)
             gap = max(abs(a - b) for a, b in zip(weights, y[row].tolist(), strict=True))
