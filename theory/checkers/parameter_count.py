@@ -63,10 +63,11 @@ def parameter_count_eq(model: MoMLP, formulas: Mapping[str, int | sympy.Basic]) 
 
     active: numel of every expert read (a smaller one is a mismatch too); total: leaves × active; stored: numel of the
     bank's tensors; loaded: child prototypes on the worst path of the materialised graph, n numbers each, plus active;
-    leaves: of the graph when it is small enough to materialise, else of the tree.
+    leaves: rows of the bank (a lazy model: leaves of its tree).
     """
     counts = measured_counts(model)
-    leaves = model.num_leaves
+    # an eager bank has one row an expert; a lazy model has no rows to count, only its tree
+    leaves = model.num_leaves if model.out_bias is None else len(model.out_bias)
     measured = {
         "active": counts.active if counts.active == counts.smallest else -counts.smallest,
         "leaves": leaves,

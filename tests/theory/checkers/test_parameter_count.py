@@ -47,6 +47,13 @@ def test_a_wrong_formula_and_a_grown_expert_are_mismatches():
     assert not parameter_count_eq(model, {"active": right}).equal
 
 
+def test_a_surplus_expert_is_a_mismatch():
+    model = build_momlp(targets.get("cone", n=2), eps=0.1)
+    leaves = model.num_leaves
+    model.out_bias = nn.Parameter(torch.cat([model.out_bias, model.out_bias[:1]]), requires_grad=False)
+    assert "leaves: measured" in parameter_count_eq(model, {"leaves": leaves}).mismatches[0]
+
+
 def test_unknown_and_fractional_formulas_are_refused():
     model = build_momlp(targets.get("cone", n=1), eps=0.1)
     with pytest.raises(ValueError, match="may have the keys"):
