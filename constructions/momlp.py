@@ -12,20 +12,20 @@ point's result does not depend on the batch it came in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from constructions.errors import BudgetExceeded, require_int, require_points
+from constructions.errors import BudgetExceeded, require_int
 from constructions.expert_cache import CacheStatistics, ExpertCache, ExpertSource
 from constructions.experts import FAMILIES
 from constructions.fitting import bytes_per_leaf, fit_experts, node_axis
 from constructions.lattice import Plan
 from constructions.lattice import plan as make_plan
-from constructions.pathway_tree import PathwayTree
 from constructions.progress import tracked
+from constructions.routed import Leaf, RoutedExperts
 from constructions.targets import LipschitzFunction
 
 DEFAULT_MAX_BYTES = 2 << 30
@@ -34,10 +34,8 @@ CHUNK_BYTES = 1 << 21
 BUILD_CHUNK_BYTES = 1 << 26
 MAX_CELLS = 1 << 48
 
-Leaf = int | Sequence[int] | Tensor
 
-
-class MoMLP(nn.Module):
+class MoMLP(RoutedExperts):
     """The model of a `Plan`; made by `build_momlp` or `store.load`.
 
     Eager: `out_weight` (L, m, K) and `out_bias` (L, m) are parameters. Lazy (`source` given): they are built when an
@@ -59,12 +57,11 @@ class MoMLP(nn.Module):
         target: LipschitzFunction | None = None,
         device: torch.device | str | None = None,
     ):
-        super().__init__()
         if (weights is None) == (source is None):
             raise ValueError("give exactly one of `weights` (eager) and `source` (lazy)")
+        super().__init__(plan.lattice, plan.tree, plan.m)
         place = torch.device(device) if device is not None else torch.device("cpu")
         self.plan, self.target = plan, target
-        self.tree: PathwayTree = plan.tree
         family = FAMILIES[plan.expert]
         t = node_axis(plan, place, plan.dtype).to(plan.dtype)
         weight, bias = family.hidden_layer(t, plan.n, axis=plan.n - 1)
@@ -102,26 +99,17 @@ class MoMLP(nn.Module):
     # --- what the model is ---
 
     @property
-    def n(self) -> int:
-        return self.plan.n
-
-    @property
-    def m(self) -> int:
-        return self.plan.m
-
-    @property
     def lazy(self) -> bool:
         return self.cache is not None
 
     @property
-    def num_leaves(self) -> int:
-        """L, exact."""
-        return self.tree.num_leaves
+    def place(self) -> torch.device:
+        return self.hidden_bias.device
 
     @property
     def active_parameters(self) -> int:
         """P: numel of the expert that answers a query."""
-        first = (0,) * self.plan.lattice.q
+        first = (0,) * self.lattice.q
         return sum(p.numel() for p in self.expert(first).parameters())
 
     @property
@@ -153,44 +141,6 @@ class MoMLP(nn.Module):
             raise RuntimeError("an eager model keeps every expert: there are no cache statistics")
         return self.cache.statistics
 
-    # --- routing ---
-
-    def route(self, x: Tensor) -> Tensor:
-        """Leaf multi-indices (B, q), int64, of points x (B, n), by the index rule in float64."""
-        lattice = self.plan.lattice
-        return lattice.index(lattice.coordinates(require_points("x", x, self.n)))
-
-    def leaves(self, leaf: Leaf) -> Tensor:
-        """`leaf` as checked multi-indices (E, q): one flat id, one multi-index, or a tensor (E, q)."""
-        q, place = self.plan.lattice.q, self.hidden_bias.device
-        if isinstance(leaf, int):
-            flat = require_int("leaf", leaf, 0, self.num_leaves - 1)
-            digits = []
-            for count in reversed(self.tree.cells):
-                flat, digit = divmod(flat, count)
-                digits.append(digit)
-            index = torch.tensor([digits[::-1]], dtype=torch.int64, device=place)
-        else:
-            index = torch.as_tensor(leaf, dtype=torch.int64, device=place)
-            index = index.reshape(1, -1) if index.ndim <= 1 else index
-        limit = torch.tensor(self.tree.cells, dtype=torch.int64, device=place)
-        if index.shape[1:] != (q,) or not bool(((index >= 0) & (index < limit)).all()):
-            raise ValueError(
-                f"`leaf` must be a multi-index below {self.tree.cells} (or a flat id below {self.num_leaves}), "
-                f"got {leaf!r}"
-            )
-        return index
-
-    def cell_bounds(self, leaf: Leaf) -> tuple[Tensor, Tensor]:
-        """Lower and upper corners of a leaf's cell: (n,) each, or (E, n) for leaves (E, q)."""
-        index = self.leaves(leaf)
-        lo, hi = (end.expand(len(index), -1) for end in self.plan.domain.tensors(index.device))
-        below, above = self.plan.lattice.faces(index)
-        q = self.plan.lattice.q
-        lower, upper = torch.cat([below, lo[:, q:]], dim=1), torch.cat([above, hi[:, q:]], dim=1)
-        one = not (isinstance(leaf, Tensor) and leaf.ndim == 2)
-        return (lower[0], upper[0]) if one else (lower, upper)
-
     # --- experts ---
 
     def output_layers(self, leaves: Tensor) -> tuple[Tensor, Tensor]:
@@ -204,10 +154,7 @@ class MoMLP(nn.Module):
 
     def expert(self, leaf: Leaf) -> nn.Sequential:
         """The expert of one leaf as a plain Linear/ReLU (PReLU) stack with its own copy of the weights."""
-        index = self.leaves(leaf)
-        if len(index) != 1:
-            raise ValueError(f"`leaf` must be a single leaf, got {len(index)}")
-        weight, bias = self.output_layers(index)
+        weight, bias = self.output_layers(self.one_leaf(leaf))
         return FAMILIES[self.plan.expert].network(self.hidden_weight, self.hidden_bias, self.slope, weight[0], bias[0])
 
     # --- evaluation ---
@@ -218,9 +165,7 @@ class MoMLP(nn.Module):
         ValueError for a wrong shape or a point outside the domain. Under torch.compile, torch.export and
         torch.func transforms the plain gather runs, without the domain check; a lazy model cannot be traced.
         """
-        require_points("x", x, self.n)
-        if x.device != self.hidden_bias.device:
-            raise ValueError(f"`x` must be on the model's device {self.hidden_bias.device}, got {x.device}")
+        self.require_queries(x)
         if torch.compiler.is_compiling() or _is_transformed(x):
             if self.cache is not None:
                 raise RuntimeError(
@@ -228,7 +173,7 @@ class MoMLP(nn.Module):
                     "and torch.func need an eager model (build_momlp(..., lazy=False))"
                 )
             return self._gather(x)
-        self.plan.domain.require_inside("x", x)
+        self.lattice.domain.require_inside("x", x)
         if self.cache is not None:
             return self._forward_lazy(x)
         parts = []

@@ -1,32 +1,79 @@
 """`ShatteredSet`: points and a map from labelings to networks with integer weights.
 
-Main definition: `ShatteredSet`.
+Main definitions: `ShatteredSet`, `Table`, `with_extra_layers`.
 Notation: k points in R^n, labels in {0, 1}; a network f realises a labeling when 1[f(x_i) > 0] = y_i for every i.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from constructions.errors import require_int
+
 Layers = list[tuple[Tensor, Tensor]]
-"""Stacked affine layers, weights (B, out, in) and biases (B, out), with ReLU between them."""
+"""Stacked affine layers, weights (B, out, in) and biases (B, out), with ReLU between them; B = 1 where all agree."""
+IntegerLayers = list[tuple[np.ndarray, np.ndarray]]
+"""The same as arrays of float64, or of Python integers where float64 is too short."""
+LONGEST_WORD = 52
+
+
+@dataclass(frozen=True)
+class Table:
+    """Labels kept as the bits of integers: point i has bit `bit[i]` (1 = the highest of `bits`) of entry `cell[i]`.
+
+    `networks` maps entries (B, C), all in [0, 2^bits), to stacked layers; the first `memory` hidden layers look the
+    entry of a point up, the layers after them take its bits apart.
+    """
+
+    bits: int
+    cell: Tensor
+    bit: Tensor
+    memory: int
+    networks: Callable[[np.ndarray], IntegerLayers]
+
+    @property
+    def size(self) -> int:
+        """C, the number of entries."""
+        return int(self.cell.max()) + 1
+
+    def entries(self, labels: Tensor) -> np.ndarray:
+        """Labels (B, k) as entries (B, C), float64; ValueError when a word is longer than float64 holds."""
+        if self.bits > LONGEST_WORD:
+            raise ValueError(
+                f"words of {self.bits} bits are not exact in float64 (at most {LONGEST_WORD}): this set has a "
+                "certificate in integers, but no float64 networks"
+            )
+        value = torch.ldexp(labels.cpu().double(), (self.bits - self.bit).double())
+        return torch.zeros(len(labels), self.size, dtype=torch.float64).index_add_(1, self.cell, value).numpy()
+
+    def labels(self, entries: Tensor) -> Tensor:
+        """Entries (B, C), int64, as labels (B, k)."""
+        return ((entries[:, self.cell] >> (self.bits - self.bit)) & 1).bool()
+
+    def weights(self, labels: Tensor) -> Layers:
+        """Stacked float64 networks of labelings (B, k), on their device."""
+        layers = self.networks(self.entries(labels))
+        return [(torch.from_numpy(w).to(labels.device), torch.from_numpy(b).to(labels.device)) for w, b in layers]
 
 
 @dataclass(frozen=True)
 class ShatteredSet:
     """`points` (k, n), int64; `weights` maps labels (B, k), bool, to B stacked networks (float64 integers).
 
-    `family` and `sizes` say where it comes from; nothing here says whether it is right.
+    `table` says how labels are kept, in the families that decode words. `family` and `sizes` say where it comes from;
+    nothing here says whether it is right.
     """
 
     family: str
     sizes: dict[str, int]
     points: Tensor
     weights: Callable[[Tensor], Layers]
+    table: Table | None = None
 
     @property
     def size(self) -> int:
@@ -35,15 +82,53 @@ class ShatteredSet:
 
     def module(self, labels: Tensor) -> nn.Sequential:
         """The network of one labeling (k,) as a plain Linear/ReLU stack, float64."""
-        if labels.shape != (self.size,) or labels.dtype != torch.bool:
-            raise ValueError(
-                f"`labels` must be a bool tensor of shape ({self.size},), got {labels.dtype} {labels.shape}"
-            )
-        parts: list[nn.Module] = []
-        for weight, bias in self.weights(labels[None]):
-            layer = nn.Linear(weight.shape[2], weight.shape[1], dtype=torch.float64, device=weight.device)
-            with torch.no_grad():
-                layer.weight.copy_(weight[0])
-                layer.bias.copy_(bias[0])
-            parts += [layer, nn.ReLU()]
-        return nn.Sequential(*parts[:-1]).requires_grad_(False)
+        return stack([(w[0], b[0]) for w, b in self.weights(require_labeling(labels, self.size)[None])])
+
+
+def require_labeling(labels: Tensor, size: int) -> Tensor:
+    """`labels` if it is a bool tensor of shape (size,); ValueError otherwise."""
+    if labels.shape != (size,) or labels.dtype != torch.bool:
+        raise ValueError(f"`labels` must be a bool tensor of shape ({size},), got {labels.dtype} {tuple(labels.shape)}")
+    return labels
+
+
+def stack(layers: Layers) -> nn.Sequential:
+    """Layers (out, in), (out,) as Linear → ReLU → … → Linear with its own copy of the weights."""
+    parts: list[nn.Module] = []
+    for weight, bias in layers:
+        linear = nn.Linear(weight.shape[1], weight.shape[0], dtype=weight.dtype, device=weight.device)
+        with torch.no_grad():
+            linear.weight.copy_(weight)
+            linear.bias.copy_(bias)
+        parts += [linear, nn.ReLU()]
+    return nn.Sequential(*parts[:-1]).requires_grad_(False)
+
+
+def from_table(family: str, sizes: dict[str, int], points: Tensor, table: Table) -> ShatteredSet:
+    """The shattered set of a table."""
+    return ShatteredSet(family, sizes, points, table.weights, table)
+
+
+def with_extra_layers(shattered: ShatteredSet, count: int) -> ShatteredSet:
+    """The same points, with `count` more hidden layers that repeat the last one: ReLU keeps what is not negative."""
+    if not require_int("count", count, 0):
+        return shattered
+    sizes, table = {**shattered.sizes, "extra": count}, shattered.table
+    if table is not None:
+        networks = table.networks
+
+        def deeper(entries: np.ndarray) -> IntegerLayers:
+            *hidden, last = networks(entries)
+            width, dtype = last[0].shape[2], last[0].dtype
+            return [*hidden, *[(np.eye(width, dtype=dtype)[None], np.zeros((1, width), dtype=dtype))] * count, last]
+
+        hidden = len(networks(np.zeros((1, table.size)))) - 1
+        memory = table.memory + (count if table.memory == hidden else 0)  # nothing to take apart behind the memory
+        return from_table(shattered.family, sizes, shattered.points, replace(table, networks=deeper, memory=memory))
+
+    def weights(labels: Tensor) -> Layers:
+        *hidden, last = shattered.weights(labels)
+        same = torch.eye(last[0].shape[2], dtype=last[0].dtype, device=last[0].device)[None]
+        return [*hidden, *[(same, torch.zeros_like(same[:, 0]))] * count, last]
+
+    return replace(shattered, sizes=sizes, weights=weights)

@@ -1,0 +1,132 @@
+"""Is a set of points shattered? Build and run the network of every labeling, or of some.
+
+Main definitions: `shattered_exhaustively`, `shattered_by_random_labelings`, `float64_is_exact`, `evaluate`.
+Implementation notes: networks with integer weights are exact in float64, in any order of summation, when max over units
+and points of Σ|w||h| + |b| stays below 2⁵³; every evaluation of stacked networks checks that on the networks it uses.
+Mixtures run through the forward pass of the actual module, with one set of weights a labeling (`torch.func`); their
+routing is exact if `mixture.routing_failure` says so. Routers are compared in integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, vmap
+
+from constructions.errors import BudgetExceeded
+from constructions.shattering import ShatteredMixture, ShatteredRouting, ShatteredSet
+from constructions.shattering.shattered_set import Layers
+from theory.checkers.shattering.exact_routing import route_exactly
+from theory.checkers.shattering.report import ShatteringReport, distinct_points, wrong_label
+
+LABELINGS_PER_CHUNK = 1 << 14
+LARGEST_EXACT = 2.0**53
+
+Shattered = ShatteredSet | ShatteredMixture | ShatteredRouting
+
+
+def all_labelings(start: int, stop: int, k: int, device: torch.device | str) -> Tensor:
+    """Labelings start … stop − 1 of k points as bool rows (B, k); bit i of the number is the label of point i."""
+    numbers = torch.arange(start, stop, dtype=torch.int64, device=device)
+    return ((numbers[:, None] >> torch.arange(k, device=device)) & 1).bool()
+
+
+def evaluate(layers: Layers, points: Tensor) -> Tensor:
+    """Outputs (B, k) of stacked networks at points (k, n), float64."""
+    hidden = points[None]
+    for i, (weight, bias) in enumerate(layers):
+        hidden = hidden.relu_() if i else hidden
+        if len(weight) == 1 or len(hidden) == 1:
+            hidden = hidden @ weight.transpose(1, 2) + bias[:, None, :]
+        else:
+            hidden = torch.baddbmm(bias[:, None, :], hidden, weight.transpose(1, 2))
+    return hidden[..., 0]
+
+
+def float64_is_exact(layers: Layers, points: Tensor) -> bool:
+    """Integer weights, and Σ|w||h| + |b| < 2⁵³ at every unit of every network on points (k, n).
+
+    First with |h| bounded layer by layer, which needs no points; only if that fails with the values themselves.
+    """
+    if not all(bool((part == part.round()).all()) for layer in layers for part in layer):
+        return False
+    return _sums_stay_small(layers, points.abs().amax(0)[None], absolute=True) or _sums_stay_small(layers, points)
+
+
+def _sums_stay_small(layers: Layers, points: Tensor, *, absolute: bool = False) -> bool:
+    """Whether Σ|w||h| + |b| < 2⁵³ everywhere; `absolute` carries that sum on as a bound of |h|."""
+    hidden = points[None]
+    for i, (weight, bias) in enumerate(layers):
+        hidden = hidden.relu() if i else hidden
+        size = hidden.abs() @ weight.abs().transpose(1, 2) + bias.abs()[:, None, :]
+        if not bool((size < LARGEST_EXACT).all()):
+            return False
+        hidden = size if absolute else hidden @ weight.transpose(1, 2) + bias[:, None, :]
+    return True
+
+
+def shattered_exhaustively(
+    shattered: Shattered, *, max_points: int = 20, device: torch.device | str = "cpu"
+) -> ShatteringReport:
+    """Build and evaluate the network of every labeling; BudgetExceeded above `max_points` points."""
+    k = shattered.size
+    if k > max_points:
+        raise BudgetExceeded(f"2^{k} labelings, more than max_points = {max_points} allows; use a certificate")
+    points = shattered.points.to(device, torch.float64)
+    failure, run = distinct_points(points), _runner(shattered, points)
+    total = 2**k
+    for start in range(0, 0 if failure else total, LABELINGS_PER_CHUNK):
+        failure = run(all_labelings(start, min(total, start + LABELINGS_PER_CHUNK), k, points.device))
+        if failure is not None:
+            break
+    return ShatteringReport(k, total, total * k, failure)
+
+
+def shattered_by_random_labelings(shattered: Shattered, count: int, generator: torch.Generator) -> ShatteringReport:
+    """`count` random labelings: an extra, never a proof."""
+    points = shattered.points.double()
+    labels = torch.rand(count, shattered.size, generator=generator) < 0.5
+    failure = distinct_points(points) or _runner(shattered, points)(labels)
+    return ShatteringReport(shattered.size, count, count * shattered.size, failure)
+
+
+# --- one batch of labelings ----------------------------------------------------------------------------
+
+
+def _runner(shattered: Shattered, points: Tensor) -> Callable[[Tensor], str | None]:
+    """labels (B, k) -> a sentence naming a wrong label or an inexact network, or None."""
+    if isinstance(shattered, ShatteredRouting):
+        return lambda labels: _run_routers(shattered, labels, points)
+    if isinstance(shattered, ShatteredMixture):
+        return lambda labels: _run_mixtures(shattered, labels, points)
+    return lambda labels: run_networks(shattered.weights(labels), labels, points)
+
+
+def run_networks(layers: Layers, labels: Tensor, points: Tensor) -> str | None:
+    """None when stacked networks realise their labels (B, k) on points (k, n), exactly; else why not."""
+    if not float64_is_exact(layers, points):
+        return "the networks' weights are not integers that float64 evaluates exactly"
+    return wrong_label(labels, evaluate(layers, points), points)
+
+
+def _run_mixtures(shattered: ShatteredMixture, labels: Tensor, points: Tensor) -> str | None:
+    layers = [tuple(t.expand(len(labels), *t.shape[1:]) for t in layer) for layer in shattered.weights(labels)]
+    module = shattered.module(labels[0]).to(points.device)
+    leaf = module.tree.flat_index(module.route(points))
+    for cell in leaf.unique().tolist():
+        if not float64_is_exact([(w[:, cell], b[:, cell]) for w, b in layers], points[leaf == cell]):
+            return f"the weights of expert {cell} are not integers that float64 evaluates exactly"
+    states = {f"weights.{i}": w for i, (w, _) in enumerate(layers)}
+    states |= {f"biases.{i}": b for i, (_, b) in enumerate(layers)}
+    outputs = vmap(lambda state: functional_call(module, state, (points,)))(states)
+    return wrong_label(labels, outputs[..., 0], points)
+
+
+def _run_routers(shattered: ShatteredRouting, labels: Tensor, points: Tensor) -> str | None:
+    levels, values = shattered.routers(labels)
+    leaf = route_exactly(levels, points)
+    if isinstance(leaf, str):
+        return leaf
+    return wrong_label(labels, values.gather(1, leaf), points)
