@@ -1,6 +1,6 @@
 """`ShatteredSet`: points and a map from labelings to networks with integer weights.
 
-Main definitions: `ShatteredSet`, `Table`, `with_extra_layers`.
+Main definitions: `ShatteredSet`, `Table`, `with_extra_layers`, `with_extra_inputs`.
 Notation: k points in R^n, labels in {0, 1}; a network f realises a labeling when 1[f(x_i) > 0] = y_i for every i.
 """
 
@@ -132,3 +132,26 @@ def with_extra_layers(shattered: ShatteredSet, count: int) -> ShatteredSet:
         return [*hidden, *[(same, torch.zeros_like(same[:, 0]))] * count, last]
 
     return replace(shattered, sizes=sizes, weights=weights)
+
+
+def with_extra_inputs(shattered: ShatteredSet, count: int) -> ShatteredSet:
+    """The same points with `count` more coordinates, all 0, and networks that do not read them."""
+    if not require_int("count", count, 0):
+        return shattered
+    points = torch.cat([shattered.points, shattered.points.new_zeros(shattered.size, count)], dim=1)
+    sizes, table = {**shattered.sizes, "extra_inputs": count}, shattered.table
+    if table is not None:
+        networks = table.networks
+
+        def wider(entries: np.ndarray) -> IntegerLayers:
+            (weight, bias), *rest = networks(entries)
+            unread = np.zeros((*weight.shape[:2], count), dtype=weight.dtype)
+            return [(np.concatenate([weight, unread], axis=2), bias), *rest]
+
+        return from_table(shattered.family, sizes, points, replace(table, networks=wider))
+
+    def weights(labels: Tensor) -> Layers:
+        (weight, bias), *rest = shattered.weights(labels)
+        return [(torch.cat([weight, weight.new_zeros(*weight.shape[:2], count)], dim=2), bias), *rest]
+
+    return replace(shattered, sizes=sizes, points=points, weights=weights)

@@ -7,6 +7,8 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 import theory
 from constructions import load
@@ -236,6 +238,64 @@ def test_vc_prints_bounds(run):
     assert "2368" in out
     assert run("vc", "--n", 4, "--depth", 1, "--width", 4, "--experts", 6, "--router", "tree")[0] == 2
     assert run("vc", "--n", 0, "--depth", 1, "--width", 4, "--experts", 6)[0] == 2
+
+
+def test_vc_uses_the_best_set_and_certifies_it(run):
+    code, out, _ = run("vc", "--n", 3, "--depth", 17, "--width", 11, "--experts", 8, "--router", "tree")
+    assert code == 0
+    assert "8 cells of 512 points, deep (checked by certificate)" in out
+    assert "4096" in out
+    assert "2843666" in out
+    code, out, _ = run("vc", "--n", 2, "--depth", 1, "--width", 1, "--experts", 2, "--activation", "prelu_fixed")
+    assert code == 0
+    assert "none known" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "points"),
+    [
+        (("deep", "--side", 2, "--blocks", 2, "--bits", 4, "--layers-per-bit", 2), 32),
+        (("wide", "--n", 4, "--units", 2, "--bits", 3, "--experts", 3), 54),
+        (("two_hidden_layers", "--side", 5), 25),
+        (("one_hidden_layer", "--n", 2, "--width", 3, "--networks"), 7),
+        (("routing_only", "--n", 3, "--experts", 4), 10),
+        (("routing_pairs_tree", "--n", 2, "--experts", 4), 6),
+    ],
+)
+def test_shatter_and_check(run, tmp_path, arguments, points):
+    path = tmp_path / "set.safetensors"
+    code, out, _ = run("shatter", *arguments, "--out", path)
+    assert code == 0
+    assert "yes" in out
+    code, out, _ = run("check", path)
+    assert code == 0
+    assert str(points) in out
+    path.write_bytes(path.read_bytes()[:-9])
+    code, _, err = run("check", path)
+    assert code == 2
+    assert "cannot read" in err
+
+
+def test_check_rejects_a_foreign_set_with_a_wrong_label(run, tmp_path):
+    """A file that someone else wrote: four points on a line, one network a labeling, one of them wrong."""
+    path = tmp_path / "set.safetensors"
+    run("shatter", "one_hidden_layer", "--n", 1, "--width", 3, "--out", path)
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    metadata = {"momlp_shattered": json.dumps({"schema": 1, "kind": "networks"})}
+    save_file(tensors, path, metadata=metadata)
+    assert run("check", path)[0] == 0
+    tensors["layer.1.bias"][6] *= -1
+    save_file(tensors, path, metadata=metadata)
+    code, out, _ = run("check", path)
+    assert code == 1
+    assert "labeling 0110: point 0" in out
+
+
+def test_shatter_names_a_missing_or_bad_size(run, tmp_path):
+    assert "`--units` is needed for wide" in run("shatter", "wide", "--n", 4, "--bits", 2)[2]
+    assert "`side`" in run("shatter", "two_hidden_layers", "--side", 0)[2]
+    assert "no folder" in run("shatter", "two_hidden_layers", "--side", 3, "--out", tmp_path / "no" / "x")[2]
 
 
 def test_doctor_is_content_with_this_installation(run):

@@ -119,6 +119,12 @@ def constant_growth(m: Fraction) -> float:
     return float(min(m, 1))
 
 
+def sauer_growth(dimension: int) -> Growth:
+    """Any class of VC dimension d: Π(m) ≤ (1 + em/d)^d for all m ≥ 0 (Sauer)."""
+    d = require_int("dimension", dimension, 1)
+    return lambda m: d * math.log2(1 + math.e * float(m) / d)
+
+
 def routing_growth(n: int, experts: int) -> Growth:
     """R_L(m): patterns of nearest-prototype routing among L free prototypes in R^n.
 

@@ -13,11 +13,11 @@ from theory.checkers.shattering.report import ShatteringReport
 from theory.checkers.shattering.signs import shattered_by_one_hidden_layer
 from theory.checkers.shattering.table import shattered_by_table
 
-FEW_POINTS = 16
+FEW_POINTS = 20
 
 
 def certified(shattered: Shattered) -> ShatteringReport:
-    """A report that covers all labelings: by certificate, or by enumeration of at most 2¹⁶ where there is none.
+    """A report that covers all labelings: by certificate, or by enumeration of at most 2²⁰ where there is none.
 
     BudgetExceeded when there is neither.
     """

@@ -223,10 +223,10 @@ class _Part:
     a: tuple
     b: tuple
 
-    def undecided(self) -> bool:
-        """Whether some unit is positive for one Y and negative for another."""
-        top = 2**self.free - 1
-        return any(a * (a + b * top) < 0 for a, b in zip(self.a, self.b, strict=True))
+    def undecided(self, output: bool) -> bool:
+        """Whether some unit is positive for one Y and negative (as the output: not positive) for another."""
+        ends = [(a, a + b * (2**self.free - 1)) for a, b in zip(self.a, self.b, strict=True)]
+        return any((start > 0) != (end > 0) if output else start * end < 0 for start, end in ends)
 
     def halves(self, bits: int) -> list[_Part]:
         half, level = 2 ** (self.free - 1), bits - self.free + 1
@@ -243,12 +243,12 @@ def _bits(family: TableFamily, a: np.ndarray, b: np.ndarray) -> str | None:
     whole = [[int(v) for v in row] for row in a], [[int(v) for v in row] for row in b]
     parts = {_Part(j + 1, family.bits, None, tuple(u), tuple(v)) for j, (u, v) in enumerate(zip(*whole, strict=True))}
     for i in range(family.memory + 1, len(family.base)):
-        parts = _decided(parts, family.bits)
+        parts = _decided(parts, family.bits, output=False)
         if isinstance(parts, str):
             return f"layer {i - 1}: {parts}"
         weight, bias = ([[int(v) for v in row] for row in np.atleast_2d(part)] for part in family.base[i])
         parts = {_through(part, weight, bias[0]) for part in parts}
-    parts = _decided(parts, family.bits)
+    parts = _decided(parts, family.bits, output=True)
     if isinstance(parts, str):
         return f"output: {parts}"
     for part in parts:
@@ -258,12 +258,12 @@ def _bits(family: TableFamily, a: np.ndarray, b: np.ndarray) -> str | None:
     return None
 
 
-def _decided(parts: set[_Part], bits: int) -> set[_Part] | str:
+def _decided(parts: set[_Part], bits: int, *, output: bool) -> set[_Part] | str:
     """Halve until every unit has one sign on every part; equal parts merge because this is a set."""
     done: set[_Part] = set()
     todo = parts
     while todo:
-        open_parts = {part for part in todo if part.undecided()}
+        open_parts = {part for part in todo if part.undecided(output)}
         done |= todo - open_parts
         todo = {half for part in open_parts for half in part.halves(bits)}
         if len(done) + len(todo) > MAX_PARTS:

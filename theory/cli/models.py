@@ -1,6 +1,6 @@
-"""The `momlp` command. Exit codes: 0 all as expected, 1 a verdict differs, 2 usage (130 after Ctrl-C).
+"""`momlp targets`, `plan`, `build`, `certify`, `eval`, `show`: models of functions.
 
-Main definition: `main`.
+Main definition: `add_commands`.
 """
 
 from __future__ import annotations
@@ -9,78 +9,32 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import torch
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-import theory.claims  # noqa: F401  (fills the registry)
 from constructions import LipschitzFunction, Modulus, MoMLP, build_momlp, load, plan, save, targets
 from constructions.atomic import write_whole
 from constructions.experts import FAMILIES
 from constructions.lattice import ACTIVATIONS, Plan
 from constructions.progress import tracked
-from constructions.shattering import one_hidden_layer
-from theory import doctor, plots, report
-from theory.bounds.vc import KINDS, Architecture, no_go_eps, vc_upper_flat, vc_upper_tree
-from theory.checkers.shattering import shattered_by_one_hidden_layer
+from theory import plots
 from theory.checkers.uniform_error import certify_uniform_error
 from theory.checkers.uniform_error.certify import METHODS
-from theory.claim import REGISTRY, Context, Status, select
-from theory.verify import run
-
-CERTIFIED_POINTS = 5000  # a second or two
-WIDTH = 130  # of tables that go to a file or a pipe
-out = Console(width=None if sys.stdout.isatty() else WIDTH)
-err = Console(stderr=True)
+from theory.claim import Status
+from theory.cli.common import Command, device_named, err, out, require_writable
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; every foreseeable mistake ends in one sentence on stderr and exit code 2."""
-    args = _parser().parse_args(argv)
-    try:
-        return args.action(args)
-    except KeyboardInterrupt:
-        err.print("momlp: interrupted")
-        return 130
-    except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
-        err.print(f"momlp: error: {escape(str(error))}", highlight=False, soft_wrap=True)
-        return 2
-
-
-# --- arguments -----------------------------------------------------------------------------------------
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="momlp", description="Build mixtures of MLP experts, certify them, and reproduce the theorems about them."
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def command(name: str, action: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text)
-        sub.set_defaults(action=action)
-        return sub
-
-    command("list", _list, "list the claims and the status each is expected to get")
+def add_commands(command: Command) -> None:
+    """Register the commands of this file."""
     command("targets", _targets, "list the named target functions")
     sub = command("plan", _plan, "print what a model would cost, without building it")
     _add_function(sub)
     _add_design(sub)
-    sub = command("verify", _verify, "reproduce claims and print the verdict table")
-    sub.add_argument("claims", nargs="*", metavar="CLAIM", help="claim ids or systems (default: all)")
-    sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    sub.add_argument("--budget", choices=("quick", "full"), default="quick")
-    sub.add_argument("--seed", type=int, default=0)
-    sub.add_argument("--numbers", action="store_true", help="also print every measured number")
-    sub.add_argument("--json", metavar="FILE", help="write the verdicts as JSON (- for standard output)")
-    sub.add_argument("--html", metavar="DIR", type=Path, help="write index.html and plots")
     sub = command("build", _build, "build a model, and store it with --out")
     _add_function(sub)
     _add_design(sub)
@@ -105,13 +59,6 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("file", type=Path)
     sub.add_argument("--out", type=Path, required=True, metavar="PNG")
     sub.add_argument("--function", metavar="MODULE:ATTR", help="the LipschitzFunction, when the file has no formula")
-    sub = command("vc", _vc, "bounds on the VC dimension of a mixture of MLP experts, and the eps they rule out")
-    for name, text in (("n", "inputs"), ("depth", "hidden layers J"), ("width", "units a layer W"), ("experts", "L")):
-        sub.add_argument(f"--{name}", type=int, required=True, help=text)
-    sub.add_argument("--router", choices=("flat", "tree"), default="flat")
-    sub.add_argument("--activation", choices=KINDS, default="relu")
-    command("doctor", _doctor, "check the installation")
-    return parser
 
 
 def _add_function(sub: argparse.ArgumentParser) -> None:
@@ -174,27 +121,6 @@ def _design(args: argparse.Namespace) -> dict:
     }
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("`--device` cuda was asked for, but torch sees no CUDA device")
-    return torch.device(name)
-
-
-# --- plain listings ------------------------------------------------------------------------------------
-
-
-def _list(args: argparse.Namespace) -> int:
-    table = Table()
-    for heading in ("claim", "title", "expected", "source"):
-        table.add_column(heading, no_wrap=heading in ("claim", "expected"))
-    for c in REGISTRY.values():
-        table.add_row(c.id, c.title, c.expected.value, c.source)
-    out.print(table)
-    return 0
-
-
 def _targets(args: argparse.Namespace) -> int:
     table = Table("target", "definition")
     for name in targets.names():
@@ -234,103 +160,8 @@ def _plan(args: argparse.Namespace) -> int:
     return 0
 
 
-def _vc(args: argparse.Namespace) -> int:
-    architecture = Architecture(args.n, args.depth, args.width, args.activation)
-    bound = vc_upper_flat if args.router == "flat" else vc_upper_tree
-    upper = bound(architecture, args.experts)
-    shattered = one_hidden_layer(args.n, args.width)
-    certified = args.n > 1 and shattered.size <= CERTIFIED_POINTS and shattered_by_one_hidden_layer(shattered).holds
-    how = "checked by certificate" if certified else "proved, not checked at this size"
-    table = Table("quantity", "value")
-    for name, value in (
-        ("parameters of an expert", architecture.parameters),
-        (f"lower: one expert shatters nW + 1 points ({how})", shattered.size),
-        (f"upper, {args.router} router, solved", upper),
-        ("stated L max(nL, JW), W = width", args.experts * max(args.n * args.experts, args.depth * args.width)),
-        (
-            "stated L max(nL, Jw), w = number of weights",
-            args.experts * max(args.n * args.experts, args.depth * architecture.weights),
-        ),
-        ("eps ruled out for some 1-Lipschitz f: below", f"{no_go_eps(upper, args.n):.6g}"),
-    ):
-        table.add_row(name, str(value))
-    out.print(table)
-    return 0
-
-
-def _doctor(args: argparse.Namespace) -> int:
-    findings = doctor.examine()
-    table = Table("check", "", "detail")
-    for finding in findings:
-        table.add_row(finding.name, "ok" if finding.good else "[bold red]WRONG[/]", escape(finding.detail))
-    out.print(table)
-    return 0 if all(f.good for f in findings) else 1
-
-
-# --- verify --------------------------------------------------------------------------------------------
-
-
-def _verify(args: argparse.Namespace) -> int:
-    chosen = select(args.claims)
-    _require_writable(Path(args.json) if args.json and args.json != "-" else None)
-    if args.html:
-        args.html.mkdir(parents=True, exist_ok=True)
-        _require_writable(args.html)
-    progress = Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=err, transient=True
-    )
-    with progress:
-        task = progress.add_task("starting")
-        context = Context(
-            budget=args.budget,
-            device=_device(args.device),
-            seed=args.seed,
-            log=lambda message: progress.update(task, description=escape(f"{current[0]}: {message}")),
-        )
-        current = [""]
-
-        def starting(claim) -> None:
-            current[0] = claim.id
-            progress.update(task, description=claim.id)
-
-        def finished(row) -> None:
-            mark = "" if row.as_expected else f" (expected {row.claim.expected.value})"
-            err.print(f"{row.verdict.status.value:<12} {row.claim.id}{mark}", highlight=False)
-
-        result = run(chosen, context, starting=starting, finished=finished)
-    if args.json == "-":
-        sys.stdout.write(report.json_text(result) + "\n")
-    else:
-        out.print(report.verdict_table(result))
-        if args.numbers:
-            out.print(report.numbers_table(result))
-    if args.json and args.json != "-":
-        report.write_text(Path(args.json), report.json_text(result))
-        err.print(f"verdicts written to {args.json}")
-    if args.html:
-        err.print(f"report written to {report.write_html(result, args.html)}")
-    if result.interrupted:
-        err.print(f"interrupted after {len(result.rows)} of {len(chosen)} claims")
-        return 130
-    return 0 if result.as_expected else 1
-
-
-def _require_writable(path: Path | None) -> None:
-    """Fail before the work, not after it."""
-    if path is None:
-        return
-    folder = path if path.is_dir() else path.parent
-    if not folder.is_dir():
-        raise FileNotFoundError(f"cannot write {path}: there is no folder {folder}")
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(f"cannot write {path}: {folder} is not writable")
-
-
-# --- build, certify, eval, show ------------------------------------------------------------------------
-
-
 def _build(args: argparse.Namespace) -> int:
-    _require_writable(args.out)
+    require_writable(args.out)
     f = _function(args)
     model = build_momlp(f, eps=args.eps, lazy=args.lazy, progress=True, **_design(args))
     out.print(_plan_table(f, model.plan))
@@ -369,7 +200,7 @@ def _certify(args: argparse.Namespace) -> int:
             enclosed=args.enclosed,
             max_evaluations=args.max_evaluations,
             seed=args.seed,
-            device=_device(args.device),
+            device=device_named(args.device),
             log=lambda message: status.update(escape(message)),
         )
     table = Table("quantity", "value", title=f"{c.status.value}: sup |f - model| <= {c.eps:g}", title_justify="left")
@@ -391,7 +222,7 @@ def _certify(args: argparse.Namespace) -> int:
 
 
 def _eval(args: argparse.Namespace) -> int:
-    _require_writable(args.out)
+    require_writable(args.out)
     model = load(args.file, lazy=args.lazy)
     try:
         points = np.load(args.points, allow_pickle=False)
@@ -412,7 +243,7 @@ def _eval(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
-    _require_writable(args.out)
+    require_writable(args.out)
     model = load(args.file)
     f = _function_of(model, args.function)
     plots.save_figure(plots.model_figure(model, f), args.out)

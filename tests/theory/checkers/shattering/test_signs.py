@@ -1,4 +1,4 @@
-"""Shattered sets: all labelings, the certificate for all of them, and what was broken on purpose."""
+"""One hidden layer: all labelings, the ℓ₁ certificate for all of them, and what was broken on purpose."""
 
 from dataclasses import replace
 
@@ -6,16 +6,14 @@ import pytest
 import torch
 
 from constructions import BudgetExceeded
-from constructions.shattering import one_hidden_layer
+from constructions.shattering import one_hidden_layer, with_extra_layers
 from theory import exact
 from theory.checkers.shattering import (
-    all_labelings,
-    evaluate,
-    float64_is_exact,
     shattered_by_one_hidden_layer,
     shattered_by_random_labelings,
     shattered_exhaustively,
 )
+from theory.checkers.shattering.labelings import all_labelings, evaluate, float64_is_exact
 
 
 @pytest.mark.exact
@@ -150,3 +148,17 @@ def test_bad_labels():
 @pytest.mark.gpu
 def test_all_labelings_on_cuda():
     assert shattered_exhaustively(one_hidden_layer(4, 4), device="cuda").holds
+
+
+@pytest.mark.parametrize("extra", [1, 3])
+def test_more_layers_change_nothing_until_one_is_broken(extra):
+    deeper = with_extra_layers(one_hidden_layer(2, 3), extra)
+    assert len(deeper.weights(torch.zeros(1, 7, dtype=torch.bool))) == 2 + extra
+    assert shattered_exhaustively(deeper).holds
+    assert shattered_by_one_hidden_layer(deeper).holds
+
+    def swap(layers, labels):
+        layers[1][0][:, 0] = layers[1][0][:, 1].clone()
+
+    broken = shattered_by_one_hidden_layer(changed(deeper, swap))
+    assert "changes what it is given" in broken.failure

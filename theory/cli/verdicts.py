@@ -1,0 +1,98 @@
+"""`momlp list`, `verify`, `doctor`: the claims, their verdicts, and the installation.
+
+Main definition: `add_commands`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+import theory.claims  # noqa: F401  (fills the registry)
+from theory import doctor, report
+from theory.claim import REGISTRY, Context, select
+from theory.cli.common import Command, device_named, err, out, require_writable
+from theory.verify import run
+
+
+def add_commands(command: Command) -> None:
+    """Register the commands of this file."""
+    command("list", _list, "list the claims and the status each is expected to get")
+    sub = command("verify", _verify, "reproduce claims and print the verdict table")
+    sub.add_argument("claims", nargs="*", metavar="CLAIM", help="claim ids or systems (default: all)")
+    sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    sub.add_argument("--budget", choices=("quick", "full"), default="quick")
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--numbers", action="store_true", help="also print every measured number")
+    sub.add_argument("--json", metavar="FILE", help="write the verdicts as JSON (- for standard output)")
+    sub.add_argument("--html", metavar="DIR", type=Path, help="write index.html and plots")
+    command("doctor", _doctor, "check the installation")
+
+
+def _list(args: argparse.Namespace) -> int:
+    table = Table()
+    for heading in ("claim", "title", "expected", "source"):
+        table.add_column(heading, no_wrap=heading in ("claim", "expected"))
+    for c in REGISTRY.values():
+        table.add_row(c.id, c.title, c.expected.value, c.source)
+    out.print(table)
+    return 0
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    findings = doctor.examine()
+    table = Table("check", "", "detail")
+    for finding in findings:
+        table.add_row(finding.name, "ok" if finding.good else "[bold red]WRONG[/]", escape(finding.detail))
+    out.print(table)
+    return 0 if all(f.good for f in findings) else 1
+
+
+def _verify(args: argparse.Namespace) -> int:
+    chosen = select(args.claims)
+    require_writable(Path(args.json) if args.json and args.json != "-" else None)
+    if args.html:
+        args.html.mkdir(parents=True, exist_ok=True)
+        require_writable(args.html)
+    progress = Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=err, transient=True
+    )
+    with progress:
+        task = progress.add_task("starting")
+        context = Context(
+            budget=args.budget,
+            device=device_named(args.device),
+            seed=args.seed,
+            log=lambda message: progress.update(task, description=escape(f"{current[0]}: {message}")),
+        )
+        current = [""]
+
+        def starting(claim) -> None:
+            current[0] = claim.id
+            progress.update(task, description=claim.id)
+
+        def finished(row) -> None:
+            mark = "" if row.as_expected else f" (expected {row.claim.expected.value})"
+            err.print(f"{row.verdict.status.value:<12} {row.claim.id}{mark}", highlight=False)
+
+        result = run(chosen, context, starting=starting, finished=finished)
+    if args.json == "-":
+        sys.stdout.write(report.json_text(result) + "\n")
+    else:
+        out.print(report.verdict_table(result))
+        if args.numbers:
+            out.print(report.numbers_table(result))
+    if args.json and args.json != "-":
+        report.write_text(Path(args.json), report.json_text(result))
+        err.print(f"verdicts written to {args.json}")
+    if args.html:
+        err.print(f"report written to {report.write_html(result, args.html)}")
+    if result.interrupted:
+        err.print(f"interrupted after {len(result.rows)} of {len(chosen)} claims")
+        return 130
+    return 0 if result.as_expected else 1
