@@ -1,0 +1,109 @@
+"""Symbolic affine forms over the channels of a layer, and a builder that turns them into weight rows.
+
+A layer is a list of named channels, each relu(affine form in the channels of the layer before). What a later layer reads is
+kept as a *pending form* over the last layer, so rows come out mechanically. A coefficient may be a table entry: then the
+row holds a reference (which entry, which factor) instead of a number, and one architecture serves all experts.
+
+Main definitions: `Form`, `Builder`, `Layer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+CONSTANT = ""
+"""The name under which a form keeps its constant."""
+
+
+@dataclass
+class Form:
+    """Σ terms[c]·c + Σ factor·table[entry]·c over channels c; the channel "" is the constant 1."""
+
+    terms: dict[str, float] = field(default_factory=dict)
+    entries: tuple[tuple[str, int, float], ...] = ()
+
+    def __add__(self, other: Form | float) -> Form:
+        if not isinstance(other, Form):
+            other = Form({CONSTANT: other}) if other else Form()
+        terms = dict(self.terms)
+        for name, value in other.terms.items():
+            terms[name] = terms.get(name, 0) + value
+        return Form(terms, self.entries + other.entries)
+
+    __radd__ = __add__
+
+    def __mul__(self, factor: float) -> Form:
+        return Form({n: v * factor for n, v in self.terms.items()}, tuple((n, e, f * factor) for n, e, f in self.entries))
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Form:
+        return self * -1
+
+    def __sub__(self, other: Form | float) -> Form:
+        return self + (other * -1 if isinstance(other, Form) else -other)
+
+    def __rsub__(self, other: float) -> Form:
+        return -self + other
+
+    def times_entry(self, entry: int, factor: float = 1) -> Form:
+        """factor·table[entry]·self; self must be free of table entries."""
+        assert not self.entries
+        return Form({}, tuple((name, entry, value * factor) for name, value in self.terms.items()))
+
+
+def constant_entry(entry: int) -> Form:
+    """table[entry] as a constant."""
+    return Form({}, ((CONSTANT, entry, 1),))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """`weight` (out, in) and `bias` (out,) without table entries, float64, and the entries: factor[e]·table[entry[e]] is
+    added at (row[e], column[e]); column −1 is the bias."""
+
+    weight: Tensor
+    bias: Tensor
+    row: Tensor
+    column: Tensor
+    entry: Tensor
+    factor: Tensor
+
+
+class Builder:
+    """Collects layers; `layer` takes (name, form over the last layer) and returns the new channels as forms."""
+
+    def __init__(self, inputs: Iterable[str]):
+        self.names = list(inputs)
+        self.layers: list[Layer] = []
+
+    def channels(self) -> dict[str, Form]:
+        return {name: Form({name: 1}) for name in self.names}
+
+    def layer(self, rows: list[tuple[str, Form]]) -> dict[str, Form]:
+        """Append a layer of these channels."""
+        position = {name: i for i, name in enumerate(self.names)}
+        position[CONSTANT] = -1
+        weight, bias = torch.zeros(len(rows), len(self.names), dtype=torch.float64), torch.zeros(len(rows)).double()
+        plain: list[tuple[int, int, float]] = []
+        entries: list[tuple[int, int, int, float]] = []
+        for i, (_, form) in enumerate(rows):
+            plain += [(i, position[name], value) for name, value in form.terms.items() if value]
+            entries += [(i, position[name], entry, factor) for name, entry, factor in form.entries if factor]
+        for column, target in ((False, bias), (True, weight)):
+            chosen = [(i, j, v) for i, j, v in plain if (j >= 0) == column]
+            if chosen:
+                i, j, v = zip(*chosen, strict=True)
+                values = torch.tensor(v, dtype=torch.float64)
+                target[(torch.tensor(i), torch.tensor(j)) if column else torch.tensor(i)] = values
+        index = torch.tensor([e[:3] for e in entries], dtype=torch.int64).reshape(-1, 3)
+        factors = torch.tensor([e[3] for e in entries], dtype=torch.float64)
+        self.layers.append(Layer(weight, bias, index[:, 0], index[:, 1], index[:, 2], factors))
+        self.names = [name for name, _ in rows]
+        if len(set(self.names)) != len(self.names):
+            raise AssertionError(f"a layer names a channel twice: {self.names}")
+        return self.channels()
