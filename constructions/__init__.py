@@ -1,16 +1,21 @@
 """Explicit objects: targets, pathway trees, experts, MoMLPs. An object never grades itself (see `theory`)."""
 
 from constructions import targets
+from constructions.bit_extraction_momlp import BitExtractionMoMLP
+from constructions.bit_extraction_plan import BitExtractionPlan
+from constructions.build import build_momlp, plan
 from constructions.domain import Box
 from constructions.errors import BudgetExceeded, ExpressionError, ModulusViolation, StoreError
-from constructions.lattice import Lattice, Plan, plan
+from constructions.lattice import Lattice, Plan
 from constructions.modulus import Modulus
-from constructions.momlp import MoMLP, build_momlp
+from constructions.momlp import MoMLP
 from constructions.pathway_tree import PathwayTree
 from constructions.store import load, save
 from constructions.targets import LipschitzFunction
 
 __all__ = [
+    "BitExtractionMoMLP",
+    "BitExtractionPlan",
     "Box",
     "BudgetExceeded",
     "ExpressionError",

@@ -11,6 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from constructions.bit_extraction_fitting import bytes_per_table, fit_tables
+from constructions.bit_extraction_plan import BitExtractionPlan
 from constructions.errors import ModulusViolation
 from constructions.experts import FAMILIES
 from constructions.lattice import Plan
@@ -45,10 +47,12 @@ def node_values(f: LipschitzFunction, plan: Plan, leaves: Tensor, t: Tensor) -> 
 
 
 def fit_experts(f: LipschitzFunction, plan: Plan, leaves: Tensor) -> tuple[Tensor, Tensor]:
-    """Output weights (E, m, K) and biases (E, m) of the experts of `leaves` (E, q), in the plan's dtype.
+    """Output weights (E, m, K) (or tables) and biases (E, m) of the experts of `leaves` (E, q), in the plan's dtype.
 
     Raises ValueError for NaN or inf from f, `ModulusViolation` when node values contradict a declared modulus.
     """
+    if isinstance(plan, BitExtractionPlan):
+        return fit_tables(f, plan, leaves)
     t = node_axis(plan, leaves.device, plan.dtype)
     y = node_values(f, plan, leaves, t)
     if f.premise == "declared":
@@ -59,6 +63,8 @@ def fit_experts(f: LipschitzFunction, plan: Plan, leaves: Tensor) -> tuple[Tenso
 
 def bytes_per_leaf(plan: Plan) -> int:
     """Working memory of `fit_experts` for one leaf: nodes, values and the pairs of the modulus check."""
+    if isinstance(plan, BitExtractionPlan):
+        return bytes_per_table(plan)
     nodes = max(plan.knots, 0) + 1
     pairs = 2 * plan.n + 4 * plan.m
     return 8 * ((nodes + 2 * pairs) * (plan.n + 4 * plan.m) + 4 * plan.n)

@@ -148,6 +148,11 @@ class Plan:
         return (self.domain.sides[-1] / (2 * self.knots)) ** 2 if self.knots else Fraction(0)
 
     @property
+    def columns(self) -> int:
+        """Numbers that an expert has of its own for each output, besides its offset."""
+        return self.knots
+
+    @property
     def parameters(self) -> int:
         """P: parameters of one expert, as `expert(leaf)` has them."""
         return FAMILIES[self.expert].parameters(self.n, self.m, self.knots, self.activation)

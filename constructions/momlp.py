@@ -1,9 +1,9 @@
-"""`MoMLP`: a mixture of MLP experts behind a pathway tree, and `build_momlp`, which makes one for (f, eps).
+"""`MoMLP`: a mixture of MLP experts behind a pathway tree.
 
 Every input x is routed to one leaf and answered by that leaf's expert alone. All experts share their first layer, so
 a batch needs relu(W x + b) once and a gather of output weights.
 
-Main definitions: `MoMLP`, `build_momlp`.
+Main definition: `MoMLP`.
 Notation: n inputs, m outputs, q quantised axes, L leaves, K knots, P parameters an expert.
 Source: arXiv:2402.03460 (the claim); the construction and its proof are in the README and `lattice.py`.
 Implementation notes: the output layer is a product and a sum over the last axis, never a matrix product, so that a
@@ -13,30 +13,24 @@ point's result does not depend on the batch it came in.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from constructions.errors import BudgetExceeded, require_int
+from constructions.errors import require_int
 from constructions.expert_cache import CacheStatistics, ExpertCache, ExpertSource
 from constructions.experts import FAMILIES
-from constructions.fitting import bytes_per_leaf, fit_experts, node_axis
+from constructions.fitting import node_axis
 from constructions.lattice import Plan
-from constructions.lattice import plan as make_plan
-from constructions.progress import tracked
 from constructions.routed import Leaf, RoutedExperts
 from constructions.targets import LipschitzFunction
 
-DEFAULT_MAX_BYTES = 2 << 30
 DEFAULT_CACHE_BYTES = 64 << 20
 CHUNK_BYTES = 1 << 21
-BUILD_CHUNK_BYTES = 1 << 26
-MAX_CELLS = 1 << 48
 
 
 class MoMLP(RoutedExperts):
-    """The model of a `Plan`; made by `build_momlp` or `store.load`.
+    """The model of a `Plan`; made by `build.build_momlp` or `store.load`.
 
     Eager: `out_weight` (L, m, K) and `out_bias` (L, m) are parameters. Lazy (`source` given): they are built when an
     input first needs them and kept under `cache_bytes`. `hidden_weight` (K, n), `hidden_bias` (K,) and, with PReLU,
@@ -62,13 +56,7 @@ class MoMLP(RoutedExperts):
         super().__init__(plan.lattice, plan.tree, plan.m)
         place = torch.device(device) if device is not None else torch.device("cpu")
         self.plan, self.target = plan, target
-        family = FAMILIES[plan.expert]
-        t = node_axis(plan, place, plan.dtype).to(plan.dtype)
-        weight, bias = family.hidden_layer(t, plan.n, axis=plan.n - 1)
-        self.hidden_weight = nn.Parameter(weight, requires_grad=False)
-        self.hidden_bias = nn.Parameter(bias, requires_grad=False)
-        slope = torch.zeros_like(bias) if plan.activation == "prelu" and plan.knots else None
-        self.slope = None if slope is None else nn.Parameter(slope, requires_grad=False)
+        self._share(place)
         self.cache: ExpertCache | None = None
         if weights is not None:
             self.out_weight = nn.Parameter(weights[0], requires_grad=False)
@@ -79,16 +67,26 @@ class MoMLP(RoutedExperts):
                 source,
                 q=plan.lattice.q,
                 m=plan.m,
-                knots=plan.knots,
+                knots=plan.columns,
                 dtype=plan.dtype,
                 device=place,
                 cache_bytes=require_int("cache_bytes", cache_bytes, 1),
             )
 
+    def _share(self, device: torch.device) -> None:
+        """Register what all experts have in common: their first layer."""
+        plan = self.plan
+        t = node_axis(plan, device, plan.dtype).to(plan.dtype)
+        weight, bias = FAMILIES[plan.expert].hidden_layer(t, plan.n, axis=plan.n - 1)
+        self.hidden_weight = nn.Parameter(weight, requires_grad=False)
+        self.hidden_bias = nn.Parameter(bias, requires_grad=False)
+        slope = torch.zeros_like(bias) if plan.activation == "prelu" and plan.knots else None
+        self.slope = None if slope is None else nn.Parameter(slope, requires_grad=False)
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MoMLP:
         """Called by .to(), .float() and the like; a lazy model's cache cannot follow them."""
         if self.cache is not None:
-            probe = torch.empty(0, dtype=self.plan.dtype, device=self.hidden_bias.device)
+            probe = torch.empty(0, dtype=self.plan.dtype, device=self.place)
             moved = fn(probe)
             if (moved.dtype, moved.device) != (probe.dtype, probe.device):
                 raise RuntimeError(
@@ -126,7 +124,7 @@ class MoMLP(RoutedExperts):
     def stored_parameters(self) -> int:
         """Numbers held in memory now: the shared layer once, and the output layers of the experts present."""
         shared = sum(p.numel() for p in self.parameters())
-        return shared + (self.cache.used * (self.m * self.plan.knots + self.m) if self.cache is not None else 0)
+        return shared + (self.cache.used * (self.m * self.plan.columns + self.m) if self.cache is not None else 0)
 
     @property
     def resident_bytes(self) -> int:
@@ -176,11 +174,17 @@ class MoMLP(RoutedExperts):
         self.lattice.domain.require_inside("x", x)
         if self.cache is not None:
             return self._forward_lazy(x)
+        assert self.out_weight is not None
+        assert self.out_bias is not None
         parts = []
         for part in x.split(self._chunk_rows):
-            weight, bias = self.output_layers(self.route(part))
-            parts.append(self._evaluate_batch(part, weight, bias))
+            flat = self.tree.flat_index(self.route(part))
+            parts.append(self._run(part, self.out_weight, self.out_bias, flat))
         return torch.cat(parts) if len(parts) != 1 else parts[0]
+
+    def _run(self, x: Tensor, weight: Tensor, bias: Tensor, at: Tensor) -> Tensor:
+        """Outputs (B, m) of points x (B, n) answered by the experts weight[at], bias[at]."""
+        return self._evaluate_batch(x, weight[at], bias[at])
 
     @property
     def _chunk_rows(self) -> int:
@@ -226,7 +230,7 @@ class MoMLP(RoutedExperts):
             points = order[start : int(ends[first + len(batch) - 1])]
             for rows in points.split(self._chunk_rows):
                 at = slots[inverse[rows] - first]
-                result[rows] = self._evaluate_batch(x[rows], cache.weight[at], cache.bias[at])
+                result[rows] = self._run(x[rows], cache.weight, cache.bias, at)
         cache.statistics.queries += len(x)
         return result
 
@@ -245,72 +249,3 @@ def _is_transformed(x: Tensor) -> bool:
     except RuntimeError:
         return True
     return False
-
-
-def build_momlp(
-    f: LipschitzFunction,
-    *,
-    eps: float,
-    expert: str = "pencil",
-    split: float | None = None,
-    valency: int = 2,
-    activation: str = "relu",
-    lazy: bool = False,
-    cache_bytes: int = DEFAULT_CACHE_BYTES,
-    max_bytes: int = DEFAULT_MAX_BYTES,
-    progress: bool = False,
-    device: torch.device | str | None = None,
-    dtype: torch.dtype = torch.float64,
-) -> MoMLP:
-    """A MoMLP with sup |f − f̂| ≤ eps on f's domain, in the units of f (Theorem 1, `lattice.py`).
-
-    Parameters: `expert` is "pencil" or "constant", `split` θ ∈ (0, 1) (default 1/n), `valency` 2…8 of the tree,
-    `activation` "relu" or "prelu", `lazy` builds experts on demand under `cache_bytes`, `dtype` float64 or float32.
-    Raises: ValueError for bad arguments or NaN/inf from f, `ModulusViolation` when the values contradict the
-    declared modulus, `BudgetExceeded` when an eager bank would take more than `max_bytes`.
-    """
-    design = make_plan(f, eps, expert=expert, split=split, valency=valency, activation=activation, dtype=dtype)
-    place = torch.device(device) if device is not None else torch.device("cpu")
-    _require_resolvable(design, max_bytes)
-    options: dict[str, Any] = {"target": f, "device": place}
-    if lazy:
-        return MoMLP(design, source=lambda leaves: _fit_chunked(f, design, leaves), cache_bytes=cache_bytes, **options)
-    if design.stored_bytes > max_bytes:
-        raise BudgetExceeded(
-            f"{design.leaves} experts of {design.parameters} parameters take {design.stored_bytes} bytes, more than "
-            f"max_bytes = {max_bytes}: use lazy=True, a larger eps, or raise max_bytes"
-        )
-    weights = _fit_all(f, design, place, progress)
-    return MoMLP(design, weights=weights, **options)
-
-
-def _require_resolvable(plan: Plan, max_bytes: int) -> None:
-    """Limits that laziness cannot lift: cells that float64 cannot tell apart, a single expert over the budget."""
-    if max(plan.cells, default=1) > MAX_CELLS:
-        raise ValueError(
-            f"`eps` = {plan.eps:g} asks for {max(plan.cells)} cells on an axis, float64 resolves {MAX_CELLS}"
-        )
-    size = plan.parameters * torch.empty(0, dtype=plan.dtype).element_size()
-    if size > max_bytes:
-        raise BudgetExceeded(
-            f"one expert of {plan.parameters} parameters takes {size} bytes, more than max_bytes = {max_bytes}: "
-            "use a larger eps or a smaller split"
-        )
-
-
-def _fit_chunked(f: LipschitzFunction, plan: Plan, leaves: Tensor) -> tuple[Tensor, Tensor]:
-    rows = max(1, BUILD_CHUNK_BYTES // bytes_per_leaf(plan))
-    parts = [fit_experts(f, plan, part) for part in leaves.split(rows)]
-    return torch.cat([w for w, _ in parts]), torch.cat([b for _, b in parts])
-
-
-def _fit_all(f: LipschitzFunction, plan: Plan, device: torch.device, progress: bool) -> tuple[Tensor, Tensor]:
-    """Output layers of all leaves, chunk by chunk into two preallocated tensors."""
-    leaves = plan.tree.leaf_indices(device)
-    weight = torch.empty(plan.leaves, plan.m, plan.knots, dtype=plan.dtype, device=device)
-    bias = torch.empty(plan.leaves, plan.m, dtype=plan.dtype, device=device)
-    rows = max(1, BUILD_CHUNK_BYTES // bytes_per_leaf(plan))
-    for start in tracked(range(0, plan.leaves, rows), "building experts", enabled=progress):
-        part = slice(start, start + rows)
-        weight[part], bias[part] = fit_experts(f, plan, leaves[part])
-    return weight, bias

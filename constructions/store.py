@@ -24,6 +24,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from constructions.atomic import write_whole
+from constructions.bit_extraction_momlp import BitExtractionMoMLP
+from constructions.bit_extraction_plan import BitExtractionPlan
 from constructions.errors import StoreError
 from constructions.fitting import fit_experts
 from constructions.lattice import DTYPES, Plan
@@ -31,6 +33,7 @@ from constructions.momlp import DEFAULT_CACHE_BYTES, MoMLP
 from constructions.targets import LipschitzFunction
 
 SCHEMA = 1
+# layers of bit-extraction experts follow from the plan: their digest is stored instead of them
 SHARED = ("hidden_weight", "hidden_bias", "slope")
 DAMAGE = "the file was altered or damaged after it was written"
 
@@ -43,7 +46,7 @@ def save(model: MoMLP, path: str | os.PathLike) -> Path:
     """
     if not isinstance(model, MoMLP):
         raise TypeError(f"`model` must be a MoMLP, got {type(model).__name__}")
-    target, dtype = model.target, model.hidden_bias.dtype
+    target, dtype = model.target, next(model.parameters()).dtype
     if dtype not in DTYPES:
         raise StoreError(f"`model` must have float64 or float32 weights to be stored, got {dtype}")
     spec: dict[str, Any] = {
@@ -58,7 +61,9 @@ def save(model: MoMLP, path: str | os.PathLike) -> Path:
             "a lazy model of a black-box function cannot be saved: its experts exist only where it was asked; build "
             "it with lazy=False, or give the function as a formula (LipschitzFunction.from_sympy)"
         )
-    tensors = {k: v.detach().cpu().contiguous() for k, v in model.named_parameters()}
+    if isinstance(model, BitExtractionMoMLP):
+        spec["shared"] = _shared_digest(model)
+    tensors = {k: v.detach().cpu().contiguous() for k, v in model.named_parameters() if not k.startswith("shared_")}
     if not model.lazy:
         tensors["expert_digests"] = _expert_digests(tensors["out_weight"], tensors["out_bias"])
     spec["root"] = _root_digest(spec, tensors)
@@ -85,10 +90,11 @@ def load(
     spec, plan, tensors = _open(source, with_experts=not lazy)
     place = torch.device(device) if device is not None else torch.device("cpu")
     target = _target(spec, plan)
+    kind = BitExtractionMoMLP if isinstance(plan, BitExtractionPlan) else MoMLP
     if spec["kind"] == "plan":
         if target is None:
             raise StoreError(f"{source} holds a plan without a formula: {DAMAGE}")
-        model = MoMLP(
+        model = kind(
             plan,
             source=lambda leaves: fit_experts(target, plan, leaves),
             cache_bytes=cache_bytes,
@@ -96,7 +102,7 @@ def load(
             device=place,
         )
     elif lazy:
-        model = MoMLP(
+        model = kind(
             plan,
             source=_FileSource(source, plan, tensors["expert_digests"], place),
             cache_bytes=cache_bytes,
@@ -105,7 +111,9 @@ def load(
         )
     else:
         experts = (tensors["out_weight"].to(place), tensors["out_bias"].to(place))
-        model = MoMLP(plan, weights=experts, target=target, device=place)
+        model = kind(plan, weights=experts, target=target, device=place)
+    if isinstance(model, BitExtractionMoMLP) and _shared_digest(model) != spec["shared"]:
+        raise StoreError(f"{source}: this version writes other layers for its plan than the one that stored it")
     with torch.no_grad():
         for name in SHARED:
             if name in tensors:
@@ -121,7 +129,7 @@ def _open(path: Path, *, with_experts: bool) -> tuple[dict[str, Any], Plan, dict
     try:
         with safe_open(path, framework="pt") as file:
             spec = _spec(path, file.metadata())
-            plan = Plan.from_spec(spec["plan"])
+            plan = (BitExtractionPlan if "design" in spec["plan"] else Plan).from_spec(spec["plan"])
             _require_shapes(path, file, spec, plan)
             skipped = () if with_experts else ("out_weight", "out_bias")
             tensors = {k: file.get_tensor(k) for k in file.keys() if k not in skipped}  # noqa: SIM118
@@ -157,11 +165,13 @@ def _spec(path: Path, metadata: dict[str, str] | None) -> dict[str, Any]:
 
 
 def _require_shapes(path: Path, file: Any, spec: dict[str, Any], plan: Plan) -> None:
-    expected = {"hidden_weight": [plan.knots, plan.n], "hidden_bias": [plan.knots]}
+    expected = {}
+    if not isinstance(plan, BitExtractionPlan):
+        expected |= {"hidden_weight": [plan.knots, plan.n], "hidden_bias": [plan.knots]}
     if plan.activation == "prelu" and plan.knots:
         expected["slope"] = [plan.knots]
     if spec["kind"] == "experts":
-        expected["out_weight"] = [plan.leaves, plan.m, plan.knots]
+        expected["out_weight"] = [plan.leaves, plan.m, plan.columns]
         expected["out_bias"] = [plan.leaves, plan.m]
         expected["expert_digests"] = [plan.leaves, 32]
     found = {k: list(file.get_slice(k).get_shape()) for k in file.keys()}  # noqa: SIM118
@@ -215,6 +225,13 @@ def _expert_digests(weight: Tensor, bias: Tensor) -> Tensor:
         digest.update(biases[i * tail : (i + 1) * tail])
         digests += digest.digest()
     return torch.frombuffer(digests, dtype=torch.uint8).reshape(count, 32)
+
+
+def _shared_digest(model: BitExtractionMoMLP) -> str:
+    digest = hashlib.sha256()
+    for part in (*model.shared_weight, *model.shared_bias):
+        digest.update(_raw(part.detach().cpu()))
+    return digest.hexdigest()
 
 
 def _root_digest(spec: dict[str, Any], tensors: dict[str, Tensor]) -> str:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from constructions.build import build_momlp
 from constructions.domain import Box
 from constructions.errors import ModulusViolation, require_positive
-from constructions.momlp import build_momlp
 from constructions.symbolic.lipschitz import DECLARED_SLACK, lipschitz_bounds
 from constructions.symbolic.parser import parse
 from constructions.symbolic.tape import compile_tape

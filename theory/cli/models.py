@@ -19,7 +19,8 @@ from rich.table import Table
 
 from constructions import LipschitzFunction, Modulus, MoMLP, build_momlp, load, plan, save, targets
 from constructions.atomic import write_whole
-from constructions.experts import FAMILIES
+from constructions.build import EXPERTS
+from constructions.experts.bit_extraction.design import LOOKUPS
 from constructions.lattice import ACTIVATIONS, Plan
 from constructions.progress import tracked
 from theory import plots
@@ -73,7 +74,9 @@ def _add_function(sub: argparse.ArgumentParser) -> None:
 def _add_design(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--eps", type=float, required=True, help="uniform error")
     sub.add_argument("--split", help="share of the squared radius given to the knots, e.g. 1/3 (default 1/n)")
-    sub.add_argument("--expert", choices=tuple(FAMILIES), default="pencil")
+    sub.add_argument("--expert", choices=EXPERTS, default="pencil")
+    sub.add_argument("--resolved", type=int, help="axes an expert resolves (bit_extraction; n = a single MLP)")
+    sub.add_argument("--lookup", choices=LOOKUPS, help="of bit_extraction (default deep)")
     sub.add_argument("--valency", type=int, default=2)
     sub.add_argument("--activation", choices=ACTIVATIONS, default="relu")
     sub.add_argument("--dtype", choices=("float64", "float32"), default="float64")
@@ -118,6 +121,8 @@ def _design(args: argparse.Namespace) -> dict:
         "valency": args.valency,
         "activation": args.activation,
         "dtype": getattr(torch, args.dtype),
+        "resolved": args.resolved,
+        "lookup": args.lookup,
     }
 
 

@@ -95,10 +95,14 @@ def _header(d: Design, acc: int, live: int, done: int, *, waiting: bool) -> Iter
     yield acc + 1
 
 
-def parameters(design: Design, inputs: int) -> int:
-    """P = Σ (w_{l−1} + 1)·w_l over all layers, the affine output last; `inputs` is the dimension of x."""
+def parameters(design: Design, inputs: int, *, outputs: int = 1) -> int:
+    """P = Σ (w_{l−1} + 1)·w_l over all layers, the affine output last.
+
+    `inputs` is the dimension of x; `outputs` networks side by side multiply every width.
+    """
     total, before = 0, inputs
     for width, count in itertools.chain(runs(design), [(1, 1)]):
-        total += (before + 1) * width + (count - 1) * (width + 1) * width
-        before = width
+        wide = outputs * width
+        total += (before + 1) * wide + (count - 1) * (wide + 1) * wide
+        before = wide
     return total

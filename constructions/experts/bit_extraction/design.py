@@ -1,8 +1,8 @@
 """The integers of a bit-extraction network: grid, blocks, words, and the cheapest choice of them.
 
 Notation: k resolved axes, each cut into K = 2^{J+1}·m − 1 cells (K + 1 = 2^{J+1}·m nodes); G = 2^J blocks of m nodes an
-axis and class, 2^k classes, m odd. A block keeps one step bit a node (but the first) and a header of H bits: B = m^k − 1 + H
-bits in r words. `lookup` is "deep" (a countdown, narrow) or "wide" (two one-hot codes).
+axis and class, 2^k classes, m odd. A block keeps one step bit a node (but the first) and a header of H bits: B =
+m^k − 1 + H bits in r words. `lookup` is "deep" (a countdown, narrow) or "wide" (two one-hot codes).
 
 Main definitions: `Design`, `choose`, `error_constant`, `header_bits`.
 Main statement: the network is within C_k·λ·h of a λ-Lipschitz function, h = side/K, C_1 = 1, C_k = 1 + √k/2.
@@ -45,7 +45,9 @@ class Design:
         if require_int("m", self.m, 3) % 2 == 0:
             raise ValueError(f"`m` must be odd, else labels and reflections disagree, got {self.m}")
         if (self.words - 1) * self.word_bits >= self.bits:
-            raise ValueError(f"`words` = {self.words} words of {self.word_bits} bits leave none for the last of {self.bits}")
+            raise ValueError(
+                f"`words` = {self.words} words of {self.word_bits} bits leave none for the last of {self.bits}"
+            )
 
     @property
     def cells(self) -> int:
@@ -93,7 +95,8 @@ class Design:
 
 
 def word_cap(lookup: str, dtype: torch.dtype = torch.float64) -> int:
-    """Bits of a word that a significand of p bits decodes without rounding, in any order: p − 2 (deep), p − 1 (wide)."""
+    """Bits of a word that a significand of p bits decodes without rounding, in any order: p − 2 (deep), p − 1
+    (wide)."""
     return SIGNIFICANDS[dtype] - (2 if require_choice("lookup", lookup, LOOKUPS) == "deep" else 1)
 
 

@@ -1,8 +1,9 @@
 """Symbolic affine forms over the channels of a layer, and a builder that turns them into weight rows.
 
-A layer is a list of named channels, each relu(affine form in the channels of the layer before). What a later layer reads is
-kept as a *pending form* over the last layer, so rows come out mechanically. A coefficient may be a table entry: then the
-row holds a reference (which entry, which factor) instead of a number, and one architecture serves all experts.
+A layer is a list of named channels, each relu(affine form in the channels of the layer before). What a later layer
+reads is kept as a *pending form* over the last layer, so rows come out mechanically. A coefficient may be a table
+entry: then the row holds a reference (which entry, which factor) instead of a number, and one architecture serves
+all experts.
 
 Main definitions: `Form`, `Builder`, `Layer`.
 """
@@ -37,7 +38,9 @@ class Form:
     __radd__ = __add__
 
     def __mul__(self, factor: float) -> Form:
-        return Form({n: v * factor for n, v in self.terms.items()}, tuple((n, e, f * factor) for n, e, f in self.entries))
+        return Form(
+            {n: v * factor for n, v in self.terms.items()}, tuple((n, e, f * factor) for n, e, f in self.entries)
+        )
 
     __rmul__ = __mul__
 
@@ -63,8 +66,8 @@ def constant_entry(entry: int) -> Form:
 
 @dataclass(frozen=True)
 class Layer:
-    """`weight` (out, in) and `bias` (out,) without table entries, float64, and the entries: factor[e]·table[entry[e]] is
-    added at (row[e], column[e]); column −1 is the bias."""
+    """`weight` (out, in) and `bias` (out,) without table entries, float64, and the entries:
+    factor[e]·table[entry[e]] is added at (row[e], column[e]); column −1 is the bias."""
 
     weight: Tensor
     bias: Tensor

@@ -2,13 +2,13 @@
 
     N(x) = c0 + q·Σ_v y_v·φ_v(z),  z = clamp(K(x − o)/s, 0, K),  φ_v the hats of the J1 (union jack) triangulation
 
-exactly, for every x. 2^k classes of blocks are separated by gaps m − 1 cells wide; each class folds its coordinates, looks
-its word up by the folds' sides, and decodes one bit a node along a snake, multiplied by hats that vanish in the gaps, where
-the address may ramp and the word may be garbage.
+exactly, for every x. 2^k classes of blocks are separated by gaps m − 1 cells wide; each class folds its
+coordinates, looks its word up by the folds' sides, and decodes one bit a node along a snake, multiplied by hats
+that vanish in the gaps, where the address may ramp and the word may be garbage.
 
 Stages of a class: I (address bits), L (look-up), F (fold again), D (decoder), H (header bits), E. Symbols follow the
-specification of the construction: u folded coordinate, g fold, a address, T local coordinate, A the largest distance of a
-label, S the sum of hats so far, x and bbar the thresholded bit, mm = relu(S − bbar), acc the total.
+specification of the construction: u folded coordinate, g fold, a address, T local coordinate, A the largest
+distance of a label, S the sum of hats so far, x and bbar the thresholded bit, mm = relu(S − bbar), acc the total.
 
 Main definition: `layers_of`.
 """

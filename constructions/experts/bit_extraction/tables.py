@@ -1,8 +1,9 @@
 """The words of all blocks, classes and experts, from node values: vectorised, no loop over nodes.
 
 Main definitions: `step_values`, `words_of`, `table_of`.
-Main statement (parity rounding): if F ≥ 0 and |F(v) − F(v')| ≤ 1 for neighbours, y_v = 2⌊(F+1)/2⌋ at even v and 2⌊F/2⌋ + 1 at
-odd v have y_v ≡ |v|, |y_v − F(v)| ≤ 1 and |y_v − y_v'| = 1 for all neighbours: one bit a node, whatever the path.
+Main statement (parity rounding): if F ≥ 0 and |F(v) − F(v')| ≤ 1 for neighbours, y_v = 2⌊(F+1)/2⌋ at even v and
+2⌊F/2⌋ + 1 at odd v have y_v ≡ |v|, |y_v − F(v)| ≤ 1 and |y_v − y_v'| = 1 for all neighbours: one bit a node,
+whatever the path.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ def _refuse(values: Tensor, jump: Tensor, axis: int, step: float) -> None:
 
 @lru_cache(maxsize=64)
 def _orders(m: int, k: int, J: int) -> tuple[Tensor, Tensor]:
-    """Flat positions of the snake in a block (m^k,), and Gray addresses of the blocks (2^{kJ},), row-major in axis 1 … k."""
+    """Flat positions of the snake in a block (m^k,), and Gray addresses of the blocks (2^{kJ},), row-major in axis
+    1 … k."""
     walk = torch.tensor(snake(m, k)) - 1
     place = torch.tensor([m ** (k - 1 - i) for i in range(k)])
     address = torch.tensor([cell_address(c, J) for c in range(2**J)])
@@ -92,7 +94,9 @@ def words_of(y: Tensor, design: Design) -> Tensor:
             block = block.select(2 + 2 * i, p[i])  # parities of the axes before are gone
             # odd blocks are reached through a reflection: their nodes are counted from the far end
             flipped = block.flip(2 + 2 * i)
-            odd = (torch.arange(groups, device=y.device) % 2 == 1).reshape([-1 if a == 1 + 2 * i else 1 for a in range(block.ndim)])
+            odd = (torch.arange(groups, device=y.device) % 2 == 1).reshape(
+                [-1 if a == 1 + 2 * i else 1 for a in range(block.ndim)]
+            )
             block = torch.where(odd, flipped, block)
         order = [0, *range(1, 2 * k, 2), *range(2, 2 * k + 1, 2)]
         nodes = block.permute(order).reshape(len(y), design.blocks, design.nodes)[:, :, walk]
@@ -101,7 +105,8 @@ def words_of(y: Tensor, design: Design) -> Tensor:
 
 
 def _pack(nodes: Tensor, design: Design) -> Tensor:
-    """Words (E, words, blocks) of nodes (E, blocks, N_v) in snake order: step bits, then the header of the last node."""
+    """Words (E, words, blocks) of nodes (E, blocks, N_v) in snake order: step bits, then the header of the last
+    node."""
     down = (nodes.diff(dim=2) == -1).long()
     header = (nodes[..., -1:] >> torch.arange(design.header - 1, -1, -1, device=nodes.device)) & 1
     parts = torch.cat([down, header], dim=2).split(design.lengths, dim=2)
@@ -110,7 +115,8 @@ def _pack(nodes: Tensor, design: Design) -> Tensor:
 
 
 def table_of(words: Tensor, design: Design) -> Tensor:
-    """What the layers refer to (E, table_size), float64: the words, or for the deep look-up the last word and differences."""
+    """What the layers refer to (E, table_size), float64: the words, or for the deep look-up the last word and
+    differences."""
     if design.lookup == "deep" and design.J > 0:
         words = torch.cat([words[..., -1:], words.diff(dim=3)], dim=3)
     return words.flatten(1).double()

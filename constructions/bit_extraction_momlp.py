@@ -1,0 +1,118 @@
+"""`BitExtractionMoMLP`: a mixture of bit-extraction experts that share one architecture and differ in their tables.
+
+The layers are held once; each expert has a table (m, T) and offsets (m,). A batch runs through the shared layers,
+and the table entries of each point's expert are added to the rows that refer to them: never expert by expert.
+
+Main definition: `BitExtractionMoMLP`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from constructions.bit_extraction_fitting import plan_layers
+from constructions.bit_extraction_plan import BitExtractionPlan
+from constructions.momlp import MoMLP
+from constructions.routed import Leaf
+
+GATHER_BYTES = 1 << 24
+
+
+class BitExtractionMoMLP(MoMLP):
+    """`out_weight` (L, m, T) are the tables, `out_bias` (L, m) the offsets; `shared_weight`, `shared_bias` the
+    layers."""
+
+    plan: BitExtractionPlan
+
+    def _share(self, device: torch.device) -> None:
+        layers = plan_layers(self.plan)
+        self.shared_weight = nn.ParameterList(nn.Parameter(p.weight.to(device), requires_grad=False) for p in layers)
+        self.shared_bias = nn.ParameterList(nn.Parameter(p.bias.to(device), requires_grad=False) for p in layers)
+        self._references = layers
+
+    @property
+    def place(self) -> torch.device:
+        return self.shared_bias[0].device
+
+    def _network_of(self, weight: Tensor, bias: Tensor) -> nn.Sequential:
+        """Plain layers of a table (m, T) and offsets (m,): m networks side by side."""
+        parts: list[nn.Module] = []
+        last = len(self.shared_weight) - 1
+        for i in range(last + 1):
+            w, b = self._dense(i, weight)
+            b = b + bias[:, None] if i == last else b
+            full = torch.cat(list(w)) if i == 0 else torch.block_diag(*w)
+            linear = nn.Linear(full.shape[1], full.shape[0], dtype=full.dtype, device=full.device)
+            with torch.no_grad():
+                linear.weight.copy_(full)
+                linear.bias.copy_(b.flatten())
+            parts += [linear, nn.ReLU()]
+        return nn.Sequential(*parts[:-1]).requires_grad_(False)
+
+    def expert(self, leaf: Leaf) -> nn.Sequential:
+        """The expert of one leaf as a plain Linear/ReLU stack with its own copy of the weights."""
+        weight, bias = self.output_layers(self.one_leaf(leaf))
+        return self._network_of(weight[0], bias[0])
+
+    # --- evaluation ---
+
+    def _dense(self, i: int, table: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights (m, out, in) and biases (m, out) of layer i with the entries of tables (m, T) filled in."""
+        m, layer = len(table), self._references[i]
+        weight = self.shared_weight[i].detach().expand(m, -1, -1)
+        bias = self.shared_bias[i].detach().expand(m, -1)
+        if len(layer.entry):
+            row, column, entry, factor = self._reference(i)
+            values = factor * table[:, entry]
+            inner = column >= 0
+            weight, bias = weight.clone(), bias.clone()
+            weight[:, row[inner], column[inner]] += values[:, inner]
+            bias.index_add_(1, row[~inner], values[:, ~inner])
+        return weight, bias
+
+    def _reference(self, i: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        layer, place = self._references[i], self.place
+        return layer.row.to(place), layer.column.to(place), layer.entry.to(place), layer.factor.to(place)
+
+    @property
+    def _chunk_rows(self) -> int:
+        return 1 << 14
+
+    def _run(self, x: Tensor, weight: Tensor, bias: Tensor, at: Tensor) -> Tensor:
+        """Outputs (B, m) of points x (B, n) answered by the tables weight[at], offsets bias[at]."""
+        if len(x) and bool((at == at[0]).all()):
+            return self._with_one_table(x, weight[at[0]], bias[at[0]])
+        widest = max(1, max(len(layer.entry) for layer in self._references))
+        rows = max(1, GATHER_BYTES // (8 * self.m * widest))
+        parts = zip(x.split(rows), at.split(rows), strict=True)
+        return torch.cat([self._with_many_tables(points, weight, bias, index) for points, index in parts])
+
+    def _gather(self, x: Tensor) -> Tensor:
+        assert self.out_weight is not None
+        assert self.out_bias is not None
+        return self._with_many_tables(x, self.out_weight, self.out_bias, self.tree.flat_index(self.route(x)))
+
+    def _with_one_table(self, x: Tensor, table: Tensor, offset: Tensor) -> Tensor:
+        hidden = x.double().expand(self.m, -1, -1)
+        for i in range(len(self.shared_weight)):
+            weight, bias = self._dense(i, table)
+            hidden = hidden.relu() if i else hidden
+            hidden = torch.baddbmm(bias[:, None], hidden, weight.transpose(1, 2))
+        return hidden[..., 0].T + offset
+
+    def _with_many_tables(self, x: Tensor, tables: Tensor, offsets: Tensor, at: Tensor) -> Tensor:
+        hidden = x.double()[:, None].expand(-1, self.m, -1)
+        outputs = torch.arange(self.m, device=x.device)[:, None]
+        for i in range(len(self.shared_weight)):
+            hidden = hidden.relu() if i else hidden
+            after = nn.functional.linear(hidden, self.shared_weight[i], self.shared_bias[i])
+            if len(self._references[i].entry):
+                row, column, entry, factor = self._reference(i)
+                values = factor * tables[at[:, None, None], outputs, entry]
+                inner = column >= 0
+                reads = torch.ones_like(values)
+                reads[..., inner] = hidden[..., column[inner]]
+                after = after.index_add(2, row, values * reads)
+            hidden = after
+        return hidden[..., 0] + offsets[at]

@@ -1,0 +1,143 @@
+"""`plan` and `build_momlp`: from (f, eps) to the cost of a mixture, and to the mixture.
+
+Main definitions: `plan`, `build_momlp`, `EXPERTS`.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from constructions import lattice
+from constructions.bit_extraction_momlp import BitExtractionMoMLP
+from constructions.bit_extraction_plan import BitExtractionPlan, plan_bit_extraction
+from constructions.errors import BudgetExceeded, require_choice
+from constructions.experts import FAMILIES
+from constructions.fitting import bytes_per_leaf, fit_experts
+from constructions.lattice import Plan
+from constructions.momlp import DEFAULT_CACHE_BYTES, MoMLP
+from constructions.progress import tracked
+from constructions.targets import LipschitzFunction
+
+EXPERTS = (*FAMILIES, "bit_extraction")
+DEFAULT_MAX_BYTES = 2 << 30
+BUILD_CHUNK_BYTES = 1 << 26
+MAX_CELLS = 1 << 48
+
+
+def plan(
+    f: LipschitzFunction,
+    eps: float | Fraction,
+    *,
+    expert: str = "pencil",
+    split: float | Fraction | None = None,
+    valency: int = 2,
+    activation: str = "relu",
+    dtype: torch.dtype = torch.float64,
+    resolved: int | None = None,
+    lookup: str | None = None,
+) -> Plan:
+    """The partition and its cost for sup |f − f̂| ≤ eps (in the units of f), without building anything.
+
+    `expert` is "pencil", "constant" or "bit_extraction"; `split` the share given to the experts (of ρ² for pencils,
+    default 1/n; of eps for bit extraction, default k/n); `resolved` = k and `lookup` ("deep" or "wide") belong to
+    bit extraction (defaults 1 and "deep"; k = n is a single MLP). Raises ValueError naming the argument.
+    """
+    if not isinstance(f, LipschitzFunction):
+        raise TypeError(f"`f` must be a LipschitzFunction, got {type(f).__name__}")
+    require_choice("expert", expert, EXPERTS)
+    if expert != "bit_extraction":
+        for name, value in (("resolved", resolved), ("lookup", lookup)):
+            if value is not None:
+                raise ValueError(f"`{name}` belongs to expert='bit_extraction', got {value!r} with {expert!r}")
+        return lattice.plan(f, eps, expert=expert, split=split, valency=valency, activation=activation, dtype=dtype)
+    if activation != "relu" or dtype != torch.float64:
+        raise ValueError(
+            "`activation` must be 'relu' and `dtype` float64 for bit extraction (words need 53 bits), got "
+            f"{activation!r}, {dtype}"
+        )
+    k, by = 1 if resolved is None else resolved, "deep" if lookup is None else lookup
+    return plan_bit_extraction(f, eps, resolved=k, lookup=by, split=split, valency=valency)
+
+
+def build_momlp(
+    f: LipschitzFunction,
+    *,
+    eps: float,
+    expert: str = "pencil",
+    split: float | Fraction | None = None,
+    valency: int = 2,
+    activation: str = "relu",
+    resolved: int | None = None,
+    lookup: str | None = None,
+    lazy: bool = False,
+    cache_bytes: int = DEFAULT_CACHE_BYTES,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+    progress: bool = False,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype = torch.float64,
+) -> MoMLP:
+    """A MoMLP with sup |f − f̂| ≤ eps on f's domain, in the units of f.
+
+    Parameters: as for `plan`; `valency` 2…8 of the tree, `lazy` builds experts on demand under `cache_bytes`.
+    Raises: ValueError for bad arguments or NaN/inf from f, `ModulusViolation` when the values contradict the
+    declared modulus, `BudgetExceeded` when an eager bank would take more than `max_bytes`.
+    """
+    design = plan(
+        f,
+        eps,
+        expert=expert,
+        split=split,
+        valency=valency,
+        activation=activation,
+        dtype=dtype,
+        resolved=resolved,
+        lookup=lookup,
+    )
+    place = torch.device(device) if device is not None else torch.device("cpu")
+    _require_resolvable(design, max_bytes)
+    model = BitExtractionMoMLP if isinstance(design, BitExtractionPlan) else MoMLP
+    options: dict[str, Any] = {"target": f, "device": place}
+    if lazy:
+        return model(design, source=lambda leaves: _fit_chunked(f, design, leaves), cache_bytes=cache_bytes, **options)
+    if design.stored_bytes > max_bytes:
+        raise BudgetExceeded(
+            f"{design.leaves} experts of {design.parameters} parameters take {design.stored_bytes} bytes, more than "
+            f"max_bytes = {max_bytes}: use lazy=True, a larger eps, or raise max_bytes"
+        )
+    return model(design, weights=_fit_all(f, design, place, progress), **options)
+
+
+def _require_resolvable(plan: Plan, max_bytes: int) -> None:
+    """Limits that laziness cannot lift: cells that float64 cannot tell apart, a single expert over the budget."""
+    if max(plan.cells, default=1) > MAX_CELLS:
+        raise ValueError(
+            f"`eps` = {plan.eps:g} asks for {max(plan.cells)} cells on an axis, float64 resolves {MAX_CELLS}"
+        )
+    size = plan.parameters * torch.empty(0, dtype=plan.dtype).element_size()
+    if size > max_bytes:
+        raise BudgetExceeded(
+            f"one expert of {plan.parameters} parameters takes {size} bytes, more than max_bytes = {max_bytes}: "
+            "use a larger eps or a smaller split"
+        )
+
+
+def _fit_chunked(f: LipschitzFunction, plan: Plan, leaves: Tensor) -> tuple[Tensor, Tensor]:
+    rows = max(1, BUILD_CHUNK_BYTES // bytes_per_leaf(plan))
+    parts = [fit_experts(f, plan, part) for part in leaves.split(rows)]
+    return torch.cat([w for w, _ in parts]), torch.cat([b for _, b in parts])
+
+
+def _fit_all(f: LipschitzFunction, plan: Plan, device: torch.device, progress: bool) -> tuple[Tensor, Tensor]:
+    """Output layers of all leaves, chunk by chunk into two preallocated tensors."""
+    leaves = plan.tree.leaf_indices(device)
+    weight = torch.empty(plan.leaves, plan.m, plan.columns, dtype=plan.dtype, device=device)
+    bias = torch.empty(plan.leaves, plan.m, dtype=plan.dtype, device=device)
+    rows = max(1, BUILD_CHUNK_BYTES // bytes_per_leaf(plan))
+    for start in tracked(range(0, plan.leaves, rows), "building experts", enabled=progress):
+        part = slice(start, start + rows)
+        weight[part], bias[part] = fit_experts(f, plan, leaves[part])
+    return weight, bias
