@@ -81,8 +81,9 @@ def _require_modulus(f: LipschitzFunction, plan: BitExtractionPlan, values: Tens
         if not float(gap.max()) <= allowed:
             at = (gap == gap.max()).nonzero()[0].tolist()
             raise ModulusViolation(
-                f"the declared modulus ω(t) = {f.modulus} of {f.name!r} is contradicted by its values: node {at[1:-1]} and "
-                f"the next in direction {list(move)} differ by {float(gap.max()):.9g}, ω allows {allowed:.9g}",
+                f"the declared modulus ω(t) = {f.modulus} of {f.name!r} is contradicted by its values: node "
+                f"{at[1:-1]} and the next in direction {list(move)} differ by {float(gap.max()):.9g}, "
+                f"ω allows {allowed:.9g}",
                 first=tuple(at[1:-1]),
                 second=tuple(i + s for i, s in zip(at[1:-1], move, strict=True)),
                 observed=float(gap.max()),

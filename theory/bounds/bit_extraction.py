@@ -5,7 +5,8 @@ Notation: n resolved axes, J, m (odd), H header bits, r words, look-up "deep" or
 axis, P parameters in dense layers, nnz the entries of the sparsity pattern.
 
 Main definitions: `widths`, `parameters_of_widths`, `closed_parameters`, `closed_nonzeros`, `rate_bound`, `cheapest`,
-`trade_off_point`, `trade_off_constant`.
+`trade_off_point`,
+`trade_off_constant`, `trade_off_lower`, `naive_parameters`.
 Main statements: P = D_n(m, H) + I_n(J) for r = 1; P ≤ `rate_bound` when J balances; so P = O((λs√n/ε)^{n/2}) + O(log),
 with words of m^n − 1 + H bits, which float64 holds only up to 51 or 52.
 """
@@ -17,6 +18,7 @@ import math
 from fractions import Fraction
 
 from constructions.errors import require_choice, require_int
+from theory.bounds.vc import LOG_E, ROUNDING, grid_points, log2
 
 DEEP_I = {1: (0, 92, 286, 592), 2: (0, 817, 3265, 11383), 3: (0, 4539, 31114, 228052)}
 WIDE_I = {
@@ -267,6 +269,34 @@ def trade_off_point(n: int, k: int, inverse_eps: int, share: Fraction, lookup: s
     return per_axis ** (n - k), P
 
 
-def naive_parameters_line(inverse_eps: int) -> int:
-    """One hidden layer on [0, 1], ⌈1/(2ε)⌉ cells: 3K + 1."""
-    return 3 * -(-inverse_eps // 2) + 1
+def trade_off_lower(n: int, inverse_eps: int, experts: int) -> int:
+    """The least L·P² of any flat MoMLP of L experts that reaches ε = λ/inverse_eps for all λ-Lipschitz f on the
+    unit cube.
+
+    From L·P·(log(eLM) + (J+1)·log(2e(J+1)M)) ≥ M = ⌈1/(2ε)⌉^n (the VC bound) and J + 1 ≤ P/2.
+    """
+    points = grid_points(n, Fraction(1, inverse_eps))
+
+    def enough(P: int) -> bool:
+        logs = LOG_E + log2(experts * points) + Fraction(P, 2) * Fraction(LOG_E + log2(P * points))
+        return experts * P * Fraction(logs) * Fraction(ROUNDING) >= points
+
+    high = 1
+    while not enough(high):
+        high *= 2
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return experts * high**2
+
+
+def naive_parameters(n: int, inverse_eps: int) -> int:
+    """The obvious network of the same guarantee, K = ⌈√n/(2ε)⌉ cells an axis, no quantisation.
+
+    n = 1: one hidden layer, 3K + 1. n = 2: all J1 hats one after the other, 71K² + 138K + 18.
+    """
+    require_int("n", n, 1, 2)
+    half = Fraction(inverse_eps, 2)
+    cells = math.isqrt(math.ceil(n * half * half) - 1) + 1
+    return 3 * cells + 1 if n == 1 else 71 * cells**2 + 138 * cells + 18

@@ -45,7 +45,7 @@ def add_commands(command: Command) -> None:
     sub.add_argument("file", type=Path)
     sub.add_argument("--eps", type=float, help="default: the model's own")
     sub.add_argument("--gap", type=float, help="stop at upper/lower <= 1 + GAP")
-    sub.add_argument("--method", choices=METHODS, default="branch_and_bound")
+    sub.add_argument("--method", choices=METHODS, help="default: simplices for bit extraction, else branch_and_bound")
     sub.add_argument("--enclosed", action="store_true", help="evaluate the formula in Arb balls (slow)")
     sub.add_argument("--max-evaluations", type=int, default=100_000_000)
     sub.add_argument("--function", metavar="MODULE:ATTR", help="the LipschitzFunction, when the file has no formula")

@@ -10,17 +10,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from constructions.bit_extraction_momlp import BitExtractionMoMLP
 from constructions.errors import require_choice, require_int, require_positive
 from constructions.targets import LipschitzFunction
 from theory.checkers.uniform_error.a_priori import a_priori
 from theory.checkers.uniform_error.branch_and_bound import Goal, Search, branch_and_bound
 from theory.checkers.uniform_error.certificate import Premise, UniformErrorCertificate
 from theory.checkers.uniform_error.sampled import sampled_error
+from theory.checkers.uniform_error.simplex_error import simplex_error
 from theory.checkers.uniform_error.target_values import evaluation_error
 from theory.checkers.uniform_error.view import MixtureView, unit_roundoff, view_of
 from theory.claim import Evidence, Status, Verdict
 
-METHODS = ("branch_and_bound", "a_priori", "sampled")
+METHODS = ("branch_and_bound", "a_priori", "simplices", "sampled")
 DEFAULT_GAP = 1e-2
 MAX_LEAVES = 2_000_000
 SAMPLED_LEAVES = 1024
@@ -35,7 +37,7 @@ def certify_uniform_error(
     gap: float | None = None,
     abs_tol: float = 0.0,
     max_evaluations: int = 100_000_000,
-    method: str = "branch_and_bound",
+    method: str | None = None,
     enclosed: bool = False,
     samples: int = 100_000,
     seed: int = 0,
@@ -47,11 +49,14 @@ def certify_uniform_error(
     `model`: a MoMLP, a module with `route`, `expert`, `cell_bounds` and `num_leaves`, or one Linear/ReLU/PReLU stack.
     `method`: "branch_and_bound" stops when every bound is ≤ eps, or upper/lower ≤ 1 + gap (both when both are given;
     gap = 1e-2 when neither is), when upper ≤ abs_tol, or after max_evaluations (INCONCLUSIVE, with the interval);
-    "a_priori" checks the hypotheses of Theorem 1 on the model; "sampled" only refutes. `enclosed` evaluates a symbolic
-    f in Arb balls (slow). Models with more than 2,000,000 leaves are sampled.
+    "a_priori" checks the hypotheses of Theorem 1 on the model; "simplices" proves a deep network affine on every
+    simplex of a grid that it reads off the weights (the default for bit extraction); "sampled" only refutes.
+    `enclosed` evaluates a symbolic f in Arb balls (slow). Models with more than 2,000,000 leaves are sampled.
     Raises ValueError/TypeError naming the argument.
     """
     started = time.perf_counter()
+    if method is None:
+        method = "simplices" if isinstance(model, BitExtractionMoMLP) else "branch_and_bound"
     _require_arguments(model, f, eps, gap, abs_tol, max_evaluations, method, enclosed)
     if device is not None:
         model = model.to(device)
@@ -77,6 +82,12 @@ def certify_uniform_error(
         _sample(found, view, f, generator, samples, log)
         if all(p.holds for p in premises) and method == "a_priori":
             premises += _read_theorem(found, view, f, eta, log)
+        if all(p.holds for p in premises) and method == "simplices":
+            found.upper, measured, more = simplex_error(view, f, eta, log)
+            premises += more
+            found.slack += measured.slack
+            found.evaluations += measured.nodes
+            found.lower = max(0.0, found.lower - measured.slack)
     if eps is not None and found.slack >= eps / 2:
         detail = f"the slack {found.slack:.3g} is not below eps/2 = {eps / 2:.3g}; use float64 or a larger eps"
         premises.append(Premise("rounding", False, detail))
@@ -216,4 +227,6 @@ def _shared_premises(view: MixtureView, f: LipschitzFunction, generator: torch.G
     # exact evaluation costs K·n rational products a point
     size = max(1, sum(p.numel() for p in view.expert(view.leaves[0]).parameters()))
     points = max(4, min(FORWARD_POINTS, 400_000 // size))
-    return [view.cells_cover(), view.forward_is_expert(x[:points])]
+    premises = [view.cells_cover()]
+    # weights of 2⁵⁰ leave norms without meaning: "simplices" compares forward() with its own pieces
+    return premises if method == "simplices" else [*premises, view.forward_is_expert(x[:points])]

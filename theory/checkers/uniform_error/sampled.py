@@ -55,7 +55,7 @@ def _adversarial(view: MixtureView, f: LipschitzFunction, generator: torch.Gener
     snapped = torch.rand(count, f.n, generator=generator).to(lower.device) < 0.75
     shares = torch.where(snapped, shares.round(), shares)
     x = lower + shares * (upper - lower)
-    if isinstance(view.model, MoMLP) and view.model.plan.knots:
+    if isinstance(view.model, MoMLP) and view.model.plan.knots and view.model.lattice.q == f.n - 1:
         t = view.model.plan.lattice.knot_positions(x.device)
         piece = torch.randint(len(t) - 1, (count,), generator=generator).to(x.device)
         half = torch.arange(count, device=x.device) % 2 == 0

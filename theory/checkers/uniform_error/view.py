@@ -17,6 +17,7 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor, nn
 
+from constructions.bit_extraction_momlp import BitExtractionMoMLP
 from constructions.domain import Box
 from constructions.experts.constant import Constant
 from constructions.momlp import MoMLP
@@ -122,6 +123,8 @@ class MixtureView:
     def banks(self) -> Iterator[tuple[Tensor, Bank]]:
         """(leaves (E, q), bank) over all leaves of the view, with at most about 2¹⁶ pieces in memory at a time."""
         unit = unit_roundoff(self.model)
+        if isinstance(self.model, BitExtractionMoMLP):
+            raise ValueError("`model` has experts whose weights bound no slope: use method='simplices'")
         if isinstance(self.model, MoMLP):
             layer = _momlp_layer(self.model)
             # the search seeds every piece with up to 2^q corners

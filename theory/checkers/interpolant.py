@@ -1,0 +1,104 @@
+"""The J1 interpolant of parity-rounded node values, in rationals and without the network: what it must equal.
+
+Main definitions: `parity_rounded`, `j1_interpolant`, `realises_interpolant`.
+Main statement: the interpolant at z is Σ_j (τ_{σ(j)} − τ_{σ(j+1)})·y(vertex j), τ_i the distance of z_i from the
+even end of its unit interval and σ the order of decreasing τ.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+
+import torch
+from flint import fmpq
+from torch import Tensor, nn
+
+from theory import exact
+from theory.checkers.uniform_error.simplices import read_grid
+from theory.checkers.uniform_error.stack import linear_stack
+
+Node = tuple[int, ...]
+
+
+def parity_rounded(values: Tensor, step: Fraction) -> tuple[dict[Node, int], Fraction]:
+    """Node values (K+1, …, K+1) as integers y with y ≡ |v| mod 2 and |c0 + step·y − value| ≤ step, and c0 = min
+    value."""
+    low = Fraction(float(values.min()))
+    found = {}
+    for node in itertools.product(*(range(size) for size in values.shape)):
+        steps = (Fraction(float(values[node])) - low) / step
+        odd = sum(node) % 2
+        found[node] = 2 * (steps // 2) + 1 if odd else 2 * ((steps + 1) // 2)
+    return {node: int(y) for node, y in found.items()}, low
+
+
+def j1_interpolant(y: Mapping[Node, int], z: Sequence[Fraction], cells: int) -> Fraction:
+    """The continuous piecewise linear interpolant at z, clamped to [0, K]^k."""
+    at = [min(max(c, Fraction(0)), Fraction(cells)) for c in z]
+    floor = [min(int(c), cells - 1) for c in at]
+    even = [a + a % 2 for a in floor]
+    tau = [abs(c - e) for c, e in zip(at, even, strict=True)]
+    order = sorted(range(len(at)), key=lambda i: -tau[i])
+    corner, weights = list(even), [Fraction(1), *(tau[i] for i in order), Fraction(0)]
+    total = (weights[0] - weights[1]) * y[tuple(corner)]
+    for j, i in enumerate(order, start=1):
+        corner[i] = floor[i] + 1 - floor[i] % 2
+        total += (weights[j] - weights[j + 1]) * y[tuple(corner)]
+    return total
+
+
+def realises_interpolant(
+    network: nn.Module, values: Tensor, step: float, points: Sequence[Sequence[Fraction]]
+) -> str | None:
+    """None if the network equals c0 + step·interpolant at every z of `points`; else a sentence with the first
+    difference.
+
+    `values` are the target's node values (K+1, …, K+1). Differences from node 0 are compared exactly, as rationals; the
+    value there may differ by the one rounding of the output bias. x(z) is the exact preimage under the first two
+    layers.
+    """
+    stack = linear_stack(network)
+    if stack is None:
+        return "the network is not a Linear/ReLU stack"
+    grid, inputs = read_grid(stack), stack[0].weight.shape[1]
+    y, low = parity_rounded(values, Fraction(step))
+    compiled = exact.Compiled(network)
+
+    def output(z: Sequence[Fraction]) -> Fraction:
+        x = [fmpq(0)] * inputs
+        for i, axis in enumerate(grid.axes):
+            position = (Fraction(z[i]) - grid.cells + Fraction(grid.shift[i])) / Fraction(grid.slope[i])
+            x[axis] = fmpq(position.numerator, position.denominator)
+        return exact.fraction(compiled(x)[0])
+
+    origin = (0,) * len(grid.axes)
+    base, first = output([Fraction(0)] * len(origin)), y[origin]
+    if abs(base - low - Fraction(step) * first) > Fraction(2) ** -50 * (abs(low) + Fraction(step) * 8 * grid.cells**2):
+        return f"at node 0 the network gives {float(base)}, c0 + step·y is {float(low + Fraction(step) * first)}"
+    for z in points:
+        steps = (output(z) - base) / Fraction(step) + first
+        expected = j1_interpolant(y, z, grid.cells)
+        if steps != expected:
+            return f"at z = {[str(c) for c in z]} the network is at {float(steps)} steps, the interpolant at {expected}"
+    return None
+
+
+def sample_points(cells: int, m: int, k: int, count: int, generator: torch.Generator) -> list[list[Fraction]]:
+    """`count` dyadic z: a third anywhere (and outside the cube), a third at nodes and block ends, a third inside
+    the gaps, where the address ramps from one block to the next and the decoded word is garbage."""
+
+    def pick(low: int, high: int) -> int:
+        return int(torch.randint(low, high, (1,), generator=generator))
+
+    def coordinate(kind: int) -> Fraction:
+        if kind == 0:
+            return Fraction(pick(-16, 16 * cells + 17), 16)
+        if kind == 1:
+            return Fraction(min(cells, m * pick(0, (cells + 1) // m + 1) - pick(0, 2)))
+        # cell boundaries of class parity p lie at z = 2mc − (m+1)/2 + mp; the ramp is the half cell behind them
+        boundary = 2 * m * pick(0, (cells + 1) // (2 * m) + 1) - (m + 1) // 2 + m * pick(0, 2)
+        return Fraction(boundary) + Fraction(pick(0, 9), 16)
+
+    return [[coordinate(number % 3) for _ in range(k)] for number in range(count)]

@@ -1,0 +1,175 @@
+"""From affine pieces to an upper bound of sup |f − N| over the cells of a mixture of deep experts.
+
+Main definition: `simplex_error`.
+Main statement: for x = (x', t) in a cell with centre c, |f(x) − f(c, t)| ≤ ω(a), a the distance of x' from c; on
+the line or plate through c the error follows from the vertices (`simplices`): e + ω(½√Σh_i²), e the largest vertex
+error, or for a λ-Lipschitz f on one axis the maximum of min(F_j + λs, F_{j+1} + λ(h − s)) − N over each segment.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+from torch import Tensor
+
+from constructions.targets import LipschitzFunction
+from theory.checkers.uniform_error.certificate import Premise
+from theory.checkers.uniform_error.simplices import AffinePieces, Grid, NotAffine, affine_pieces, spacing_squared
+from theory.checkers.uniform_error.stack import linear_stack
+from theory.checkers.uniform_error.view import MixtureView
+
+EXPERTS_PER_BATCH = 64
+FORWARD_SAMPLE = 2048
+UNIT = 2.0**-53
+
+
+@dataclass
+class Measured:
+    """Worst cases over the experts looked at."""
+
+    line: float = 0.0
+    vertex: float = 0.0
+    offset: float = 0.0
+    slack: float = 0.0
+    forward: float = 0.0
+    simplices: int = 0
+    nodes: int = 0
+
+
+def simplex_error(
+    view: MixtureView, f: LipschitzFunction, eta: float, log: Callable[[str], None]
+) -> tuple[float, Measured, list[Premise]]:
+    """(upper bound, measurements, premises) from all leaves of the view."""
+    measured = Measured()
+    generator = torch.Generator().manual_seed(0)
+    for leaves in view.leaves.split(EXPERTS_PER_BATCH):
+        try:
+            pieces = _pieces(view, leaves)
+        except NotAffine as failure:
+            premise = Premise("affine on every simplex", False, f"leaves from {leaves[0].tolist()} on: {failure}")
+            return math.inf, measured, [premise]
+        _measure(view, leaves, pieces, f, measured)
+        difference = _forward_difference(view, leaves, pieces, generator)
+        measured.forward = max(measured.forward, difference)
+        if not difference <= measured.slack:
+            detail = f"forward() differs by {difference:.3g} from the weights, rounding allows {measured.slack:.3g}"
+            return math.inf, measured, [Premise("forward() uses these weights", False, detail)]
+        log(f"simplices: {measured.simplices} proved affine")
+    upper = measured.line + measured.offset + eta + measured.slack
+    premises = [
+        Premise(
+            "affine on every simplex", True, f"{measured.simplices} simplices of {len(view.leaves)} experts, exact"
+        ),
+        Premise("vertex values", True, f"{measured.nodes} values of f within {measured.vertex:.9g} of the network"),
+        Premise("cells", True, f"every cell lies within ω(a) = {measured.offset:.9g} of its centre's values"),
+        Premise("forward() uses these weights", True, f"within {measured.forward:.3g} of real arithmetic"),
+    ]
+    return math.nextafter(upper, math.inf), measured, premises
+
+
+def _pieces(view: MixtureView, leaves: Tensor) -> AffinePieces:
+    stacks = []
+    for leaf in leaves:
+        stack = linear_stack(view.expert(leaf))
+        if stack is None:
+            raise NotAffine("the expert is not a Linear/ReLU stack")
+        stacks.append(stack)
+    return affine_pieces(stacks)
+
+
+def _measure(view: MixtureView, leaves: Tensor, pieces: AffinePieces, f: LipschitzFunction, measured: Measured) -> None:
+    grid, k = pieces.grid, len(pieces.grid.axes)
+    lower, upper = view.reach(leaves)
+    centre = (lower + upper) / 2
+    values = _target_values(f, grid, centre)  # (E, nodes, m)
+    place = torch.tensor([(grid.cells + 1) ** (k - 1 - i) for i in range(k)], device=values.device)
+    target = values[:, (pieces.vertices * place).sum(-1)]  # (E, S, k+1, m)
+    gap = target - pieces.values
+    lipschitz = f.modulus.kind == "lipschitz"
+    if k == 1 and lipschitz:
+        line = _segment_error(gap, pieces.values, target, Fraction(f.modulus.lam), 1 / Fraction(grid.slope[0]))
+    else:
+        line = float(gap.abs().max()) + f.modulus.upper(spacing_squared(grid) / 4)
+    others = [a for a in range(f.n) if a not in grid.axes]
+    reach = torch.maximum(centre - lower, upper - centre)[:, others].square().sum(-1)
+    outside = sum((_beyond(grid, f, i) ** 2 for i in range(k)), 0.0)
+    distance = (float(reach.max()) if others else 0.0) * (1 + 2.0**-46) + outside
+    spread = float(pieces.values.max() - pieces.values.min())
+    rounding = 64 * (grid.cells + 1) * UNIT * spread + 8 * UNIT * float(pieces.values.abs().max())
+    measured.line, measured.vertex = max(measured.line, line), max(measured.vertex, float(gap.abs().max()))
+    measured.offset = max(measured.offset, f.modulus.upper(Fraction(distance)))
+    measured.slack = max(measured.slack, rounding + f.modulus.upper(Fraction(_position_rounding(grid)) ** 2 * k))
+    measured.simplices += pieces.values.shape[0] * pieces.values.shape[1]
+    measured.nodes += values[..., 0].numel()
+
+
+def _target_values(f: LipschitzFunction, grid: Grid, centre: Tensor) -> Tensor:
+    """f (E, (K+1)^k, m) at the vertices, through the centres (E, n) of the cells."""
+    lo, hi = f.domain.tensors(centre.device)
+    axes = []
+    for i, a in enumerate(grid.axes):
+        z = torch.arange(grid.cells + 1, device=centre.device).double()
+        axes.append(((z - grid.cells + grid.shift[i]) / grid.slope[i]).clamp(lo[a], hi[a]))
+    nodes = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, len(axes))
+    points = centre[:, None].repeat(1, len(nodes), 1)
+    points[:, :, list(grid.axes)] = nodes
+    return f.evaluate(points.reshape(-1, f.n)).reshape(len(centre), len(nodes), f.m)
+
+
+def _segment_error(gap: Tensor, network: Tensor, target: Tensor, lam: Fraction, h: Fraction) -> float:
+    """max over segments and both signs of min(F_0 + λs, F_1 + λ(h − s)) − N(s), a concave function with one kink."""
+    slope, length = float(lam), float(h)
+    worst = 0.0
+    for sign in (1.0, -1.0):
+        f0, f1, n0, n1 = (sign * part[:, :, j] for part in (target, network) for j in (0, 1))
+        kink = ((f1 - f0 + slope * length) / (2 * slope)).clamp(0, length) if slope else torch.zeros_like(f0)
+        for s in (torch.zeros_like(kink), kink, torch.full_like(kink, length)):
+            cone = torch.minimum(f0 + slope * s, f1 + slope * (length - s))
+            worst = max(worst, float((cone - (n0 + (n1 - n0) * (s / length))).max()))
+    scale = float(target.abs().max() + network.abs().max()) + slope * length
+    return worst + 16 * UNIT * scale
+
+
+def _beyond(grid: Grid, f: LipschitzFunction, i: int) -> float:
+    """How far the domain reaches beyond the grid on its axis i; there the network is constant."""
+    w, b, a = Fraction(grid.slope[i]), Fraction(grid.shift[i]), grid.axes[i]
+    first, last = (b - grid.cells) / w, b / w
+    over = max(first - Fraction(f.domain.lo[a]), Fraction(f.domain.hi[a]) - last, Fraction(0))
+    return math.nextafter(float(over), math.inf) if over else 0.0
+
+
+def _position_rounding(grid: Grid) -> float:
+    """How far float64 vertex positions may be from the exact ones."""
+    largest = max((abs(b) + grid.cells) / w for w, b in zip(grid.slope, grid.shift, strict=True))
+    return 8 * UNIT * largest
+
+
+def _forward_difference(view: MixtureView, leaves: Tensor, pieces: AffinePieces, generator: torch.Generator) -> float:
+    """The largest |forward(x) − affine value| at random points of random simplices, every expert visited."""
+    experts, simplices = pieces.values.shape[:2]
+    count = max(FORWARD_SAMPLE, 4 * experts)
+    place = leaves.device
+    expert = (torch.arange(count) % experts).to(place)
+    simplex = torch.randint(simplices, (count,), generator=generator).to(place)
+    k = pieces.vertices.shape[-1]
+    share = torch.rand(count, k + 1, generator=generator, dtype=torch.float64).to(place)
+    share = share / share.sum(1, keepdim=True)
+    z = (share[..., None] * pieces.vertices[simplex]).sum(1)
+    lower, upper = view.bounds(leaves)
+    x = (
+        lower
+        + torch.rand(experts, lower.shape[1], generator=generator, dtype=torch.float64).to(place) * (upper - lower)
+    )[expert]
+    inside = pieces.grid.position(z)
+    axes = list(pieces.grid.axes)
+    x[:, axes] = torch.minimum(torch.maximum(inside, lower[expert][:, axes]), upper[expert][:, axes])
+    routed = (view.route(x) == leaves[expert]).all(-1)
+    with torch.no_grad():
+        y = view.model(x).double()
+    expected = (share[..., None] * pieces.values[expert, simplex]).sum(1)
+    difference = (y - expected).abs().amax(-1)[routed]
+    return float("nan") if bool(torch.isnan(difference).any()) else float(difference.max()) if len(difference) else 0.0

@@ -1,0 +1,181 @@
+"""Way 4, for deep networks with weights far too large for any norm: proof that the network is affine on each simplex.
+
+The network's second layer must be z = clamp(K − b + w·x, 0, K) on some axes; K, the axes, b and w are read off the
+weights. [0, K]^k is cut into the simplices of the J1 triangulation. On each, every channel is carried as an affine
+function, given by its values at the vertices (integers), plus an interval for what is not affine: behind a ReLU of
+one sign it stays, of both signs it becomes an interval. In the gaps between blocks the address ramps and the
+decoded word is only an interval, but what is multiplied by it is exactly 0 there. If the output is affine on every
+simplex, its error follows from the vertices:
+
+    |f(x) − N(x)| ≤ Σ_v φ_v(x)·|f(x) − N(v)|,  and  Σ_v φ_v(x)·|x − v|² ≤ Σ_i h_i²/4.
+
+Vertex values are sums of integers below 2⁵³, so float64 is exact; the bound is for the weights as real numbers, and the
+rounding of forward() is allowed for separately.
+
+Main definitions: `affine_pieces`, `AffinePieces`, `read_grid`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+from torch import Tensor
+
+from theory.checkers.uniform_error.stack import Affine
+
+VALUES_PER_CHUNK = 1 << 22
+LARGEST_EXACT = 2.0**53
+
+
+class NotAffine(Exception):
+    """The network is not what the certificate needs; the message names the layer, and the simplex where there is
+    one."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """z_i = clamp(K − b_i + w_i·x_{axes[i]}, 0, K); `unit[u]` is the coordinate i of unit u of the second layer."""
+
+    cells: int
+    axes: tuple[int, ...]
+    slope: tuple[float, ...]
+    shift: tuple[float, ...]
+    unit: tuple[int, ...]
+
+    def position(self, z: Tensor) -> Tensor:
+        """x (…, k) on the grid's axes where the unclamped map is z (…, k)."""
+        place = {"dtype": torch.float64, "device": z.device}
+        return (z.double() - self.cells + torch.tensor(self.shift, **place)) / torch.tensor(self.slope, **place)
+
+
+@dataclass(frozen=True)
+class AffinePieces:
+    """Of E experts on a common grid: `vertices` (S, k+1, k) int64, and `values` (E, S, k+1, m) of the output there."""
+
+    grid: Grid
+    vertices: Tensor
+    values: Tensor
+
+
+def read_grid(stack: list[Affine]) -> Grid:
+    """The change of coordinates in the first two layers; NotAffine when they are something else."""
+    if len(stack) < 3 or any(layer.alpha is None or bool(layer.alpha.any()) for layer in stack[:-1]):
+        raise NotAffine("the network is not a Linear/ReLU stack of at least two hidden layers")
+    first, second = stack[0], stack[1]
+    one_axis = (first.weight != 0).sum(1) == 1
+    reflected = torch.equal(
+        second.weight, -torch.eye(len(first.weight), dtype=torch.float64, device=first.weight.device)
+    )
+    cells = second.bias[0].item()
+    if not (bool(one_axis.all()) and reflected and bool((second.bias == cells).all()) and cells == int(cells) > 0):
+        raise NotAffine("layers 0 and 1 are not z = K − relu(b − w·x) with one input a unit and a common integer K")
+    axis = first.weight.abs().argmax(1)
+    slope = -first.weight[torch.arange(len(axis)), axis]
+    found: dict[int, tuple[float, float]] = {}
+    for a, w, b in zip(axis.tolist(), slope.tolist(), first.bias.tolist(), strict=True):
+        if w <= 0 or found.setdefault(a, (w, b)) != (w, b):
+            raise NotAffine(f"layer 0 reads axis {a} in two ways, or decreasingly")
+    axes = tuple(sorted(found))
+    return Grid(
+        int(cells),
+        axes,
+        tuple(found[a][0] for a in axes),
+        tuple(found[a][1] for a in axes),
+        tuple(axes.index(a) for a in axis.tolist()),
+    )
+
+
+def simplex_vertices(cells: int, k: int, start: int, stop: int, device: torch.device) -> Tensor:
+    """Vertices (S, k+1, k), int64, of simplices start … stop − 1 of the J1 triangulation of [0, K]^k.
+
+    A simplex is a unit cell and an order of the axes: from the corner with all coordinates even, one coordinate
+    after the other moves to its odd end.
+    """
+    orders = torch.tensor(list(itertools.permutations(range(k))), device=device)
+    number = torch.arange(start, stop, device=device)
+    cell, order = number // len(orders), orders[number % len(orders)]
+    low = torch.stack([(cell // cells**i) % cells for i in range(k)], dim=1)
+    even, odd = low + low % 2, low + 1 - low % 2
+    rank = order.argsort(1)
+    moved = rank[:, None, :] < torch.arange(k + 1, device=device)[None, :, None]
+    return torch.where(moved, odd[:, None], even[:, None])
+
+
+def affine_pieces(stacks: list[list[Affine]], *, first_simplex: int = 0, count: int | None = None) -> AffinePieces:
+    """The experts (of one architecture) as affine functions on the simplices; NotAffine names the layer and the
+    simplex."""
+    grid = read_grid(stacks[0])
+    if any(read_grid(stack) != grid for stack in stacks[1:]):
+        raise NotAffine("the experts do not share their first two layers")
+    k, device = len(grid.axes), stacks[0][0].weight.device
+    orders = len(list(itertools.permutations(range(k))))
+    total = orders * grid.cells**k
+    stop = total if count is None else min(total, first_simplex + count)
+    layers = [
+        (_stacked([s[i].weight for s in stacks]), _stacked([s[i].bias for s in stacks]))
+        for i in range(2, len(stacks[0]))
+    ]
+    _require_integers(layers)
+    width = max(w.shape[1] for w, _ in layers)
+    rows = max(1, VALUES_PER_CHUNK // (len(stacks) * (k + 1) * width))
+    vertices, values = [], []
+    for start in range(first_simplex, stop, rows):
+        corner = simplex_vertices(grid.cells, k, start, min(stop, start + rows), device)
+        vertices.append(corner)
+        values.append(_carry(layers, corner, grid, start, len(stacks)))
+    return AffinePieces(grid, torch.cat(vertices), torch.cat(values, dim=1))
+
+
+def _stacked(parts: list[Tensor]) -> Tensor:
+    """(E, …), or (1, …) where all experts agree."""
+    same = all(torch.equal(part, parts[0]) for part in parts[1:])
+    return parts[0][None] if same else torch.stack(parts)
+
+
+def _require_integers(layers: list[tuple[Tensor, Tensor]]) -> None:
+    for i, (weight, bias) in enumerate(layers[:-1], start=2):
+        if not (bool((weight == weight.round()).all()) and bool((bias == bias.round()).all())):
+            raise NotAffine(f"layer {i}: the weights are not integers, so vertex values would not be exact")
+
+
+def _carry(layers: list[tuple[Tensor, Tensor]], corner: Tensor, grid: Grid, start: int, experts: int) -> Tensor:
+    """Output values (E, S, k+1, m) at the vertices (S, k+1, k), after proving that the output is affine between
+    them."""
+    affine = corner[..., list(grid.unit)].double().expand(experts, -1, -1, -1)
+    low = high = affine.new_zeros(experts, len(corner), len(grid.unit))
+    for i, (weight, bias) in enumerate(layers, start=2):
+        size = torch.maximum(affine.abs().amax(2), torch.maximum(low.abs(), high.abs()))
+        last = i == len(layers) + 1
+        if not last and not bool((size @ weight.abs().transpose(1, 2) + bias.abs()[:, None] < LARGEST_EXACT).all()):
+            raise NotAffine(f"layer {i}: sums reach 2^53, beyond what float64 holds exactly (are the words too long?)")
+        positive, negative = weight.clamp(min=0).transpose(1, 2), weight.clamp(max=0).transpose(1, 2)
+        affine = affine @ weight.transpose(1, 2)[:, None] + bias[:, None, None]
+        low, high = low @ positive + high @ negative, high @ positive + low @ negative
+        if last:
+            _require_affine(low, high, corner, start, i)
+            return affine
+        below, above = affine.amin(2) + low, affine.amax(2) + high
+        keep, zero = below >= 0, above <= 0
+        mixed = ~(keep | zero)
+        affine = torch.where(keep[:, :, None], affine, 0.0)
+        low = torch.where(keep, low, torch.where(mixed, 0.0, 0.0))
+        high = torch.where(keep, high, torch.where(mixed, above, 0.0))
+    raise AssertionError("a network without an output layer")
+
+
+def _require_affine(low: Tensor, high: Tensor, corner: Tensor, start: int, layer: int) -> None:
+    wrong = ((low != 0) | (high != 0)).any(-1)
+    if bool(wrong.any()):
+        expert, simplex = wrong.nonzero()[0].tolist()
+        raise NotAffine(
+            f"layer {layer}: on simplex {start + simplex}, vertices {corner[simplex].tolist()}, expert {expert} is not "
+            f"proved affine: the output holds an interval of width {float((high - low)[expert, simplex].max()):g}"
+        )
+
+
+def spacing_squared(grid: Grid) -> Fraction:
+    """Σ h_i², exact; h_i = 1/w_i."""
+    return sum((1 / Fraction(w) ** 2 for w in grid.slope), Fraction(0))

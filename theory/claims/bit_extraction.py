@@ -1,0 +1,374 @@
+"""Single MLPs at ε^{−n/2}: exact realisation, counts, certified error, float limits, rates, and the trade-off L·P²."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+
+import torch
+from torch import Tensor, nn
+
+from constructions import BitExtractionMoMLP, LipschitzFunction, build_momlp, targets
+from constructions.bit_extraction_fitting import grid_points
+from constructions.experts.bit_extraction import Design, choose, layers_of, table_of, word_cap, words_of
+from theory.bounds import bit_extraction as counts
+from theory.bounds.vc import parameters_of_single_mlp
+from theory.checkers.interpolant import realises_interpolant, sample_points
+from theory.checkers.uniform_error import certify_uniform_error
+from theory.checkers.uniform_error.simplex_error import simplex_error
+from theory.checkers.uniform_error.view import view_of
+from theory.claim import Context, Evidence, Number, Status, Verdict, claim, undecided
+from theory.claims.vc_dimension.sources import LEMMA, V2
+from theory.rates import fit_slope
+
+OURS = "momlp, constructions/experts/bit_extraction and theory/bounds/bit_extraction.py"
+POINTS = 42
+
+
+def _built(f: LipschitzFunction, eps: float, **options) -> BitExtractionMoMLP:
+    model = build_momlp(f, eps=eps, expert="bit_extraction", **options)
+    assert isinstance(model, BitExtractionMoMLP)
+    return model
+
+
+# --- exact realisation ----------------------------------------------------------------------------------
+
+
+@claim(
+    id="bit_extraction.exact_realisation",
+    title="The network is the J1 interpolant, exactly and everywhere, gaps included",
+    statement=r"N(x)=c_0+q\sum_v y_v\varphi_v(z),\quad z=\mathrm{clamp}(K(x-o)/s,0,K),\ \text{for all }x",
+    source=OURS,
+    expected=Status.PROVED,
+    hypotheses=("the listed networks and points; rational arithmetic on the stored weights",),
+)
+def exact_realisation(context: Context) -> Verdict:
+    """Rational evaluation of the modules against an interpolation that knows nothing of the network."""
+    points, networks = 0, 0
+    cases = [(1, 0.01), (1, 0.001), (2, 0.2), (2, 0.1), (3, 0.4)] + ([(1, 1e-4), (2, 0.03), (3, 0.2)] * context.full)
+    for (n, eps), lookup in itertools.product(cases, ("deep", "wide")):
+        context.log(f"n = {n}, eps = {eps}, {lookup}")
+        model = _built(targets.get("cone", n=n), eps, resolved=n, lookup=lookup)
+        plan = model.plan
+        z = sample_points(plan.network.cells, plan.network.m, n, POINTS, context.generator())
+        failure = realises_interpolant(model.expert(0), _node_values(model), plan.step, z)
+        if failure is not None:
+            return undecided(f"n = {n}, eps = {eps}, {lookup}: {failure}")
+        points, networks = points + len(z), networks + 1
+    numbers = {"networks": networks, "points": points, "points_a_network": POINTS}
+    return Verdict(Status.PROVED, Evidence.EXACT, f"{networks} networks equal at {points} rational points", numbers)
+
+
+def _node_values(model: BitExtractionMoMLP) -> Tensor:
+    """f at the nodes (K+1, …, K+1) of the first leaf."""
+    plan, f = model.plan, model.target
+    assert f is not None
+    points = grid_points(plan, plan.tree.leaf_indices()[:1]).reshape(-1, plan.n)
+    return f.evaluate(points)[:, 0].reshape([plan.network.cells + 1] * plan.resolved)
+
+
+# --- counts ---------------------------------------------------------------------------------------------
+
+
+def _designs() -> Iterator[Design]:
+    """Some 600 designs: all J, m, H, words and look-ups of the ranges, fewer for large blocks on three axes."""
+    ranges = {1: (range(6), (3, 5, 7, 13)), 2: (range(3), (3, 5, 7)), 3: (range(2), (3, 5))}
+    for k, (depths, sizes) in ranges.items():
+        for J, m in itertools.product(depths, sizes):
+            for header, words in itertools.product((2, 5, 8), (1, 2, 3)):
+                bits = m**k - 1 + header
+                empty = (words - 1) * -(-bits // words) >= bits
+                if not empty and (k < 3 or m == 3 or (header, words) == (5, 2)):
+                    yield from (Design(k, J, m, header, words, lookup) for lookup in ("deep", "wide"))
+
+
+@claim(
+    id="bit_extraction.parameters",
+    title="Widths, depth, P and the sparsity pattern equal the formulas",
+    statement=r"P=D_n(m,H)+I_n(J),\quad D_1=168m+120H-182,\ I_1=50\cdot2^J+112J-146\ (J\ge4),\ \dots",
+    source=OURS,
+    expected=Status.PROVED,
+    hypotheses=("n = 1, 2, 3; closed forms for one word a block", "counts are read off the layers"),
+)
+def parameters(context: Context) -> Verdict:
+    """Every layer of several hundred networks against a transcription that was not read off the builder."""
+    networks, closed = 0, 0
+    for d in _designs():
+        layers = layers_of.__wrapped__(d, d.k, tuple(range(d.k)), (0.0,) * d.k, (1.0,) * d.k, 0.5)
+        widths = [len(layer.weight) for layer in layers[:-1]]
+        expected = counts.widths(d.k, d.J, d.m, d.header, d.words, d.lookup)
+        dense = sum(layer.weight.numel() + layer.bias.numel() for layer in layers)
+        if widths != expected or dense != counts.parameters_of_widths(expected, d.k):
+            return undecided(f"{d}: widths or P differ")
+        if len(widths) != counts.depth(d.k, d.J, d.m, d.header, d.lookup):
+            return undecided(f"{d}: depth {len(widths)}")
+        networks += 1
+        if d.words == 1:
+            closed += 1
+            if dense != counts.closed_parameters(d.k, d.J, d.m, d.header, d.lookup):
+                return undecided(f"{d}: P = {dense} differs from the closed form")
+            pattern = sum(_pattern(layer) for layer in layers)
+            if d.lookup == "deep" and pattern != counts.closed_nonzeros(d.k, d.J, d.m, d.header):
+                return undecided(f"{d}: {pattern} entries in the pattern")
+    examples = [Design(1, 1, 3, 4), Design(2, 1, 3, 5), Design(2, 1, 3, 5, 1, "wide")]
+    numbers: dict[str, Number] = {"networks": networks, "closed_forms": closed}
+    for d in examples:
+        numbers[f"P n={d.k} J={d.J} m={d.m} H={d.header} {d.lookup}"] = counts.closed_parameters(
+            d.k, d.J, d.m, d.header, d.lookup
+        )
+    worst = max(_theorem_4(n, limit) for n, limit in ((1, 3000), (2, 1500), (3, 400)))
+    numbers["largest_P_over_theorem_4"] = worst
+    if worst > 1:
+        return undecided("Theorem 4's bound is exceeded", **numbers)
+    return Verdict(Status.PROVED, Evidence.EXACT, f"{networks} networks, every width and P equal", numbers)
+
+
+def _pattern(layer) -> int:
+    """Entries that are not 0 whatever the table."""
+    weight, bias = layer.weight != 0, layer.bias != 0
+    inner = layer.column >= 0
+    weight[layer.row[inner], layer.column[inner]] = True
+    bias[layer.row[~inner]] = True
+    return int(weight.sum() + bias.sum())
+
+
+def _theorem_4(n: int, limit: int) -> float:
+    """max over K₀ < limit of P at the balanced J over Theorem 4's bound."""
+    worst = 0.0
+    for cells in range(2, limit):
+        J, m = counts.balanced(cells)
+        P = counts.closed_parameters(n, J, m, counts.header(n, 2 ** (J + 1) * m - 1))
+        worst = max(worst, P / counts.rate_bound(n, cells))
+    return worst
+
+
+# --- certified error ------------------------------------------------------------------------------------
+
+SAMPLED_EXPERTS = 256
+
+
+@claim(
+    id="bit_extraction.uniform_error",
+    title="Single MLPs and pencil mixtures reach eps, certified simplex by simplex",
+    statement=r"\sup_{x}|f(x)-N(x)|\le\varepsilon",
+    source=V2,
+    expected=Status.CERTIFIED,
+    hypotheses=(
+        "single MLPs: n = 1, eps = 1e-4, n = 2, eps = 0.02; pencils on [0,1]^3: eps = 0.05 with all experts, eps = 0.02 "
+        "with 250 of them (all in the full budget)",
+        "the weights as real numbers; forward() is compared and its rounding allowed for",
+    ),
+)
+def uniform_error(context: Context) -> Verdict:
+    """Every simplex of every expert is proved affine; the error follows from the vertices."""
+    numbers: dict[str, Number] = {}
+    names = ("cone", "sum_of_sines", "max_affine") if context.full else ("cone", "sum_of_sines")
+    cases = [(1, 1e-4, 1, "wide"), (2, 0.02, 2, "wide"), (3, 0.05, 1, "wide")]
+    cases += [(1, 1e-4, 1, "deep"), (2, 0.02, 2, "deep"), (3, 0.02, 1, "deep")] if context.full else []
+    for name, (n, eps, resolved, lookup) in itertools.product(names, cases):
+        context.log(f"{name}, n = {n}, eps = {eps}, {lookup}")
+        f = targets.get(name, n=n)
+        model = _built(f, eps, resolved=resolved, lookup=lookup)
+        c = certify_uniform_error(model, f, eps=eps, samples=20_000, seed=context.seed)
+        if c.status is not Status.CERTIFIED:
+            return undecided(f"{name}, n = {n}, eps = {eps}: {c.reason}")
+        label = f"{name} n={n} eps={eps:g} k={resolved} {lookup}"
+        numbers |= {f"upper {label}": c.upper, f"lower {label}": c.lower, f"P {label}": model.active_parameters}
+        numbers[f"experts {label}"] = c.leaves
+    if not context.full:
+        failure = _sample_of_pencils(numbers, context)
+        if failure is not None:
+            return undecided(failure)
+    reason = f"{len(names) * len(cases)} models certified below eps, all their simplices exact"
+    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, numbers)
+
+
+def _sample_of_pencils(numbers: dict[str, Number], context: Context) -> str | None:
+    """n = 3, eps = 0.02: a sample of experts, each certified; for those experts' cells alone."""
+    f = targets.get("cone", n=3)
+    model = _built(f, 0.02, lookup="wide")
+    view = view_of(model, f.domain, 1, max_leaves=SAMPLED_EXPERTS, seed=context.seed)
+    upper, measured, premises = simplex_error(view, f, 4 * math.ulp(2.0), context.log)
+    if upper > 0.02:
+        return f"pencils at eps = 0.02: {upper} ({[str(p) for p in premises if not p.holds]})"
+    numbers |= {"upper of sampled pencils eps=0.02": upper, "sampled pencils": len(view.leaves)}
+    numbers |= {"simplices of sampled pencils": measured.simplices, "pencils eps=0.02": model.num_leaves}
+    return None
+
+
+# --- word length ----------------------------------------------------------------------------------------
+
+
+@claim(
+    id="bit_extraction.word_length",
+    title="Words of p - 2 (deep) or p - 1 (wide) bits are decoded exactly in a p-bit significand, longer ones are not",
+    statement=r"b\le p-2\ (\text{deep}),\ b\le p-1\ (\text{wide})\Rightarrow N_{\mathrm{float}}=N\ \text{at the nodes}",
+    source=OURS,
+    expected=Status.NOT_REFUTED,
+    hypotheses=("n = 1, J = 4; random tables; nodes at integers, so that nothing else rounds",),
+)
+def word_length(context: Context) -> Verdict:
+    """The first word length that fails, found by running networks in float64 and float32."""
+    numbers: dict[str, Number] = {}
+    for dtype, lookup in itertools.product((torch.float64, torch.float32), ("deep", "wide")):
+        context.log(f"{dtype}, {lookup}")
+        name = f"{str(dtype).removeprefix('torch.')} {lookup}"
+        cap = word_cap(lookup, dtype)
+        for bits in range(cap - 3, cap + 3):
+            wrong = sum(_decoding_error(bits, lookup, dtype, seed) > 0 for seed in range(6))
+            if wrong:
+                numbers[f"first failure {name}"] = bits
+                break
+            numbers[f"longest exact {name}"] = bits
+        if numbers.get(f"longest exact {name}", 0) != cap or f"first failure {name}" not in numbers:
+            return undecided(f"{name}: the limit is not {cap} bits", **numbers)
+    reason = "exact up to the stated length, wrong one bit later, in float64 and float32, deep and wide"
+    return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, reason, numbers)
+
+
+def _decoding_error(bits: int, lookup: str, dtype: torch.dtype, seed: int) -> float:
+    """max |N − y| over the nodes of a network with words of `bits` bits and a random walk as values, in steps."""
+    m = 2 * ((bits - 8) // 2) + 1 if bits < 40 else 31
+    d = Design(1, 4, m, bits - (m - 1), 1, lookup)
+    generator = torch.Generator().manual_seed(seed)
+    moves = 2 * torch.randint(2, (1, d.cells), generator=generator) - 1
+    y = torch.cat([torch.zeros(1, 1, dtype=torch.int64), moves.cumsum(1)], dim=1)
+    y = y - 2 * (y.min() // 2)
+    # the highest header bits must be used as well, else the words are short
+    y = y + 2 ** (d.header - 1) if d.header < 60 else y
+    network = _network(d, table_of(words_of(y, d), d)[0], float(d.cells), 1.0).to(dtype)
+    z = torch.arange(d.cells + 1, dtype=dtype)[:, None]
+    return float((network(z)[:, 0].double() - y[0]).abs().max())
+
+
+def _network(d: Design, table: Tensor, side: float, step: float) -> nn.Sequential:
+    """The plain network of a table on [0, side]^k, c0 = 0."""
+    parts: list[nn.Module] = []
+    for layer in layers_of(d, d.k, tuple(range(d.k)), (0.0,) * d.k, (side,) * d.k, step):
+        weight, bias = layer.weight.clone(), layer.bias.clone()
+        values, inner = layer.factor * table[layer.entry], layer.column >= 0
+        weight[layer.row[inner], layer.column[inner]] += values[inner]
+        bias.index_add_(0, layer.row[~inner], values[~inner])
+        linear = nn.Linear(weight.shape[1], weight.shape[0], dtype=torch.float64)
+        linear.weight.data, linear.bias.data = weight, bias
+        parts += [linear, nn.ReLU()]
+    return nn.Sequential(*parts[:-1]).requires_grad_(False)
+
+
+# --- rates ----------------------------------------------------------------------------------------------
+
+
+@claim(
+    id="bit_extraction.rate",
+    title="P grows like (1/eps)^(n/2), next to the lower bound of A3",
+    statement=r"P\le\kappa_n K^{n/2}(1+o(1)),\ K=\lceil C_n\lambda s/\varepsilon\rceil;\quad P\ge\tilde\Omega(\varepsilon^{-n/2})",
+    source=V2,
+    expected=Status.NOT_REFUTED,
+    hypotheses=("exact counts, words of unbounded length (float64 ends at 51 or 52 bits)", "lower bound: " + LEMMA),
+)
+def rate(context: Context) -> Verdict:
+    """Slopes of exact counts over many decades, P/K^{n/2}, built networks where float64 allows, and A3."""
+    numbers: dict[str, Number] = {}
+    decades = {1: range(6, 15, 2), 2: range(4, 9), 3: range(3, 7)}
+    for n, exponents in decades.items():
+        inverse = [10**e for e in exponents]
+        P = [counts.trade_off_point(n, n, i, Fraction(1))[1] for i in inverse]
+        lower = [parameters_of_single_mlp(n, Fraction(1, i)) for i in inverse]
+        slope = fit_slope(inverse, P).slope
+        numbers |= {f"slope n={n}": slope, f"slope of A3 n={n}": fit_slope(inverse, lower).slope}
+        for i, p, least in zip(inverse, P, lower, strict=True):
+            numbers[f"P n={n} eps=1/{i:.0e}"] = p
+            numbers[f"P at least n={n} eps=1/{i:.0e}"] = least
+            if p < least:
+                return undecided(f"n = {n}, eps = 1/{i}: {p} is below A3's {least}")
+        if abs(slope - n / 2) > 0.06 * n:
+            return undecided(f"n = {n}: slope {slope}", **numbers)
+    for lookup in ("deep", "wide"):
+        inverse = [10, 100, 1000, 10**4, 10**5]
+        built = [choose(1, i + 1, lookup=lookup, cap=word_cap(lookup)) for i in inverse]
+        P = [counts.parameters_of_widths(counts.widths(1, d.J, d.m, d.header, d.words, lookup), 1) for d in built]
+        numbers[f"slope of float64 networks n=1 {lookup}"] = fit_slope(inverse, P).slope
+    reason = ", ".join(f"n = {n}: {numbers[f'slope n={n}']:.3f}" for n in decades)
+    return Verdict(Status.NOT_REFUTED, Evidence.FITTED, f"slopes of exact counts {reason} (n/2 expected)", numbers)
+
+
+# --- the trade-off --------------------------------------------------------------------------------------
+
+
+@claim(
+    id="bit_extraction.trade_off",
+    title="L P^2 is of order (lambda/eps)^n for every number k of resolved axes and every split",
+    statement=r"L\cdot P^2\in\Theta((\lambda/\varepsilon)^n)\ \text{(lower side up to logs)},\quad 1\le k\le n",
+    source=V2,
+    expected=Status.NOT_REFUTED,
+    hypotheses=(
+        "upper side: exact counts with words of unbounded length; at practical eps additive O(log K) terms dominate, and "
+        "float64 ends the words",
+        "constants (k = 0, P = 1) obey it with a far smaller constant",
+        "lower side: VC bound of MoMLPs, " + LEMMA,
+    ),
+)
+def trade_off(context: Context) -> Verdict:
+    """Exact counts over decades against their limit, the lower bound, and built models with certified errors."""
+    numbers: dict[str, Number] = {}
+    for n, k in ((2, 1), (2, 2), (3, 1), (3, 2), (3, 3)):
+        splits = [Fraction(1)] if n == k else [Fraction(1, 4), Fraction(k, n), Fraction(1, 2), Fraction(3, 4)]
+        limit = counts.trade_off_constant(n, k)
+        for share in splits:
+            inverse = [10**e for e in ((8, 10, 12) if k == 1 else (5, 6, 7))]
+            scaled, least = [], 0.0
+            for i in inverse:
+                L, P = counts.trade_off_point(n, k, i, share)
+                scaled.append(float(Fraction(L) * P * P / Fraction(i) ** n))
+                least = float(counts.trade_off_lower(n, i, L) / Fraction(i) ** n)
+                if least > scaled[-1]:
+                    return undecided(f"n = {n}, k = {k}, eps = 1/{i}: L·P² is below the lower bound", **numbers)
+            shape = _split_factor(n, k, share) / _split_factor(n, k, Fraction(k, n))
+            numbers[f"n={n} k={k} split={share}: L P^2 (eps/lambda)^n"] = scaled[-1]
+            numbers[f"n={n} k={k} split={share}: limit"] = limit * shape
+            numbers[f"n={n} k={k} split={share}: at least"] = least
+            if max(scaled) > 3.5 * limit * shape or min(scaled) < limit * shape / 3.5:
+                return undecided(f"n = {n}, k = {k}, split {share}: {scaled} against {limit * shape}", **numbers)
+    failure = _certified_points(numbers, context)
+    if failure is not None:
+        return undecided(failure, **numbers)
+    numbers |= {f"n={n} k=0: constant": counts.trade_off_constant(n, 0) for n in (2, 3)}
+    reason = (
+        "exact counts stay within a factor 3.5 of the limit for 1 <= k <= n and 4 splits; built models are certified"
+    )
+    return Verdict(Status.NOT_REFUTED, Evidence.FITTED, reason, numbers)
+
+
+def _split_factor(n: int, k: int, share: Fraction) -> float:
+    """share^{−k}·(1 − share)^{−(n−k)}: how the limit depends on the split."""
+    return float(share) ** -k * (1.0 if n == k else float(1 - share) ** -(n - k))
+
+
+def _certified_points(numbers: dict[str, Number], context: Context) -> str | None:
+    """Built models at several splits: certified error, L, P, L·P²·(ε/λ)^n and the lower bound of L·P²."""
+    cases = [(2, 1, 0.05, s) for s in ("1/4", "1/2", "2/3", "3/4")] + [
+        (3, 1, 0.1, s) for s in ("1/4", "1/3", "1/2", "3/4")
+    ]
+    cases += [(2, 2, 0.05, "1"), (3, 2, 0.3, "1/2"), (3, 3, 0.3, "1")]
+    for n, k, eps, split in cases:
+        context.log(f"n = {n}, k = {k}, split {split}")
+        f = targets.get("cone", n=n)
+        model = _built(f, eps, resolved=k, lookup="wide", split=None if split == "1" else Fraction(split))
+        c = certify_uniform_error(model, f, eps=eps, samples=5_000, seed=context.seed)
+        if c.status is not Status.CERTIFIED:
+            return f"n = {n}, k = {k}, split {split}: {c.reason}"
+        L, P = model.num_leaves, model.active_parameters
+        depth = len(model.shared_weight) - 1
+        # L·P ≥ parameters_of_momlp, and P ≥ 1
+        least = parameters_of_momlp(n, Fraction(eps), depth, L)
+        if least > L * P:
+            return f"n = {n}, k = {k}, split {split}: L·P = {L * P} is below the lower bound {least}"
+        name = f"built n={n} k={k} eps={eps} split={split}"
+        numbers |= {f"{name}: certified error": c.upper, f"{name}: L": L, f"{name}: P": P}
+        numbers |= {
+            f"{name}: L P^2 (eps/lambda)^n": L * P**2 * eps**n,
+            f"{name}: L P^2 (eps/lambda)^n at least": least * eps**n,
+        }
+    return None
