@@ -291,12 +291,6 @@ def trade_off_lower(n: int, inverse_eps: int, experts: int) -> int:
     return experts * high**2
 
 
-def naive_parameters(n: int, inverse_eps: int) -> int:
-    """The obvious network of the same guarantee, K = ⌈√n/(2ε)⌉ cells an axis, no quantisation.
-
-    n = 1: one hidden layer, 3K + 1. n = 2: all J1 hats one after the other, 71K² + 138K + 18.
-    """
-    require_int("n", n, 1, 2)
-    half = Fraction(inverse_eps, 2)
-    cells = math.isqrt(math.ceil(n * half * half) - 1) + 1
-    return 3 * cells + 1 if n == 1 else 71 * cells**2 + 138 * cells + 18
+def naive_parameters(inverse_eps: int) -> int:
+    """The obvious network on [0, 1] with the same guarantee: one hidden layer, K = ⌈1/(2ε)⌉, 3K + 1 parameters."""
+    return 3 * -(-require_int("inverse_eps", inverse_eps, 1) // 2) + 1
