@@ -55,6 +55,10 @@ class BitExtractionMoMLP(MoMLP):
         weight, bias = self.output_layers(self.one_leaf(leaf))
         return self._network_of(weight[0], bias[0])
 
+    def __repr__(self) -> str:
+        # hundreds of shared layers are not worth printing one by one
+        return f"{type(self).__name__}({self.extra_repr()}, layers={len(self.shared_weight)})"
+
     # --- evaluation ---
 
     def _dense(self, i: int, table: Tensor) -> tuple[Tensor, Tensor]:

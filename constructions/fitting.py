@@ -52,6 +52,8 @@ def fit_experts(f: LipschitzFunction, plan: Plan, leaves: Tensor) -> tuple[Tenso
     Raises ValueError for NaN or inf from f, `ModulusViolation` when node values contradict a declared modulus.
     """
     if isinstance(plan, BitExtractionPlan):
+        if f.premise == "declared":
+            _require_modulus_in_cells(f, plan, leaves)
         return fit_tables(f, plan, leaves)
     t = node_axis(plan, leaves.device, plan.dtype)
     y = node_values(f, plan, leaves, t)
@@ -90,8 +92,24 @@ def require_modulus(f: LipschitzFunction, plan: Plan, leaves: Tensor, t: Tensor,
         middle = ((t[steepest] + t[steepest + 1]) / 2)[:, None]
         spacing = ((t[steepest + 1] - t[steepest]) / 2)[:, None]
         centre, half = torch.cat([centre, middle], dim=1), torch.cat([half, spacing], dim=1)
+    _require_slopes(f, centre, half)
+
+
+def _require_modulus_in_cells(f: LipschitzFunction, plan: BitExtractionPlan, leaves: Tensor) -> None:
+    """The same pairs for cells whose experts resolve several axes, at three places of those axes."""
+    centre = plan.lattice.centres(leaves)
+    half = (plan.lattice.faces(leaves)[1] - plan.lattice.faces(leaves)[0]) / 2
+    lo, hi = (end[0, list(plan.axes)] for end in (e.reshape(1, -1) for e in f.domain.tensors(leaves.device)))
+    spacing = ((hi - lo) / plan.network.cells).expand(len(leaves), -1)
+    for share in (0.25, 0.5, 0.75):
+        resolved = (lo + share * (hi - lo)).expand(len(leaves), -1)
+        _require_slopes(f, torch.cat([centre, resolved], dim=1), torch.cat([half, spacing], dim=1))
+
+
+def _require_slopes(f: LipschitzFunction, centre: Tensor, half: Tensor) -> None:
+    """Pairs along the axes, the signs of the difference quotients, and the quotients, in boxes centre ± half (E, n)."""
     slopes = _axis_differences(f, centre, half)  # (E, n, m)
-    for output in range(plan.m):
+    for output in range(slopes.shape[2]):
         gradient = slopes[:, :, output]
         reach = (half / gradient.abs().clamp(min=1e-300)).amin(1, keepdim=True)
         for step in (gradient.sign() * half, gradient * reach):

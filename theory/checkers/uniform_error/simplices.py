@@ -31,8 +31,14 @@ LARGEST_EXACT = 2.0**53
 
 
 class NotAffine(Exception):
-    """The network is not what the certificate needs; the message names the layer, and the simplex where there is
-    one."""
+    """The network is not what the certificate needs; the message names the layer, and the simplex where there is one.
+
+    `vertex` is the first vertex of that simplex, None where the fault is not tied to one.
+    """
+
+    def __init__(self, message: str, vertex: tuple[int, ...] | None = None):
+        super().__init__(message)
+        self.vertex = vertex
 
 
 @dataclass(frozen=True)
@@ -172,7 +178,8 @@ def _require_affine(low: Tensor, high: Tensor, corner: Tensor, start: int, layer
         expert, simplex = wrong.nonzero()[0].tolist()
         raise NotAffine(
             f"layer {layer}: on simplex {start + simplex}, vertices {corner[simplex].tolist()}, expert {expert} is not "
-            f"proved affine: the output holds an interval of width {float((high - low)[expert, simplex].max()):g}"
+            f"proved affine: the output holds an interval of width {float((high - low)[expert, simplex].max()):g}",
+            tuple(corner[simplex, 0].tolist()),
         )
 
 
