@@ -1,6 +1,7 @@
 """Figures: rates, trade-off, and a model's cells, knots and error (matplotlib, no window needed).
 
-Main definitions: `rates_figure`, `trade_off_figure`, `model_figure`, `draw_model`, `save_figure`.
+Main definitions: `rates_figure`, `trade_off_figure`, `optimal_rates_figure`, `model_figure`, `draw_model`,
+`save_figure`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from constructions import LipschitzFunction, MoMLP, plan
+from constructions import BitExtractionMoMLP, LipschitzFunction, MoMLP, plan
 from constructions.atomic import write_whole
+from theory.bounds import bit_extraction
+from theory.bounds.vc import parameters_of_single_mlp
 from theory.rates import fit_slope
 
 GRID = 401
 MAX_DRAWN_LINES = 64
+WIDE_LIMIT = {1: 10**7, 2: 10**4, 3: 10**2}  # the wide look-up is tabulated up to there
 INK, ACCENT, WARM = "#1f2a44", "#0b7285", "#c2410c"
 
 
@@ -86,6 +90,68 @@ def draw_trade_off(axes: Axes, n: int = 3, eps: float = 1e-3) -> None:
     axes.legend(frameon=False)
 
 
+def draw_single_mlp(axes: Axes, n: int) -> None:
+    """P of a single MLP against λ/ε: the obvious network (n = 1), bit extraction with words of any length, and A3."""
+    inverse = [10**e for e in range(1, 13 if n == 1 else 9 if n == 2 else 7)]
+    if n == 1:
+        axes.loglog(
+            inverse, [bit_extraction.naive_parameters(i) for i in inverse], "s--", color=WARM, label="one hidden layer"
+        )
+    for lookup, marker, colour in (("deep", "o-", ACCENT), ("wide", "^-", "#7c3aed")):
+        reachable = [i for i in inverse if lookup == "deep" or i <= WIDE_LIMIT[n]]
+        P = [bit_extraction.trade_off_point(n, n, i, Fraction(1), lookup)[1] for i in reachable]
+        axes.loglog(reachable, P, marker, color=colour, ms=4, label=f"bit extraction, {lookup}")
+    axes.loglog(
+        inverse,
+        [parameters_of_single_mlp(n, Fraction(1, i)) for i in inverse],
+        "v-",
+        color=INK,
+        ms=4,
+        label="at least (A3)",
+    )
+    axes.set_xlabel("λ/ε")
+    axes.set_ylabel("P")
+    axes.set_title(
+        f"a single MLP on [0, 1]^{n}: slope {n}/2" if n != 2 else "a single MLP on [0, 1]^2: slope 1", loc="left"
+    )
+    axes.grid(True, which="major", alpha=0.3)
+    axes.legend(frameon=False, fontsize=8)
+
+
+def draw_capacity(axes: Axes, n: int, inverse_eps: int) -> None:
+    """L against P over the splits of ε, for every number k of resolved axes; the line is L·P² at its least for k =
+    1."""
+    shares = [Fraction(j, 40) for j in range(2, 39)]
+    for k, colour in zip(range(1, n + 1), (WARM, ACCENT, INK), strict=False):
+        splits = shares if k < n else [Fraction(1)]
+        points = [bit_extraction.trade_off_point(n, k, inverse_eps, s) for s in splits]
+        label = f"k = {k}" + (": pencils" if k == 1 else ": a single MLP" if k == n else "")
+        axes.loglog([p for _, p in points], [count for count, _ in points], "o", color=colour, ms=3.5, label=label)
+        if k == 1:
+            least = min(count * p * p for count, p in points)
+            span = [min(p for _, p in points), max(p for _, p in points)]
+            axes.loglog(span, [least / p**2 for p in span], color=colour, lw=0.8, ls="--", label="L·P² constant")
+    f = _lipschitz(n)
+    paper = plan(f, Fraction(1, inverse_eps))
+    axes.loglog([paper.parameters], [paper.leaves], "D", color="#15803d", ms=8, label="O(1/ε) loaded parameters")
+    axes.set_xlabel("P, parameters of the loaded expert")
+    axes.set_ylabel("L, number of experts")
+    axes.set_title(f"experts against their size, n = {n}, λ/ε = {inverse_eps:g}", loc="left")
+    axes.grid(True, which="major", alpha=0.3)
+    axes.legend(frameon=False, fontsize=8)
+
+
+def optimal_rates_figure() -> Figure:
+    """P of single MLPs for n = 1, 2, and L against P for n = 2, 3."""
+    figure = Figure(figsize=(11, 8), layout="constrained")
+    (first, second), (third, fourth) = figure.subplots(2, 2)
+    draw_single_mlp(first, 1)
+    draw_single_mlp(second, 2)
+    draw_capacity(third, 2, 10**6)
+    draw_capacity(fourth, 3, 10**6)
+    return figure
+
+
 def rates_figure() -> Figure:
     """P and L against 1/ε."""
     figure = Figure(figsize=(10, 4), layout="constrained")
@@ -124,12 +190,22 @@ def draw_model(figure: Figure, model: MoMLP, f: LipschitzFunction | None = None)
     figure.suptitle(f"{experts} of {model.active_parameters} parameters, ε = {model.plan.eps:g}")
 
 
+def _knots(model: MoMLP) -> torch.Tensor:
+    """Where the experts bend: the kinks of the shared first layer, or the grid of a bit-extraction expert's last
+    axis."""
+    if isinstance(model, BitExtractionMoMLP):
+        plan = model.plan
+        lo, side = plan.domain.lo[-1], float(plan.domain.sides[-1])
+        return lo + torch.arange(plan.knots + 1, dtype=torch.float64) * (side / plan.knots)
+    return -model.hidden_bias.detach().double()
+
+
 def _draw_line(figure: Figure, value: Axes, error: Axes, model: MoMLP, f: LipschitzFunction | None) -> None:
     lo, hi = model.plan.domain.lo[0], model.plan.domain.hi[0]
     x = torch.linspace(lo, hi, 2001, dtype=torch.float64)[:, None]
     y = model(x)[:, 0]
     value.plot(x[:, 0], y, color=ACCENT, lw=1.4, label="f̂")
-    kinks = -model.hidden_bias.detach()
+    kinks = _knots(model)
     if len(kinks) <= MAX_DRAWN_LINES:
         at = model(kinks[:, None].double().clamp(lo, hi))[:, 0]
         value.plot(kinks, at, ".", color=WARM, label="knots")
@@ -161,7 +237,7 @@ def _draw_plane(figure: Figure, value: Axes, error: Axes, model: MoMLP, f: Lipsc
                 draw(float(start + i * width), color="white", lw=0.6)
     drawn = all(c <= MAX_DRAWN_LINES for c in cells)
     if model.plan.knots and model.plan.knots <= MAX_DRAWN_LINES:
-        for t in (-model.hidden_bias.detach()).tolist():
+        for t in _knots(model).tolist():
             value.axhline(t, color="white", lw=0.4, ls=":")
     title = "f̂ with cells (solid) and knots (dotted)" if drawn else f"f̂, {model.num_leaves} cells (too fine to draw)"
     value.set_title(title, loc="left")

@@ -255,11 +255,16 @@ def trade_off_constant(n: int, k: int) -> float:
     return asymptotic_constant(k) ** 2 * (c * n / k) ** k * router
 
 
+def needed_cells(n: int, inverse_eps: Fraction) -> int:
+    """K₀ = ⌈(C_n + 1e-9)·λs/ε⌉ with λs = 1; C_n rounded up."""
+    c = Fraction(1) if n == 1 else 1 + Fraction(math.isqrt(n << 80) + 1, 2**40) / 2
+    return math.ceil((c + Fraction(1, 10**9)) * inverse_eps)
+
+
 def trade_off_point(n: int, k: int, inverse_eps: int, share: Fraction, lookup: str = "deep") -> tuple[int, int]:
     """(L, P) of the unit cube at ε = λ/inverse_eps with words of unbounded length; `share` of eps goes to the
     experts."""
-    c = Fraction(1) if k == 1 else 1 + Fraction(math.isqrt(k << 80) + 1, 2**40) / 2
-    cells = math.ceil((c + Fraction(1, 10**9)) * inverse_eps / share)
+    cells = needed_cells(k, inverse_eps / share)
     P = cheapest(k, cells, lookup)[0] + k * (n - k)
     if n == k:
         return 1, P

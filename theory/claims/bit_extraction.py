@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from constructions import BitExtractionMoMLP, LipschitzFunction, build_momlp, targets
 from constructions.bit_extraction_fitting import grid_points
-from constructions.experts.bit_extraction import Design, choose, error_constant, layers_of, table_of, word_cap, words_of
-from constructions.experts.bit_extraction.design import STEP_MARGIN
+from constructions.experts.bit_extraction import Design, choose, layers_of, table_of, word_cap, words_of
 from theory.bounds import bit_extraction as counts
 from theory.bounds.vc import parameters_of_single_mlp
 from theory.checkers.interpolant import realises_interpolant, sample_points
@@ -298,16 +297,11 @@ def _against_the_obvious(numbers: dict[str, Number]) -> None:
     for n, inverse in grid.items():
         P: dict[str, list[int]] = {"naive": [counts.naive_parameters(i) for i in inverse] if n == 1 else []}
         for lookup in ("wide", "deep"):
-            designs = [choose(n, float64_cells(n, i), lookup=lookup, cap=51) for i in inverse]
+            designs = [choose(n, counts.needed_cells(n, Fraction(i)), lookup=lookup, cap=51) for i in inverse]
             P[lookup] = [counts.parameters_of_widths(counts.widths(*_sizes(d)), n) for d in designs]
             numbers[f"slope of float64 networks n={n} {lookup}"] = fit_slope(inverse, P[lookup]).slope
         for name, values in P.items():
             numbers |= {f"{name} n={n} eps=1/{i}": value for i, value in zip(inverse, values, strict=False)}
-
-
-def float64_cells(n: int, inverse_eps: int) -> int:
-    """K₀ = ⌈(C_n + 1e-9)·λs/ε⌉."""
-    return math.ceil((error_constant(n) + STEP_MARGIN) * inverse_eps)
 
 
 def _sizes(d: Design) -> tuple[int, int, int, int, int, str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from rich.markup import escape
 
-from theory.cli import models, vc, verdicts
+from theory.cli import models, rates, vc, verdicts
 from theory.cli.common import err
 
 
@@ -38,6 +38,6 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(action=action)
         return sub
 
-    for part in (verdicts, models, vc):
+    for part in (verdicts, models, rates, vc):
         part.add_commands(command)
     return parser

@@ -17,7 +17,7 @@ import torch
 from rich.markup import escape
 from rich.table import Table
 
-from constructions import LipschitzFunction, Modulus, MoMLP, build_momlp, load, plan, save, targets
+from constructions import BitExtractionPlan, LipschitzFunction, Modulus, MoMLP, build_momlp, load, plan, save, targets
 from constructions.atomic import write_whole
 from constructions.build import EXPERTS
 from constructions.experts.bit_extraction.design import LOOKUPS
@@ -142,9 +142,10 @@ def _plan_table(f: LipschitzFunction, p: Plan) -> Table:
     rows: list[tuple[str, object]] = [
         ("eps", p.eps),
         ("eps planned for", float(p.eps_plan)),
-        ("Theorem 1's bound", p.error_bound),
+        ("bound of the theorem", p.error_bound),
         ("split θ", p.split if p.split is not None else "-"),
         ("knots K", p.knots),
+        *_design_rows(p),
         ("cells M", " × ".join(map(str, p.cells)) or "no router"),
         ("experts L", p.leaves),
         ("parameters of an expert P", p.parameters),
@@ -157,6 +158,15 @@ def _plan_table(f: LipschitzFunction, p: Plan) -> Table:
     for name, value in rows:
         table.add_row(name, f"{value:.9g}" if isinstance(value, float) else str(value))
     return table
+
+
+def _design_rows(p: Plan) -> list[tuple[str, object]]:
+    """What only bit-extraction experts have."""
+    if not isinstance(p, BitExtractionPlan):
+        return []
+    d = p.network
+    shape = f"J = {d.J}, m = {d.m}, header {d.header}, {d.lookup} look-up"
+    return [("axes resolved k", d.k), ("design", shape), ("bits of a word", d.word_bits), ("step q", p.step)]
 
 
 def _plan(args: argparse.Namespace) -> int:
