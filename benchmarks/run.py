@@ -31,6 +31,7 @@ from scipy.spatial import cKDTree
 
 from constructions import MoMLP, build_momlp, targets
 from constructions.atomic import write_whole
+from constructions.experts.bit_extraction import layers_of
 from constructions.shattering import one_hidden_layer
 from theory import certify_uniform_error
 from theory.checkers.shattering import shattered_exhaustively
@@ -140,6 +141,36 @@ def shattering() -> dict:
     return row("shatter 17 points, one hidden layer", "Python loop over torch modules", "pairs/s", ours, theirs)
 
 
+def bit_extraction() -> list[dict]:
+    """Build and evaluate a single MLP at eps = 1e-6·λ (K about 10⁶), against one hidden layer of equal guarantee."""
+    f = targets.get("cone", n=1)
+    eps = 1e-6
+    options = {"eps": eps, "expert": "bit_extraction", "lookup": "wide"}
+
+    def build() -> MoMLP:
+        layers_of.cache_clear()
+        return build_momlp(f, **options)
+
+    model, peer = build(), build_momlp(f, eps=eps)
+    x = f.domain.sample(100_000, torch.Generator().manual_seed(0))
+    few = x[:1000]
+    worst = max(float((m(few) - f(few)).abs().max()) for m in (model, peer))
+    if worst > eps:
+        raise RuntimeError(f"a guarantee is broken: {worst} > {eps}")
+    sizes = f"P={model.active_parameters} against {peer.active_parameters}"
+    name = f"bit extraction, n=1, eps={eps:g}, K={model.plan.knots}"
+    built, naive = seconds(build), seconds(lambda: build_momlp(f, eps=eps))
+    ours, theirs = len(x) / seconds(lambda: model(x)), len(few) / seconds(lambda: peer(few))
+    return [
+        row(f"{name}: build ({built:.2f} s)", "one hidden layer (pencil)", "networks/s", 1 / built, 1 / naive),
+        row(f"{name}: evaluate 100000 points, {sizes}", "one hidden layer (pencil)", "points/s", ours, theirs),
+    ]
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("results"), help="folder for benchmarks.json")
@@ -156,11 +187,12 @@ def main() -> None:
         rows.extend(routing(model, x[: count // 4]))
         rows.extend(certificates(model, eps))
     rows.append(shattering())
+    rows.extend(bit_extraction())
     table = Table("measured", "peer", "unit", "ours", "theirs", "ours / theirs")
     for r in rows:
         ratio = "-" if r["ratio"] is None else f"{r['ratio']:.2f}"
-        theirs = "-" if r["theirs"] is None else f"{r['theirs']:,.0f}"
-        table.add_row(r["measured"], r["peer"], r["unit"], f"{r['ours']:,.0f}", theirs, ratio)
+        theirs = "-" if r["theirs"] is None else _number(r["theirs"])
+        table.add_row(r["measured"], r["peer"], r["unit"], _number(r["ours"]), theirs, ratio)
     console.print(table)
     machine = {
         "python": platform.python_version(),

@@ -22,7 +22,7 @@ from theory.rates import fit_slope
 
 GRID = 401
 MAX_DRAWN_LINES = 64
-WIDE_LIMIT = {1: 10**7, 2: 10**4, 3: 10**2}  # the wide look-up is tabulated up to there
+WIDE_LIMIT = {1: 10**6, 2: 10**3, 3: 10**2}  # the wide look-up is tabulated up to there
 INK, ACCENT, WARM = "#1f2a44", "#0b7285", "#c2410c"
 
 
@@ -119,21 +119,25 @@ def draw_single_mlp(axes: Axes, n: int) -> None:
 
 
 def draw_capacity(axes: Axes, n: int, inverse_eps: int) -> None:
-    """L against P over the splits of ε, for every number k of resolved axes; the line is L·P² at its least for k =
-    1."""
+    """L against P over the splits of ε for every number k of resolved axes, and the law L·P² through the best
+    pencils."""
     shares = [Fraction(j, 40) for j in range(2, 39)]
+    smallest = largest = law = 1
     for k, colour in zip(range(1, n + 1), (WARM, ACCENT, INK), strict=False):
         splits = shares if k < n else [Fraction(1)]
         points = [bit_extraction.trade_off_point(n, k, inverse_eps, s) for s in splits]
-        label = f"k = {k}" + (": pencils" if k == 1 else ": a single MLP" if k == n else "")
+        name = ("pencils, P ~ (λ/ε)^(1/2)", "P ~ λ/ε", "P ~ (λ/ε)^(3/2)")[k - 1]
+        label = f"k = {k}: {name}" + (", a single MLP" if k == n else "")
         axes.loglog([p for _, p in points], [count for count, _ in points], "o", color=colour, ms=3.5, label=label)
         if k == 1:
-            least = min(count * p * p for count, p in points)
-            span = [min(p for _, p in points), max(p for _, p in points)]
-            axes.loglog(span, [least / p**2 for p in span], color=colour, lw=0.8, ls="--", label="L·P² constant")
-    f = _lipschitz(n)
-    paper = plan(f, Fraction(1, inverse_eps))
-    axes.loglog([paper.parameters], [paper.leaves], "D", color="#15803d", ms=8, label="O(1/ε) loaded parameters")
+            smallest, law = min(p for _, p in points), min(count * p * p for count, p in points)
+        largest = max(p for _, p in points)
+    axes.loglog(
+        [smallest, largest], [law / smallest**2, law / largest**2], color=WARM, lw=0.8, ls="--", label="L·P² constant"
+    )
+    paper = plan(_lipschitz(n), Fraction(1, inverse_eps))
+    label = "pencils with one hidden layer, P ~ λ/ε"
+    axes.loglog([paper.parameters], [paper.leaves], "D", color="#15803d", ms=8, label=label)
     axes.set_xlabel("P, parameters of the loaded expert")
     axes.set_ylabel("L, number of experts")
     axes.set_title(f"experts against their size, n = {n}, λ/ε = {inverse_eps:g}", loc="left")
@@ -181,7 +185,10 @@ def draw_model(figure: Figure, model: MoMLP, f: LipschitzFunction | None = None)
     else:
         (first, second), (left, right) = figure.subplots(2, 2)
         (_draw_line if model.n == 1 else _draw_plane)(figure, first, second, model, f)
-    if model.n > 1:
+    if isinstance(model, BitExtractionMoMLP):
+        draw_single_mlp(left, min(model.plan.resolved, 3))
+        draw_single_mlp(right, 2) if model.n == 1 else draw_capacity(right, min(model.n, 3), 10**4)
+    elif model.n > 1:
         draw_trade_off(left, model.n, model.plan.eps / (model.plan.modulus.lam or 1.0))
         draw_model_rates(right, model.n)
     else:

@@ -66,9 +66,13 @@ def constant_entry(entry: int) -> Form:
 
 @dataclass(frozen=True)
 class Layer:
-    """`weight` (out, in) and `bias` (out,) without table entries, float64, and the entries:
-    factor[e]·table[entry[e]] is added at (row[e], column[e]); column −1 is the bias."""
+    """`weight` (out, in) and `bias` (out,) without table entries, float64, and the entries.
 
+    factor[e]·table[entry[e]] is added at (row[e], column[e]); column −1 is the bias. `names` are the channels, for
+    whoever wants to look inside.
+    """
+
+    names: tuple[str, ...]
     weight: Tensor
     bias: Tensor
     row: Tensor
@@ -105,7 +109,9 @@ class Builder:
                 target[(torch.tensor(i), torch.tensor(j)) if column else torch.tensor(i)] = values
         index = torch.tensor([e[:3] for e in entries], dtype=torch.int64).reshape(-1, 3)
         factors = torch.tensor([e[3] for e in entries], dtype=torch.float64)
-        self.layers.append(Layer(weight, bias, index[:, 0], index[:, 1], index[:, 2], factors))
+        self.layers.append(
+            Layer(tuple(name for name, _ in rows), weight, bias, index[:, 0], index[:, 1], index[:, 2], factors)
+        )
         self.names = [name for name, _ in rows]
         if len(set(self.names)) != len(self.names):
             raise AssertionError(f"a layer names a channel twice: {self.names}")
