@@ -1,4 +1,4 @@
-"""One file a system; importing this package fills the registry in the order of the README's table."""
+"""One file (or folder) a system; importing this package fills the registry."""
 
 from theory.claims import bit_extraction, momlp, pathway_tree, rates, super_expressive, vc_dimension
 
