@@ -20,7 +20,7 @@ from theory.checkers.uniform_error import certify_uniform_error
 from theory.checkers.uniform_error.simplex_error import simplex_error
 from theory.checkers.uniform_error.view import view_of
 from theory.claim import Context, Evidence, Number, Status, Verdict, claim, undecided
-from theory.claims.vc_dimension.sources import LEMMA, V2
+from theory.claims.sources import LEMMA, V2
 from theory.rates import fit_slope
 
 OURS = "momlp, constructions/experts/bit_extraction and theory/bounds/bit_extraction.py"

@@ -10,7 +10,7 @@ import sympy
 
 from theory.bounds.vc import grid_points, parameters_of_mlp, parameters_of_single_mlp, vc_upper_free
 from theory.claim import Context, Evidence, Number, Status, Verdict, claim, undecided
-from theory.claims.vc_dimension.sources import LEMMA, V2
+from theory.claims.sources import LEMMA, V2
 
 
 @claim(

@@ -25,7 +25,7 @@ from theory.checkers.shattering import (
     shattered_exhaustively,
 )
 from theory.claim import Context, Evidence, Number, Status, Verdict, claim, undecided
-from theory.claims.vc_dimension.sources import LEMMA, OURS
+from theory.claims.sources import LEMMA, OURS
 
 Named = tuple[str, Shattered, int]
 """A name, a set, and the number of points that the theorem promises."""

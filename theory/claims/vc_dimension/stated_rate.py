@@ -19,7 +19,7 @@ from constructions.shattering import (
 from theory.bounds.vc import Architecture, closed_flat, vc_upper_flat, vc_upper_mlp
 from theory.checkers.shattering import certified
 from theory.claim import Context, Evidence, Number, Status, Verdict, claim, undecided
-from theory.claims.vc_dimension.sources import LEMMA, V2
+from theory.claims.sources import LEMMA, V2
 from theory.rates import fit_slope
 
 Sizes = tuple[int, int, int]

@@ -24,7 +24,7 @@ from theory.bounds.vc import (
 )
 from theory.checkers.shattering import certified
 from theory.claim import Context, Evidence, Number, Status, Verdict, claim, undecided
-from theory.claims.vc_dimension.sources import LEMMA, OURS, V2
+from theory.claims.sources import LEMMA, OURS, V2
 from theory.rates import fit_slope
 
 CERTIFIED_AT_MOST = 1000
