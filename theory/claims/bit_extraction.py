@@ -10,7 +10,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor, nn
 
-from constructions import BitExtractionMoMLP, LipschitzFunction, build_momlp, targets
+from constructions import BitExtractionMoMLP, BitExtractionPlan, LipschitzFunction, build_momlp, targets
 from constructions.bit_extraction_fitting import grid_points
 from constructions.experts.bit_extraction import Design, choose, layers_of, table_of, word_cap, words_of
 from theory.bounds import bit_extraction as counts
@@ -196,6 +196,62 @@ def _sample_of_pencils(numbers: dict[str, Number], context: Context) -> str | No
     numbers |= {"upper of sampled pencils eps=0.02": upper, "sampled pencils": len(view.leaves)}
     numbers |= {"simplices of sampled pencils": measured.simplices, "pencils eps=0.02": model.num_leaves}
     return None
+
+
+# --- many networks, adversarial points -------------------------------------------------------------------
+
+OFFSETS = (0.0, 1e-13, 1e-9, 1e-3, 0.125, 0.25, 0.375, 0.5 - 1e-9, 0.5, 0.5 + 1e-9, 1.0)
+
+
+@claim(
+    id="bit_extraction.adversarial_error",
+    title="No point of many networks exceeds the guarantee, ramp zones and hat edges included",
+    statement=r"|f(x)-N(x)|\le q+\lambda h\sqrt n/2\ (n\ge2),\quad\le q\ (n=1)",
+    source=OURS,
+    expected=Status.NOT_REFUTED,
+    hypotheses=("four targets; the listed designs; the points are chosen against the construction",),
+)
+def adversarial_error(context: Context) -> Verdict:
+    """Random points, nodes, quarter points, fold centres and hat edges with tiny offsets, and points of the gaps."""
+    names = ("cone", "sum_of_sines", "max_affine", "rotated_sine")
+    lines = (11, 23, 39, 55, 79, 95, 111, 159, 191, 223, 319, 447, 575, 639, 895, 1087, 1279)
+    cases = [(1, cells) for cells in lines] + [(2, cells) for cells in (5, 7, 11, 15, 23, 31, 47)] + [(3, 5), (3, 7)]
+    if context.full:
+        cases += [(1, cells) for cells in (2175, 5375, 10751, 20223, 50175)] + [(2, 79), (2, 95), (3, 11)]
+    networks, evaluations, worst = 0, 0, 0.0
+    for (n, cells), lookup in itertools.product(cases, ("deep", "wide")):
+        context.log(f"n = {n}, K = {cells}, {lookup}")
+        for name in names:
+            f = targets.get(name, n=n)
+            model = _built(f, float(_eps_for(n, cells)), resolved=n, lookup=lookup)
+            x = _adversarial_points(model, context.generator())
+            ratio = float((model(x) - f.evaluate(x)).abs().max()) / model.plan.error_bound
+            networks, evaluations, worst = networks + 1, evaluations + len(x), max(worst, ratio)
+            if ratio > 1 + 1e-9:
+                return undecided(f"{name}, n = {n}, K = {cells}, {lookup}: {ratio} of the guarantee")
+    numbers = {"networks": networks, "evaluations": evaluations, "largest_error_over_guarantee": worst}
+    reason = f"{networks} networks, {evaluations} adversarial points, at most {worst:.6f} of the guarantee"
+    return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, reason, numbers)
+
+
+def _eps_for(n: int, cells: int) -> Fraction:
+    """An eps whose plan needs `cells` cells for λ = s = 1."""
+    return (counts.needed_cells(n, Fraction(10**9)) + 10**6) / Fraction(10**9) / cells
+
+
+def _adversarial_points(model: BitExtractionMoMLP, generator: torch.Generator) -> Tensor:
+    """(B, n): every second point anywhere; the others at multiples of 1/4 of a cell or of half a block, slightly
+    moved."""
+    plan: BitExtractionPlan = model.plan
+    count, n, cells = 4000, plan.n, plan.network.cells
+    lattice = torch.randint(0, 4 * cells + 1, (count, n), generator=generator).double() / 4
+    halves = torch.randint(0, 4 * cells // plan.network.m + 1, (count, n), generator=generator) * plan.network.m / 2
+    z = torch.where(torch.rand(count, n, generator=generator) < 0.5, lattice, halves + (plan.network.m % 2) / 2)
+    moves = torch.tensor([*OFFSETS, *(-o for o in OFFSETS)], dtype=torch.float64)
+    z = z + moves[torch.randint(len(moves), (count, n), generator=generator)]
+    lo, hi = plan.domain.tensors()
+    x = lo + (z / cells) * (hi - lo)
+    return torch.cat([plan.domain.sample(count, generator), torch.minimum(torch.maximum(x, lo), hi)])
 
 
 # --- word length ----------------------------------------------------------------------------------------

@@ -39,6 +39,9 @@ def test_reference_numbers(verdicts):
     assert error["upper cone n=1 eps=0.0001 k=1 wide"] <= 1e-4
     assert error["upper cone n=2 eps=0.02 k=2 wide"] <= 0.02
     assert error["sampled pencils"] >= 200
+    adversarial = verdicts["bit_extraction.adversarial_error"].numbers
+    assert adversarial["networks"] >= 200
+    assert 0.99 < adversarial["largest_error_over_guarantee"] <= 1 + 1e-9
     assert error["upper of sampled pencils eps=0.02"] <= 0.02
 
 
@@ -71,6 +74,13 @@ def test_wrong_values_are_noticed(monkeypatch):
     verdict = REGISTRY["bit_extraction.exact_realisation"].verdict(Context())
     assert verdict.status is Status.INCONCLUSIVE
     assert "interpolant" in verdict.reason
+
+
+def test_a_point_above_the_guarantee_is_noticed(monkeypatch):
+    monkeypatch.setattr(claims.BitExtractionPlan, "error_bound", property(lambda plan: 0.9 * plan.step))
+    verdict = REGISTRY["bit_extraction.adversarial_error"].verdict(Context())
+    assert verdict.status is Status.INCONCLUSIVE
+    assert "of the guarantee" in verdict.reason
 
 
 def test_a_limit_of_words_that_is_wrong_is_noticed(monkeypatch):
