@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from constructions.bit_extraction_fitting import plan_layers
 from constructions.bit_extraction_plan import BitExtractionPlan
+from constructions.experts.bit_extraction.forms import filled
 from constructions.momlp import MoMLP
 from constructions.routed import Leaf
 
@@ -63,17 +64,7 @@ class BitExtractionMoMLP(MoMLP):
 
     def _dense(self, i: int, table: Tensor) -> tuple[Tensor, Tensor]:
         """Weights (m, out, in) and biases (m, out) of layer i with the entries of tables (m, T) filled in."""
-        m, layer = len(table), self._references[i]
-        weight = self.shared_weight[i].detach().expand(m, -1, -1)
-        bias = self.shared_bias[i].detach().expand(m, -1)
-        if len(layer.entry):
-            row, column, entry, factor = self._reference(i)
-            values = factor * table[:, entry]
-            inner = column >= 0
-            weight, bias = weight.clone(), bias.clone()
-            weight[:, row[inner], column[inner]] += values[:, inner]
-            bias.index_add_(1, row[~inner], values[:, ~inner])
-        return weight, bias
+        return filled(self._references[i], self.shared_weight[i].detach(), self.shared_bias[i].detach(), table)
 
     def _reference(self, i: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         layer, place = self._references[i], self.place

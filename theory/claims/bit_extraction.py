@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from constructions import BitExtractionMoMLP, BitExtractionPlan, LipschitzFunction, build_momlp, targets
 from constructions.bit_extraction_fitting import grid_points
-from constructions.experts.bit_extraction import Design, choose, layers_of, table_of, word_cap, words_of
+from constructions.experts.bit_extraction import Design, choose, layers_of, plain_network, table_of, word_cap, words_of
 from theory.bounds import bit_extraction as counts
 from theory.bounds.vc import parameters_of_single_mlp
 from theory.checkers.interpolant import realises_interpolant, sample_points
@@ -294,23 +294,10 @@ def _decoding_error(bits: int, lookup: str, dtype: torch.dtype, seed: int) -> fl
     y = y - 2 * (y.min() // 2)
     # the highest header bits must be used as well, else the words are short
     y = y + 2 ** (d.header - 1) if d.header < 60 else y
-    network = _network(d, table_of(words_of(y, d), d)[0], float(d.cells), 1.0).to(dtype)
+    layers = layers_of(d, 1, (0,), (0.0,), (float(d.cells),), 1.0)
+    network = plain_network(layers, table_of(words_of(y, d), d)[0]).to(dtype)
     z = torch.arange(d.cells + 1, dtype=dtype)[:, None]
     return float((network(z)[:, 0].double() - y[0]).abs().max())
-
-
-def _network(d: Design, table: Tensor, side: float, step: float) -> nn.Sequential:
-    """The plain network of a table on [0, side]^k, c0 = 0."""
-    parts: list[nn.Module] = []
-    for layer in layers_of(d, d.k, tuple(range(d.k)), (0.0,) * d.k, (side,) * d.k, step):
-        weight, bias = layer.weight.clone(), layer.bias.clone()
-        values, inner = layer.factor * table[layer.entry], layer.column >= 0
-        weight[layer.row[inner], layer.column[inner]] += values[inner]
-        bias.index_add_(0, layer.row[~inner], values[~inner])
-        linear = nn.Linear(weight.shape[1], weight.shape[0], dtype=torch.float64)
-        linear.weight.data, linear.bias.data = weight, bias
-        parts += [linear, nn.ReLU()]
-    return nn.Sequential(*parts[:-1]).requires_grad_(False)
 
 
 # --- rates ----------------------------------------------------------------------------------------------

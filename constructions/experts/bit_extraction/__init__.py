@@ -5,7 +5,18 @@ words, `counts` says what it costs.
 """
 
 from constructions.experts.bit_extraction.design import Design, choose, error_constant, word_cap
+from constructions.experts.bit_extraction.forms import plain_network
 from constructions.experts.bit_extraction.network import layers_of
 from constructions.experts.bit_extraction.tables import step_values, table_of, words_of
 
-__all__ = ["Design", "choose", "error_constant", "layers_of", "step_values", "table_of", "word_cap", "words_of"]
+__all__ = [
+    "Design",
+    "choose",
+    "error_constant",
+    "layers_of",
+    "plain_network",
+    "step_values",
+    "table_of",
+    "word_cap",
+    "words_of",
+]

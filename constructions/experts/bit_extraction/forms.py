@@ -5,16 +5,16 @@ reads is kept as a *pending form* over the last layer, so rows come out mechanic
 entry: then the row holds a reference (which entry, which factor) instead of a number, and one architecture serves
 all experts.
 
-Main definitions: `Form`, `Builder`, `Layer`.
+Main definitions: `Form`, `Builder`, `Layer`, `filled`, `plain_network`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 CONSTANT = ""
 """The name under which a form keeps its constant."""
@@ -79,6 +79,35 @@ class Layer:
     column: Tensor
     entry: Tensor
     factor: Tensor
+
+
+def filled(layer: Layer, weight: Tensor, bias: Tensor, tables: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights (m, out, in) and biases (m, out) of a layer with the entries of tables (m, T) added to `weight`, `bias`.
+
+    `weight` (out, in) and `bias` (out,) are the layer's own, on the device of the tables.
+    """
+    count, place = len(tables), tables.device
+    weight, bias = weight.expand(count, -1, -1), bias.expand(count, -1)
+    if len(layer.entry) == 0:
+        return weight, bias
+    row, column = layer.row.to(place), layer.column.to(place)
+    values, inner = layer.factor.to(place) * tables[:, layer.entry.to(place)], column >= 0
+    weight = weight.clone()
+    weight[:, row[inner], column[inner]] += values[:, inner]
+    return weight, bias.index_add(1, row[~inner], values[:, ~inner])
+
+
+def plain_network(layers: Sequence[Layer], table: Tensor, offset: float = 0.0) -> nn.Sequential:
+    """One expert of a table (T,) as a plain Linear/ReLU stack; `offset` is added to the output."""
+    parts: list[nn.Module] = []
+    for layer in layers:
+        weight, bias = (part[0] for part in filled(layer, layer.weight, layer.bias, table[None]))
+        linear = nn.Linear(weight.shape[1], weight.shape[0], dtype=torch.float64)
+        with torch.no_grad():
+            linear.weight.copy_(weight)
+            linear.bias.copy_(bias + offset if layer is layers[-1] else bias)
+        parts += [linear, nn.ReLU()]
+    return nn.Sequential(*parts[:-1]).requires_grad_(False)
 
 
 class Builder:

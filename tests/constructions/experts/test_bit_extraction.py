@@ -22,7 +22,16 @@ from constructions import (
     save,
     targets,
 )
-from constructions.experts.bit_extraction import Design, choose, layers_of, step_values, table_of, word_cap, words_of
+from constructions.experts.bit_extraction import (
+    Design,
+    choose,
+    layers_of,
+    plain_network,
+    step_values,
+    table_of,
+    word_cap,
+    words_of,
+)
 from constructions.experts.bit_extraction.counts import parameters, runs
 from constructions.experts.bit_extraction.design import header_bits
 from constructions.experts.bit_extraction.snake import cell_address, exponents, snake
@@ -38,19 +47,9 @@ def on_grid(f, design, step):
     return y[0], float(offset), words[0], network(design, table_of(words, design)[0], step, float(offset))
 
 
-def network(design, table, step, offset=0.0, side=1.0):
-    parts = []
-    layers = layers_of(design, design.k, tuple(range(design.k)), (0.0,) * design.k, (side,) * design.k, step)
-    for layer in layers:
-        weight, bias = layer.weight.clone(), layer.bias.clone()
-        values, inner = layer.factor * table[layer.entry], layer.column >= 0
-        weight[layer.row[inner], layer.column[inner]] += values[inner]
-        bias.index_add_(0, layer.row[~inner], values[~inner])
-        linear = nn.Linear(weight.shape[1], weight.shape[0], dtype=torch.float64)
-        linear.weight.data, linear.bias.data = weight, bias
-        parts += [linear, nn.ReLU()]
-    parts[-2].bias.data += offset
-    return nn.Sequential(*parts[:-1]).requires_grad_(False)
+def network(design, table, step, offset=0.0):
+    k = design.k
+    return plain_network(layers_of(design, k, tuple(range(k)), (0.0,) * k, (1.0,) * k, step), table, offset)
 
 
 def counted(net):

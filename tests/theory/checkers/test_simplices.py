@@ -9,7 +9,7 @@ from torch import nn
 
 from constructions import LipschitzFunction, build_momlp, targets
 from constructions.bit_extraction_fitting import grid_points
-from constructions.experts.bit_extraction import Design, layers_of, step_values, table_of, words_of
+from constructions.experts.bit_extraction import Design, layers_of, plain_network, step_values, table_of, words_of
 from theory import certify_uniform_error, exact
 from theory.checkers.block_structure import block_failure, block_name
 from theory.checkers.interpolant import j1_interpolant, realises_interpolant, sample_points
@@ -171,22 +171,12 @@ VALUES = (torch.arange(DESIGN.cells + 1, dtype=torch.float64) / DESIGN.cells - 0
 def network_of(words, design=DESIGN, change=None):
     """The plain network of words (1, classes, words, blocks), with `change(index, weight, bias)` applied to each
     layer."""
-    table = table_of(words, design)[0]
-    parts = []
     layers = layers_of(design, 1, (0,), (0.0,), (1.0,), STEP)
-    for i, layer in enumerate(layers):
-        weight, bias = layer.weight.clone(), layer.bias.clone()
-        entries, inner = layer.factor * table[layer.entry], layer.column >= 0
-        weight[layer.row[inner], layer.column[inner]] += entries[inner]
-        bias.index_add_(0, layer.row[~inner], entries[~inner])
-        if i == len(layers) - 1:
-            bias += VALUES.min()
+    net = plain_network(layers, table_of(words, design)[0], float(VALUES.min()))
+    for i, linear in enumerate(part for part in net if isinstance(part, nn.Linear)):
         if change is not None:
-            change(i, weight, bias)
-        linear = nn.Linear(weight.shape[1], weight.shape[0], dtype=torch.float64)
-        linear.weight.data, linear.bias.data = weight, bias
-        parts += [linear, nn.ReLU()]
-    return nn.Sequential(*parts[:-1]).requires_grad_(False)
+            change(i, linear.weight.data, linear.bias.data)
+    return net
 
 
 def honest_words():
