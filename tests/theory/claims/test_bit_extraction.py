@@ -3,7 +3,7 @@
 import pytest
 
 from theory.claim import REGISTRY, Context, Status
-from theory.claims import bit_extraction as claims
+from theory.claims.bit_extraction import networks as claims
 
 NAMES = [c for c in REGISTRY if c.startswith("bit_extraction.")]
 

@@ -1,4 +1,4 @@
-"""Single MLPs at ε^{−n/2}: exact realisation, counts, certified error, float limits, rates, and the trade-off L·P²."""
+"""The networks themselves: exact realisation, counts, certified and adversarial error, and the limits of words."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ from torch import Tensor
 
 from constructions import BitExtractionMoMLP, BitExtractionPlan, LipschitzFunction, build_momlp, targets
 from constructions.bit_extraction_fitting import grid_points
-from constructions.experts.bit_extraction import Design, choose, layers_of, plain_network, table_of, word_cap, words_of
+from constructions.experts.bit_extraction import Design, layers_of, plain_network, table_of, word_cap, words_of
 from theory.bounds import bit_extraction as counts
-from theory.bounds.vc import parameters_of_single_mlp
 from theory.checkers.interpolant import realises_interpolant, sample_points
 from theory.checkers.uniform_error import certify_uniform_error
 from theory.checkers.uniform_error.simplex_error import simplex_error
 from theory.checkers.uniform_error.view import view_of
 from theory.claim import Context, Evidence, Number, Status, Verdict, claim, undecided
-from theory.claims.sources import LEMMA, V2
-from theory.rates import fit_slope
+from theory.claims.sources import V2
 
 OURS = "momlp, constructions/experts/bit_extraction and theory/bounds/bit_extraction.py"
 POINTS = 42
 
 
-def _built(f: LipschitzFunction, eps: float, **options) -> BitExtractionMoMLP:
+def built(f: LipschitzFunction, eps: float, **options) -> BitExtractionMoMLP:
+    """A model of bit-extraction experts."""
     model = build_momlp(f, eps=eps, expert="bit_extraction", **options)
     assert isinstance(model, BitExtractionMoMLP)
     return model
@@ -50,7 +49,7 @@ def exact_realisation(context: Context) -> Verdict:
     cases = [(1, 0.01), (1, 0.001), (2, 0.2), (2, 0.1), (3, 0.4)] + ([(1, 1e-4), (2, 0.03), (3, 0.2)] * context.full)
     for (n, eps), lookup in itertools.product(cases, ("deep", "wide")):
         context.log(f"n = {n}, eps = {eps}, {lookup}")
-        model = _built(targets.get("cone", n=n), eps, resolved=n, lookup=lookup)
+        model = built(targets.get("cone", n=n), eps, resolved=n, lookup=lookup)
         plan = model.plan
         z = sample_points(plan.network.cells, plan.network.m, n, POINTS, context.generator())
         failure = realises_interpolant(model.expert(0), _node_values(model), plan.step, z)
@@ -170,7 +169,7 @@ def uniform_error(context: Context) -> Verdict:
     for name, (n, eps, resolved, lookup) in itertools.product(names, cases):
         context.log(f"{name}, n = {n}, eps = {eps}, {lookup}")
         f = targets.get(name, n=n)
-        model = _built(f, eps, resolved=resolved, lookup=lookup)
+        model = built(f, eps, resolved=resolved, lookup=lookup)
         c = certify_uniform_error(model, f, eps=eps, samples=20_000, seed=context.seed)
         if c.status is not Status.CERTIFIED:
             return undecided(f"{name}, n = {n}, eps = {eps}: {c.reason}")
@@ -188,7 +187,7 @@ def uniform_error(context: Context) -> Verdict:
 def _sample_of_pencils(numbers: dict[str, Number], context: Context) -> str | None:
     """n = 3, eps = 0.02: a sample of experts, each certified; for those experts' cells alone."""
     f = targets.get("cone", n=3)
-    model = _built(f, 0.02, lookup="wide")
+    model = built(f, 0.02, lookup="wide")
     view = view_of(model, f.domain, 1, max_leaves=SAMPLED_EXPERTS, seed=context.seed)
     upper, measured, premises = simplex_error(view, f, 4 * math.ulp(2.0), context.log)
     if upper > 0.02:
@@ -223,7 +222,7 @@ def adversarial_error(context: Context) -> Verdict:
         context.log(f"n = {n}, K = {cells}, {lookup}")
         for name in names:
             f = targets.get(name, n=n)
-            model = _built(f, float(_eps_for(n, cells)), resolved=n, lookup=lookup)
+            model = built(f, float(_eps_for(n, cells)), resolved=n, lookup=lookup)
             x = _adversarial_points(model, context.generator())
             ratio = float((model(x) - f.evaluate(x)).abs().max()) / model.plan.error_bound
             networks, evaluations, worst = networks + 1, evaluations + len(x), max(worst, ratio)
@@ -298,132 +297,3 @@ def _decoding_error(bits: int, lookup: str, dtype: torch.dtype, seed: int) -> fl
     network = plain_network(layers, table_of(words_of(y, d), d)[0]).to(dtype)
     z = torch.arange(d.cells + 1, dtype=dtype)[:, None]
     return float((network(z)[:, 0].double() - y[0]).abs().max())
-
-
-# --- rates ----------------------------------------------------------------------------------------------
-
-
-@claim(
-    id="bit_extraction.rate",
-    title="P grows like (1/eps)^(n/2), next to the lower bound of A3",
-    statement=r"P\le\kappa_nK^{n/2}(1+o(1)),\ K=\lceil C_n\lambda s/\varepsilon\rceil;\quad"
-    r"P\ge\tilde\Omega(\varepsilon^{-n/2})",
-    source=V2,
-    expected=Status.NOT_REFUTED,
-    hypotheses=("exact counts, words of unbounded length (float64 ends at 51 or 52 bits)", "lower bound: " + LEMMA),
-)
-def rate(context: Context) -> Verdict:
-    """Slopes of exact counts over many decades, P/K^{n/2}, built networks where float64 allows, and A3."""
-    numbers: dict[str, Number] = {}
-    decades = {1: range(6, 15, 2), 2: range(4, 9), 3: range(3, 7)}
-    for n, exponents in decades.items():
-        inverse = [10**e for e in exponents]
-        P = [counts.trade_off_point(n, n, i, Fraction(1))[1] for i in inverse]
-        lower = [parameters_of_single_mlp(n, Fraction(1, i)) for i in inverse]
-        slope = fit_slope(inverse, P).slope
-        numbers |= {f"slope n={n}": slope, f"slope of A3 n={n}": fit_slope(inverse, lower).slope}
-        for i, p, least in zip(inverse, P, lower, strict=True):
-            numbers[f"P n={n} eps=1/{i:.0e}"] = p
-            numbers[f"P at least n={n} eps=1/{i:.0e}"] = least
-            if p < least:
-                return undecided(f"n = {n}, eps = 1/{i}: {p} is below A3's {least}")
-        if abs(slope - n / 2) > 0.06 * n:
-            return undecided(f"n = {n}: slope {slope}", **numbers)
-    _against_the_obvious(numbers)
-    reason = ", ".join(f"n = {n}: {numbers[f'slope n={n}']:.3f}" for n in decades)
-    return Verdict(Status.NOT_REFUTED, Evidence.FITTED, f"slopes of exact counts {reason} (n/2 expected)", numbers)
-
-
-def _against_the_obvious(numbers: dict[str, Number]) -> None:
-    """Networks that float64 decodes at the same guarantee, and on a line the obvious one: where each pays."""
-    grid = {1: [10, 20, 50, 100, 1000, 10**4, 10**5, 10**6], 2: [10, 20, 50, 100, 1000], 3: [10, 20, 50, 100]}
-    for n, inverse in grid.items():
-        P: dict[str, list[int]] = {"naive": [counts.naive_parameters(i) for i in inverse] if n == 1 else []}
-        for lookup in ("wide", "deep"):
-            designs = [choose(n, counts.needed_cells(n, Fraction(i)), lookup=lookup, cap=51) for i in inverse]
-            P[lookup] = [counts.parameters_of_widths(counts.widths(*_sizes(d)), n) for d in designs]
-            numbers[f"slope of float64 networks n={n} {lookup}"] = fit_slope(inverse, P[lookup]).slope
-        for name, values in P.items():
-            numbers |= {f"{name} n={n} eps=1/{i}": value for i, value in zip(inverse, values, strict=False)}
-
-
-def _sizes(d: Design) -> tuple[int, int, int, int, int, str]:
-    return d.k, d.J, d.m, d.header, d.words, d.lookup
-
-
-# --- the trade-off --------------------------------------------------------------------------------------
-
-
-@claim(
-    id="bit_extraction.trade_off",
-    title="L P^2 is of order (lambda/eps)^n for every number k of resolved axes and every split",
-    statement=r"L\cdot P^2\in\Theta((\lambda/\varepsilon)^n)\ \text{(lower side up to logs)},\quad 1\le k\le n",
-    source=V2,
-    expected=Status.NOT_REFUTED,
-    hypotheses=(
-        "upper side: exact counts with words of unbounded length; at practical eps additive O(log K) terms dominate, "
-        "and float64 ends the words",
-        "constants (k = 0, P = 1) obey it with a far smaller constant",
-        "lower side: VC bound of MoMLPs, " + LEMMA,
-    ),
-)
-def trade_off(context: Context) -> Verdict:
-    """Exact counts over decades against their limit, the lower bound, and built models with certified errors."""
-    numbers: dict[str, Number] = {}
-    for n, k in ((2, 1), (2, 2), (3, 1), (3, 2), (3, 3)):
-        splits = [Fraction(1)] if n == k else [Fraction(1, 4), Fraction(k, n), Fraction(1, 2), Fraction(3, 4)]
-        limit = counts.trade_off_constant(n, k)
-        for share in splits:
-            inverse = [10**e for e in ((8, 10, 12) if k == 1 else (5, 6, 7))]
-            scaled, least = [], 0.0
-            for i in inverse:
-                L, P = counts.trade_off_point(n, k, i, share)
-                scaled.append(float(Fraction(L) * P * P / Fraction(i) ** n))
-                least = float(counts.trade_off_lower(n, i, L) / Fraction(i) ** n)
-                if least > scaled[-1]:
-                    return undecided(f"n = {n}, k = {k}, eps = 1/{i}: L·P² is below the lower bound", **numbers)
-            shape = _split_factor(n, k, share) / _split_factor(n, k, Fraction(k, n))
-            numbers[f"n={n} k={k} split={share}: L P^2 (eps/lambda)^n"] = scaled[-1]
-            numbers[f"n={n} k={k} split={share}: limit"] = limit * shape
-            numbers[f"n={n} k={k} split={share}: at least"] = least
-            if max(scaled) > 3.5 * limit * shape or min(scaled) < limit * shape / 3.5:
-                return undecided(f"n = {n}, k = {k}, split {share}: {scaled} against {limit * shape}", **numbers)
-    failure = _certified_points(numbers, context)
-    if failure is not None:
-        return undecided(failure, **numbers)
-    numbers |= {f"n={n} k=0: constant": counts.trade_off_constant(n, 0) for n in (2, 3)}
-    reason = (
-        "exact counts stay within a factor 3.5 of the limit for 1 <= k <= n and 4 splits; built models are certified"
-    )
-    return Verdict(Status.NOT_REFUTED, Evidence.FITTED, reason, numbers)
-
-
-def _split_factor(n: int, k: int, share: Fraction) -> float:
-    """share^{−k}·(1 − share)^{−(n−k)}: how the limit depends on the split."""
-    return float(share) ** -k * (1.0 if n == k else float(1 - share) ** -(n - k))
-
-
-def _certified_points(numbers: dict[str, Number], context: Context) -> str | None:
-    """Built models at several splits: certified error, L, P, L·P²·(ε/λ)^n and the lower bound of L·P²."""
-    cases = [(2, 1, 0.05, s) for s in ("1/4", "1/2", "2/3", "3/4")] + [
-        (3, 1, 0.1, s) for s in ("1/4", "1/3", "1/2", "3/4")
-    ]
-    cases += [(2, 2, 0.05, "1"), (3, 2, 0.3, "1/2"), (3, 3, 0.3, "1")]
-    for n, k, eps, split in cases:
-        context.log(f"n = {n}, k = {k}, split {split}")
-        f = targets.get("cone", n=n)
-        model = _built(f, eps, resolved=k, lookup="wide", split=None if split == "1" else Fraction(split))
-        c = certify_uniform_error(model, f, eps=eps, samples=5_000, seed=context.seed)
-        if c.status is not Status.CERTIFIED:
-            return f"n = {n}, k = {k}, split {split}: {c.reason}"
-        L, P = model.num_leaves, model.active_parameters
-        least = counts.trade_off_lower(n, round(1 / eps), L)
-        if least > L * P**2:
-            return f"n = {n}, k = {k}, split {split}: L·P² = {L * P**2} is below the lower bound {least}"
-        name = f"built n={n} k={k} eps={eps} split={split}"
-        numbers |= {f"{name}: certified error": c.upper, f"{name}: L": L, f"{name}: P": P}
-        numbers |= {
-            f"{name}: L P^2 (eps/lambda)^n": L * P**2 * eps**n,
-            f"{name}: L P^2 (eps/lambda)^n at least": least * eps**n,
-        }
-    return None
