@@ -8,6 +8,8 @@ Main definition: `BitExtractionMoMLP`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -31,6 +33,16 @@ class BitExtractionMoMLP(MoMLP):
         self.shared_weight = nn.ParameterList(nn.Parameter(p.weight.to(device), requires_grad=False) for p in layers)
         self.shared_bias = nn.ParameterList(nn.Parameter(p.bias.to(device), requires_grad=False) for p in layers)
         self._references = layers
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> BitExtractionMoMLP:
+        """Called by .to(), .float() and the like; words do not survive in fewer than 53 bits."""
+        found = fn(torch.empty(0, dtype=torch.float64, device=self.place)).dtype
+        if found != torch.float64:
+            raise RuntimeError(
+                f"bit-extraction experts must stay in float64 (their words have up to 52 bits), got {found}"
+            )
+        super()._apply(fn, recurse)
+        return self
 
     @property
     def place(self) -> torch.device:

@@ -1,7 +1,8 @@
 """Expert families, one file each: what one cell's network looks like, counts and weights.
 
 A family is a module with `RESOLVED` (coordinates it resolves itself), `parameters`, `shared_parameters`,
-`hidden_layer`, `fit` and `network`; `FAMILIES` maps its name to it.
+`hidden_layer`, `fit` and `network`; `FAMILIES` maps its name to it. Deep experts that share an architecture and
+differ in tables have a folder and a model of their own: `bit_extraction`, `constructions.bit_extraction_momlp`.
 """
 
 from constructions.experts import constant, pencil

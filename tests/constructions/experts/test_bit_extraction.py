@@ -298,6 +298,14 @@ def test_lying_constants_and_nan_are_caught():
         build_momlp(nan, eps=0.5, expert="bit_extraction")
 
 
+def test_casts_that_would_break_words_are_refused():
+    model = build_momlp(targets.get("cone", n=1), eps=0.1, expert="bit_extraction")
+    for cast in (lambda: model.float(), lambda: model.to(torch.bfloat16)):
+        with pytest.raises(RuntimeError, match="float64"):
+            cast()
+    assert model.double() is model
+
+
 def test_word_caps():
     assert (word_cap("deep"), word_cap("wide")) == (51, 52)
     assert (word_cap("deep", torch.float32), word_cap("wide", torch.float32)) == (22, 23)
