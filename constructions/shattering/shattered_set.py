@@ -51,10 +51,6 @@ class Table:
         value = torch.ldexp(labels.cpu().double(), (self.bits - self.bit).double())
         return torch.zeros(len(labels), self.size, dtype=torch.float64).index_add_(1, self.cell, value).numpy()
 
-    def labels(self, entries: Tensor) -> Tensor:
-        """Entries (B, C), int64, as labels (B, k)."""
-        return ((entries[:, self.cell] >> (self.bits - self.bit)) & 1).bool()
-
     def weights(self, labels: Tensor) -> Layers:
         """Stacked float64 networks of labelings (B, k), on their device."""
         layers = self.networks(self.entries(labels))

@@ -152,7 +152,9 @@ def _check(args: argparse.Namespace) -> int:
     return 0 if report.holds else 1
 
 
-def _words(sizes: dict) -> str:
+def _words(sizes: object) -> str:
+    if not isinstance(sizes, dict):  # files of others may say anything here
+        return ""
     return "".join(f"{name}={value} " for name, value in sizes.items())
 
 

@@ -24,7 +24,7 @@ def runs(design: Design) -> Runs:
         yield from _address(design, acc)
         yield from ((z + acc + design.words + 2 * k, 1) for _ in range(design.J))
         yield z + acc + design.words + k, 1
-        yield from ((z + width, 1) for width in (_line if k == 1 else _block)(design, p, acc))
+        yield from ((z + width, 1) for width in (_line(design, acc) if k == 1 else _block(design, p, acc)))
 
 
 def _address(d: Design, acc: int) -> Runs:
@@ -48,7 +48,7 @@ def _address(d: Design, acc: int) -> Runs:
         yield base + 1 + d.words, 1
 
 
-def _line(d: Design, p: tuple[int, ...], acc: int) -> Iterator[int]:
+def _line(d: Design, acc: int) -> Iterator[int]:
     """Stages D (on a line), H and E, without z."""
     bits = exponents(d)
     live = d.words

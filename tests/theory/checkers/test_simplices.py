@@ -83,6 +83,20 @@ def test_a_forward_pass_with_other_weights_is_noticed():
     assert "forward() uses these weights" in c.reason
 
 
+def test_a_router_that_never_reaches_an_expert_is_noticed():
+    model = model_of(2, 0.2)
+    honest = type(model).route
+
+    class Elsewhere(type(model)):
+        def route(self, x):
+            leaf = honest(self, x)
+            return torch.where(leaf == 1, 0, leaf)
+
+    model.__class__ = Elsewhere
+    c = certify_uniform_error(model, model.target, eps=0.2, samples=2000)
+    assert c.status is not Status.CERTIFIED
+
+
 def test_other_ways_decline_and_say_which_to_use():
     model = model_of(1, 0.05)
     with pytest.raises(ValueError, match="simplices"):

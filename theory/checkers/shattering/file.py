@@ -31,7 +31,7 @@ from torch import Tensor
 
 from constructions.atomic import write_whole
 from constructions.domain import Box
-from constructions.errors import BudgetExceeded, StoreError
+from constructions.errors import BudgetExceeded, StoreError, require_int
 from constructions.shattering import ShatteredMixture, ShatteredRouting, ShatteredSet, one_hidden_layer
 from constructions.shattering.shattered_set import LONGEST_WORD, Layers
 from theory.checkers.shattering.exact_routing import route_exactly
@@ -217,6 +217,7 @@ def _check_routers(tensors: Tensors) -> ShatteringReport:
 
 
 def _check_table(spec: Spec, tensors: Tensors) -> ShatteringReport:
+    require_int("bits", spec["bits"], 1, LONGEST_WORD)
     array = {name: tensor.numpy() for name, tensor in tensors.items()}
     count = sum(name.startswith("base.") and name.endswith(".weight") for name in array)
     family = TableFamily(

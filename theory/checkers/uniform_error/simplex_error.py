@@ -172,4 +172,8 @@ def _forward_difference(view: MixtureView, leaves: Tensor, pieces: AffinePieces,
         y = view.model(x).double()
     expected = (share[..., None] * pieces.values[expert, simplex]).sum(1)
     difference = (y - expected).abs().amax(-1)[routed]
-    return float("nan") if bool(torch.isnan(difference).any()) else float(difference.max()) if len(difference) else 0.0
+    visited = torch.zeros(experts, dtype=torch.bool, device=place)
+    visited[expert[routed]] = True
+    if not bool(visited.all()) or bool(torch.isnan(difference).any()):
+        return math.inf  # an expert that its own cell's points never reach was not compared with anything
+    return float(difference.max())

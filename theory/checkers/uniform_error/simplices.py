@@ -110,7 +110,7 @@ def simplex_vertices(cells: int, k: int, start: int, stop: int, device: torch.de
     return torch.where(moved, odd[:, None], even[:, None])
 
 
-def affine_pieces(stacks: list[list[Affine]], *, first_simplex: int = 0, count: int | None = None) -> AffinePieces:
+def affine_pieces(stacks: list[list[Affine]]) -> AffinePieces:
     """The experts (of one architecture) as affine functions on the simplices; NotAffine names the layer and the
     simplex."""
     grid = read_grid(stacks[0])
@@ -119,7 +119,6 @@ def affine_pieces(stacks: list[list[Affine]], *, first_simplex: int = 0, count: 
     k, device = len(grid.axes), stacks[0][0].weight.device
     orders = len(list(itertools.permutations(range(k))))
     total = orders * grid.cells**k
-    stop = total if count is None else min(total, first_simplex + count)
     layers = [
         (_stacked([s[i].weight for s in stacks]), _stacked([s[i].bias for s in stacks]))
         for i in range(2, len(stacks[0]))
@@ -128,8 +127,8 @@ def affine_pieces(stacks: list[list[Affine]], *, first_simplex: int = 0, count: 
     width = max(w.shape[1] for w, _ in layers)
     rows = max(1, VALUES_PER_CHUNK // (len(stacks) * (k + 1) * width))
     vertices, values = [], []
-    for start in range(first_simplex, stop, rows):
-        corner = simplex_vertices(grid.cells, k, start, min(stop, start + rows), device)
+    for start in range(0, total, rows):
+        corner = simplex_vertices(grid.cells, k, start, min(total, start + rows), device)
         vertices.append(corner)
         values.append(_carry(layers, corner, grid, start, len(stacks)))
     return AffinePieces(grid, torch.cat(vertices), torch.cat(values, dim=1))
@@ -153,7 +152,7 @@ def _carry(layers: list[tuple[Tensor, Tensor]], corner: Tensor, grid: Grid, star
     affine = corner[..., list(grid.unit)].double().expand(experts, -1, -1, -1)
     low = high = affine.new_zeros(experts, len(corner), len(grid.unit))
     for i, (weight, bias) in enumerate(layers, start=2):
-        size = torch.maximum(affine.abs().amax(2), torch.maximum(low.abs(), high.abs()))
+        size = affine.abs().amax(2) + torch.maximum(low.abs(), high.abs())
         last = i == len(layers) + 1
         if not last and not bool((size @ weight.abs().transpose(1, 2) + bias.abs()[:, None] < LARGEST_EXACT).all()):
             raise NotAffine(f"layer {i}: sums reach 2^53, beyond what float64 holds exactly (are the words too long?)")
@@ -164,11 +163,11 @@ def _carry(layers: list[tuple[Tensor, Tensor]], corner: Tensor, grid: Grid, star
             _require_affine(low, high, corner, start, i)
             return affine
         below, above = affine.amin(2) + low, affine.amax(2) + high
-        keep, zero = below >= 0, above <= 0
-        mixed = ~(keep | zero)
+        keep = below >= 0
         affine = torch.where(keep[:, :, None], affine, 0.0)
-        low = torch.where(keep, low, torch.where(mixed, 0.0, 0.0))
-        high = torch.where(keep, high, torch.where(mixed, above, 0.0))
+        low = torch.where(keep, low, 0.0)
+        # of both signs: anything from 0 to the largest value; never positive: exactly 0
+        high = torch.where(keep, high, above.clamp(min=0))
     raise AssertionError("a network without an output layer")
 
 

@@ -138,6 +138,15 @@ def test_damaged_files_end_in_a_store_error(damage, tmp_path):
         check_file(path)
 
 
+def test_absurd_word_lengths_in_a_file_are_refused(tmp_path):
+    path = save_shattered(deep(2, 1, 3), tmp_path / "s.safetensors")
+    spec, tensors = contents(path)
+    spec["bits"] = 10**9
+    rewrite(path, spec, tensors)
+    with pytest.raises(StoreError, match="bits"):
+        check_file(path)
+
+
 def test_truncated_foreign_and_unwritable_paths(tmp_path):
     path = save_shattered(one_hidden_layer(2, 3), tmp_path / "s.safetensors")
     path.write_bytes(path.read_bytes()[:-40])
@@ -164,10 +173,8 @@ def test_real_valued_networks_are_accepted_with_a_margin_and_refused_within_roun
     layers = [(w.clone(), b.clone()) for w, b in shattered.weights(labels)]
     layers[1] = (layers[1][0] / 3, layers[1][1] / 3)
     assert check_networks(shattered.points, labels, layers).holds
-    inside = layers[0][1][0, 0].clone()
     layers[1] = (layers[1][0] * 1e-20, layers[1][1] * 1e-20)
     layers[1][1].add_(torch.where(labels[:, :1], 1e-17, -1e-17))
-    assert float(inside) == float(layers[0][1][0, 0])
     assert not check_networks(shattered.points, labels, layers).holds
 
 
