@@ -23,11 +23,14 @@ import networkx as nx
 import torch
 from torch import Tensor
 
-from constructions.errors import BudgetExceeded, require_int
+from constructions.errors import BudgetExceeded, first_row, require_choice, require_int, require_positive
+from constructions.nets import farthest_point, kmeans_centres
+from constructions.prototype_tree import PrototypeTree, arrange
 
 MAX_VALENCY = 8
 DEFAULT_NODE_BUDGET = 200_000
 CHUNK_BYTES = 1 << 26
+NET_METHODS = ("farthest_point", "kmeans")
 
 IndexBox = tuple[tuple[int, int], ...]
 """One (first, last + 1) pair of cell indices for every axis."""
@@ -65,6 +68,42 @@ class PathwayTree:
     def __init__(self, cells: tuple[int, ...], *, valency: int = 2):
         self.cells = tuple(require_int("cells", c, 1) for c in cells)
         self.valency = require_int("valency", valency, 2, MAX_VALENCY)
+
+    @classmethod
+    def from_points(
+        cls,
+        points: Tensor,
+        *,
+        delta: float | None = None,
+        leaves: int | None = None,
+        valency: int = 2,
+        method: str = "farthest_point",
+        seed: int = 0,
+    ) -> PrototypeTree:
+        """A routing tree over a net of a point cloud (N, n), for data that no lattice fits.
+
+        "farthest_point" stops at covering radius `delta` or at `leaves` points (give one of them), its leaves are
+        points
+        of the cloud more than the covering radius apart; "kmeans" gives at most `leaves` means (scikit-learn, `seed`).
+        `valency` is 2 … 64. Measure radius and separation with `theory.covering_net`. ValueError for points that are
+        not finite, or fewer distinct points than `leaves`.
+        """
+        require_choice("method", method, NET_METHODS)
+        cloud = _require_cloud(points)
+        if (delta is None) == (leaves is None):
+            raise ValueError(f"give exactly one of `delta` and `leaves`, got delta = {delta}, leaves = {leaves}")
+        if leaves is not None:
+            require_int("leaves", leaves, 1, len(cloud))
+        if delta is not None:
+            require_positive("delta", delta)
+        if method == "kmeans":
+            if leaves is None:
+                raise ValueError(f"`leaves` is needed for method='kmeans', got delta = {delta}")
+            return arrange(kmeans_centres(cloud, leaves, seed), valency=valency)[0]
+        chosen = farthest_point(cloud, delta=float(delta or 0.0), leaves=leaves).chosen
+        if leaves is not None and len(chosen) < leaves:
+            raise ValueError(f"`leaves` must be at most the {len(chosen)} distinct points, got {leaves}")
+        return arrange(cloud[chosen], valency=valency)[0]
 
     @property
     def q(self) -> int:
@@ -233,6 +272,19 @@ class PathwayTree:
 
     def __repr__(self) -> str:
         return f"PathwayTree(cells={self.cells}, valency={self.valency})"
+
+
+def _require_cloud(points: Tensor) -> Tensor:
+    if not isinstance(points, Tensor):
+        raise TypeError(f"`points` must be a torch.Tensor of shape (N, n), got {type(points).__name__}")
+    if points.ndim != 2 or not points.numel():
+        raise ValueError(f"`points` must have shape (N, n) with N, n at least 1, got {tuple(points.shape)}")
+    cloud = points.detach().double()
+    bad = ~torch.isfinite(cloud).all(-1)
+    if bool(bad.any()):
+        row = first_row(bad)
+        raise ValueError(f"`points` must be finite, row {row} is {cloud[row].tolist()}")
+    return cloud
 
 
 def _child_shapes(shape: tuple[int, ...], valency: int) -> list[tuple[int, ...]]:

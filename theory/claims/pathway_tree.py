@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import torch
+
 from constructions import Box, Lattice, PathwayTree
+from constructions.nets import farthest_point
+from constructions.prototype_tree import arrange
+from theory.checkers.data_router import covering_net, covering_radius_le, own_leaves, routing_difference
 from theory.checkers.tree_structure import (
     face_points,
     router_agreement,
@@ -10,6 +15,8 @@ from theory.checkers.tree_structure import (
     tree_structure_by_shape,
 )
 from theory.claim import Context, Evidence, Number, Status, Verdict, claim, undecided
+from theory.manifolds import SHAPES, Cloud, embedded
+from theory.rates import fit_slope
 
 V2 = "arXiv:2402.03460v2, abstract"
 OURS = "momlp, README section 'The construction and its proof'"
@@ -67,3 +74,102 @@ def router_agreement_claim(context: Context) -> Verdict:
         if agreement.first is not None:
             return Verdict(Status.REFUTED, Evidence.EXACT, agreement.first, {"points": points}, witness=agreement.first)
     return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, f"{points} points, no disagreement", {"points": points})
+
+
+# --- routers from data ------------------------------------------------------------------------------------
+
+AMBIENT = (10, 20, 50)
+SLOPE_TOLERANCE = 0.1
+
+
+def _deltas(dimension: int, full: bool) -> list[float]:
+    if dimension == 1:
+        return [0.8 * 2.0**-j for j in range(8 if full else 7)]
+    return [0.8 * 2.0 ** (-j / 2) for j in range(6 if full else 5)]
+
+
+def _cloud(name: str, n: int, context: Context) -> Cloud:
+    count = 160_000 if context.full else 80_000
+    return embedded(name, n, count=20_000 if name == "circle" else count, generator=context.generator())
+
+
+@claim(
+    id="pathway_tree.covering_net",
+    title="A router from data covers its points within δ with leaves more than δ apart",
+    statement=r"\max_x\min_i|x-p_i|\le\delta<\min_{i\ne j}|p_i-p_j|",
+    source=OURS,
+    expected=Status.CERTIFIED,
+    hypotheses=("farthest-point net of a finite cloud", "every leaf prototype is routed to its own leaf"),
+)
+def covering_net_claim(context: Context) -> Verdict:
+    """Radius and separation of nets of four shapes, measured without the builder; tree against flat routing."""
+    numbers: dict[str, Number] = {}
+    for name in SHAPES:
+        cloud = _cloud(name, 10, context)
+        points = cloud.points.to(context.device)[:: 2 if context.full else 4]
+        for valency in (2, 8):
+            delta = 0.05 if cloud.dimension == 1 else 0.4
+            context.log(f"{name}, valency {valency}")
+            tree = PathwayTree.from_points(points, delta=delta, valency=valency)
+            verdict = covering_radius_le(points, tree, delta)
+            if verdict.status is not Status.CERTIFIED:
+                return verdict
+            lost = own_leaves(tree)
+            if lost is not None:
+                return undecided(f"{name}: the prototype of leaf {lost} is routed to another leaf")
+            difference = routing_difference(tree, points)
+            numbers[f"{name}_leaves"] = tree.num_leaves
+            numbers[f"{name}_height_v{valency}"] = tree.height
+            numbers[f"{name}_disagreement_v{valency}"] = difference.rate
+            numbers[f"{name}_worst_excess_v{valency}"] = difference.worst_excess
+        numbers[f"{name}_radius"] = verdict.bounds["radius"]
+        numbers[f"{name}_separation"] = verdict.numbers["separation"]
+    rates = [v for k, v in numbers.items() if "_disagreement_" in k and isinstance(v, float)]
+    reason = f"{2 * len(SHAPES)} trees; tree and nearest-leaf routing differ on {min(rates):.1%} to {max(rates):.1%} of points"
+    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, numbers)
+
+
+@claim(
+    id="pathway_tree.intrinsic_dimension",
+    title="Leaves of a router from data grow with the intrinsic dimension, not the ambient one",
+    statement=r"L(\delta)=\Theta(\delta^{-d})\text{ on a set of dimension }d\text{ in }\mathbb R^n",
+    source=OURS,
+    expected=Status.NOT_REFUTED,
+    hypotheses=("circle d = 1; flat torus, swiss roll, sphere d = 2", "isometric in R^10, R^20, R^50", "δ ≤ 0.8"),
+)
+def intrinsic_dimension(context: Context) -> Verdict:
+    """Counts of farthest-point nets inside two-sided bounds; slopes of log L against log 1/δ within 10 % of d."""
+    numbers: dict[str, Number] = {}
+    for name in SHAPES:
+        for n in AMBIENT:
+            context.log(f"{name} in R^{n}")
+            cloud = _cloud(name, n, context)
+            deltas = _deltas(cloud.dimension, context.full)
+            points = cloud.points.to(context.device)
+            net = farthest_point(points, delta=deltas[-1])
+            counts = [net.size(d) for d in deltas]
+            for delta, count in zip(deltas, counts, strict=True):
+                low, high = cloud.at_least(delta + cloud.spacing), cloud.at_most(delta)
+                if not low <= count <= high:
+                    return undecided(f"{name} in R^{n}: {count} leaves at delta = {delta:.4g}, not in [{low}, {high}]")
+            worst = _unlike_its_count(points[::8], points[net.chosen[: counts[-1]]], deltas[-1])
+            if worst is not None:
+                return undecided(f"{name} in R^{n}: {worst}")
+            slope = fit_slope([1 / d for d in deltas], counts).slope
+            numbers[f"{name}_slope_n{n}"] = slope
+            if abs(slope - cloud.dimension) > SLOPE_TOLERANCE * cloud.dimension:
+                return undecided(f"{name} in R^{n}: slope {slope:.3f}, the dimension is {cloud.dimension}")
+            numbers[f"{name}_leaves_n{n}"] = counts[-1]
+    slopes = {
+        d: [numbers[f"{s}_slope_n{n}"] for s in SHAPES for n in AMBIENT if (s == "circle") == (d == 1)] for d in (1, 2)
+    }
+    said = "; ".join(f"d = {d}: {min(v):.3f} to {max(v):.3f}" for d, v in slopes.items())
+    return Verdict(Status.NOT_REFUTED, Evidence.FITTED, f"slopes {said}, in R^10, R^20 and R^50 alike", numbers)
+
+
+def _unlike_its_count(points: torch.Tensor, chosen: torch.Tensor, delta: float) -> str | None:
+    """Why the chosen prototypes are no δ-net of these points, None if they are: the counts are of real nets."""
+    report = covering_net(points, arrange(chosen)[0].leaf_prototypes)
+    if report.radius > delta * (1 + 1e-12) or report.separation < delta * (1 - 1e-12):
+        return f"radius {report.radius}, separation {report.separation} at delta = {delta}"
+    return None

@@ -26,3 +26,35 @@ def test_a_shifted_prototype_is_not_proved(monkeypatch):
     verdict = REGISTRY["pathway_tree.nearest_prototype"].verdict(Context())
     assert verdict.status is Status.INCONCLUSIVE
     assert "node" in verdict.reason
+
+
+def test_a_net_with_holes_does_not_pass_for_a_net(monkeypatch):
+    from constructions import nets, pathway_tree
+
+    honest = nets.farthest_point
+
+    def short(points, *, delta=0.0, leaves=None):
+        net = honest(points, delta=delta, leaves=leaves)
+        return nets.Net(net.chosen[:-1], net.radii[:-1])
+
+    monkeypatch.setattr(pathway_tree, "farthest_point", short)
+    verdict = REGISTRY["pathway_tree.covering_net"].verdict(Context())
+    assert verdict.status is Status.REFUTED
+    assert "no prototype within" in verdict.witness
+
+
+def test_a_slope_of_the_ambient_dimension_is_not_accepted(monkeypatch):
+    """A solid cube in R^3 called a surface: its slope is 3."""
+    import torch
+
+    import theory.claims.pathway_tree as claims
+    from theory.manifolds import Cloud
+
+    def cube(name, n, *, count, generator):
+        points = torch.rand(20_000, 3, generator=generator, dtype=torch.float64) * 3
+        return Cloud(name, points, 2, 0.0, lambda d: 0.0, lambda d: 1e9)
+
+    monkeypatch.setattr(claims, "embedded", cube)
+    verdict = REGISTRY["pathway_tree.intrinsic_dimension"].verdict(Context())
+    assert verdict.status is Status.INCONCLUSIVE
+    assert "slope" in verdict.reason
