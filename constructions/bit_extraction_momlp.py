@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from constructions.bit_extraction_fitting import plan_layers
 from constructions.bit_extraction_plan import BitExtractionPlan
+from constructions.expert_cache import Rows
 from constructions.experts.bit_extraction.forms import filled
 from constructions.momlp import MoMLP
 from constructions.routed import Leaf
@@ -86,13 +87,14 @@ class BitExtractionMoMLP(MoMLP):
     def _chunk_rows(self) -> int:
         return 1 << 14
 
-    def _run(self, x: Tensor, weight: Tensor, bias: Tensor, at: Tensor) -> Tensor:
-        """Outputs (B, m) of points x (B, n) answered by the tables weight[at], offsets bias[at]."""
+    def run_experts(self, x: Tensor, rows: Rows, at: Tensor) -> Tensor:
+        """Outputs (B, m) of points x (B, n) answered by the experts rows[at], rows = (tables, offsets)."""
+        weight, bias = rows
         if len(x) and bool((at == at[0]).all()):
             return self._with_one_table(x, weight[at[0]], bias[at[0]])
         widest = max(1, max(len(layer.entry) for layer in self._references))
-        rows = max(1, GATHER_BYTES // (8 * self.m * widest))
-        parts = zip(x.split(rows), at.split(rows), strict=True)
+        chunk = max(1, GATHER_BYTES // (8 * self.m * widest))
+        parts = zip(x.split(chunk), at.split(chunk), strict=True)
         return torch.cat([self._with_many_tables(points, weight, bias, index) for points, index in parts])
 
     def _gather(self, x: Tensor) -> Tensor:

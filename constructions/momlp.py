@@ -18,10 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from constructions.errors import require_int
-from constructions.expert_cache import CacheStatistics, ExpertCache, ExpertSource
+from constructions.expert_cache import CacheStatistics, ExpertCache, ExpertSource, Rows
 from constructions.experts import FAMILIES
 from constructions.fitting import node_axis
-from constructions.lattice import Plan
+from constructions.lattice import DTYPES, Plan
+from constructions.lazy_evaluation import answer_by_leaf, share_budget
 from constructions.routed import Leaf, RoutedExperts
 from constructions.targets import LipschitzFunction
 
@@ -33,7 +34,9 @@ class MoMLP(RoutedExperts):
     """The model of a `Plan`; made by `build.build_momlp` or `store.load`.
 
     Eager: `out_weight` (L, m, K) and `out_bias` (L, m) are parameters. Lazy (`source` given): they are built when an
-    input first needs them and kept under `cache_bytes`. `hidden_weight` (K, n), `hidden_bias` (K,) and, with PReLU,
+    input first needs them and kept under `cache_bytes`, or with `budget_bytes` so that all weights, those being read
+    and
+    gathered included, stay under it. `hidden_weight` (K, n), `hidden_bias` (K,) and, with PReLU,
     `slope` (K,) are shared. No parameter requires a gradient until asked.
     """
 
@@ -48,6 +51,7 @@ class MoMLP(RoutedExperts):
         weights: tuple[Tensor, Tensor] | None = None,
         source: ExpertSource | None = None,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
+        budget_bytes: int | None = None,
         target: LipschitzFunction | None = None,
         device: torch.device | str | None = None,
     ):
@@ -58,20 +62,25 @@ class MoMLP(RoutedExperts):
         self.plan, self.target = plan, target
         self._share(place)
         self.cache: ExpertCache | None = None
+        self._points_at_once = self._chunk_rows
         if weights is not None:
             self.out_weight = nn.Parameter(weights[0], requires_grad=False)
             self.out_bias = nn.Parameter(weights[1], requires_grad=False)
         elif source is not None:
             self.out_weight = self.out_bias = None
-            self.cache = ExpertCache(
-                source,
-                q=plan.lattice.q,
-                m=plan.m,
-                knots=plan.columns,
-                dtype=plan.dtype,
-                device=place,
-                cache_bytes=require_int("cache_bytes", cache_bytes, 1),
-            )
+            self.cache = self._cache(source, cache_bytes, budget_bytes)
+
+    def _cache(self, source: ExpertSource, cache_bytes: int, budget_bytes: int | None) -> ExpertCache:
+        plan = self.plan
+        shapes = ((plan.m, plan.columns), (plan.m,))
+        options = {"q": plan.lattice.q, "shapes": shapes, "dtype": plan.dtype, "device": self.place}
+        if budget_bytes is None:
+            return ExpertCache(source, cache_bytes=require_int("cache_bytes", cache_bytes, 1), **options)
+        slot = plan.m * (plan.columns + 1) * DTYPES[plan.dtype] + 8 * plan.lattice.q + 8
+        fixed = sum(p.nbytes for p in self.parameters())
+        shares = share_budget(require_int("budget_bytes", budget_bytes, 1), fixed_bytes=fixed, slot_bytes=slot)
+        self._points_at_once = shares.points
+        return ExpertCache(source, cache_bytes=shares.cache_bytes, staging_bytes=shares.staging_bytes, **options)
 
     def _share(self, device: torch.device) -> None:
         """Register what all experts have in common: their first layer."""
@@ -144,7 +153,8 @@ class MoMLP(RoutedExperts):
     def output_layers(self, leaves: Tensor) -> tuple[Tensor, Tensor]:
         """Output weights (E, m, K) and biases (E, m) of the experts of leaves (E, q); not cached when lazy."""
         if self.cache is not None:
-            return self.cache.source(leaves)
+            weight, bias = self.cache.source(leaves)
+            return weight, bias
         assert self.out_weight is not None
         assert self.out_bias is not None
         flat = self.tree.flat_index(leaves)
@@ -157,10 +167,11 @@ class MoMLP(RoutedExperts):
 
     # --- evaluation ---
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *, upcoming: Tensor | None = None) -> Tensor:
         """f̂(x), (B, n) -> (B, m), in the model's dtype.
 
-        ValueError for a wrong shape or a point outside the domain. Under torch.compile, torch.export and
+        A lazy model reads the experts of the points `upcoming` ahead, while it answers x. ValueError for a wrong
+        shape or a point outside the domain. Under torch.compile, torch.export and
         torch.func transforms the plain gather runs, without the domain check; a lazy model cannot be traced.
         """
         self.require_queries(x)
@@ -173,17 +184,21 @@ class MoMLP(RoutedExperts):
             return self._gather(x)
         self.lattice.domain.require_inside("x", x)
         if self.cache is not None:
-            return self._forward_lazy(x)
+            leaves = None if upcoming is None else self.route(upcoming)
+            return answer_by_leaf(
+                x, self.route(x), self.cache, self.run_experts, m=self.m, points=self._points_at_once, upcoming=leaves
+            )
         assert self.out_weight is not None
         assert self.out_bias is not None
         parts = []
         for part in x.split(self._chunk_rows):
             flat = self.tree.flat_index(self.route(part))
-            parts.append(self._run(part, self.out_weight, self.out_bias, flat))
+            parts.append(self.run_experts(part, (self.out_weight, self.out_bias), flat))
         return torch.cat(parts) if len(parts) != 1 else parts[0]
 
-    def _run(self, x: Tensor, weight: Tensor, bias: Tensor, at: Tensor) -> Tensor:
-        """Outputs (B, m) of points x (B, n) answered by the experts weight[at], bias[at]."""
+    def run_experts(self, x: Tensor, rows: Rows, at: Tensor) -> Tensor:
+        """Outputs (B, m) of points x (B, n) answered by the experts rows[at], rows = (output weights, biases)."""
+        weight, bias = rows
         return self._evaluate_batch(x, weight[at], bias[at])
 
     @property
@@ -208,31 +223,6 @@ class MoMLP(RoutedExperts):
         if len(x) * self.m != 1:
             return self._evaluate(x, weight, bias)
         return self._evaluate(x.expand(2, -1), weight.expand(2, -1, -1), bias.expand(2, -1))[:1]
-
-    def _forward_lazy(self, x: Tensor) -> Tensor:
-        """Group the points by leaf, and the leaves into batches that fit the cache."""
-        cache = self.cache
-        assert cache is not None
-        result = torch.empty(len(x), self.m, dtype=self.plan.dtype, device=x.device)
-        leaves = self.route(x)
-        if leaves.shape[1]:
-            distinct, inverse = torch.unique(leaves, dim=0, return_inverse=True)
-        else:
-            distinct, inverse = leaves[:1], torch.zeros(len(x), dtype=torch.int64, device=x.device)
-        order = torch.argsort(inverse, stable=True)
-        counts = torch.bincount(inverse, minlength=len(distinct))
-        step = min(cache.capacity, self._chunk_rows)
-        ends = counts.cumsum(0)
-        for first in range(0, len(distinct), step):
-            batch = distinct[first : first + step]
-            slots = cache.fetch(batch)
-            start = int(ends[first - 1]) if first else 0
-            points = order[start : int(ends[first + len(batch) - 1])]
-            for rows in points.split(self._chunk_rows):
-                at = slots[inverse[rows] - first]
-                result[rows] = self._run(x[rows], cache.weight, cache.bias, at)
-        cache.statistics.queries += len(x)
-        return result
 
     def extra_repr(self) -> str:
         p = self.plan

@@ -125,7 +125,8 @@ def covering_net_claim(context: Context) -> Verdict:
         numbers[f"{name}_radius"] = verdict.bounds["radius"]
         numbers[f"{name}_separation"] = verdict.numbers["separation"]
     rates = [v for k, v in numbers.items() if "_disagreement_" in k and isinstance(v, float)]
-    reason = f"{2 * len(SHAPES)} trees; tree and nearest-leaf routing differ on {min(rates):.1%} to {max(rates):.1%} of points"
+    span = f"{min(rates):.1%} to {max(rates):.1%}"
+    reason = f"{2 * len(SHAPES)} trees; tree and nearest-leaf routing differ on {span} of points"
     return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, numbers)
 
 

@@ -1,0 +1,56 @@
+"""One `.safetensors` file a model, written whole or not at all, read whole or expert by expert.
+
+Main definitions: `save`, `load`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+
+from constructions.errors import StoreError
+from constructions.momlp import DEFAULT_CACHE_BYTES, MoMLP
+from constructions.store.built import KINDS, load_built, save_built
+from constructions.store.files import DAMAGE, SCHEMA, read_spec
+
+__all__ = ["SCHEMA", "load", "save"]
+
+
+def save(model: MoMLP, path: str | os.PathLike) -> Path:
+    """Write `model` to `path` (whole or not at all) and return the path.
+
+    A lazy model of a formula is saved as its plan; a lazy model of a black box has no finite description and is
+    refused. Raises `StoreError` when refused or when the path cannot be written.
+    """
+    if not isinstance(model, MoMLP):
+        raise TypeError(f"`model` must be a MoMLP, got {type(model).__name__}")
+    return save_built(model, Path(path))
+
+
+def load(
+    path: str | os.PathLike,
+    *,
+    lazy: bool = False,
+    cache_bytes: int = DEFAULT_CACHE_BYTES,
+    budget_bytes: int | None = None,
+    device: torch.device | str | None = None,
+) -> MoMLP:
+    """The model stored at `path`, bitwise as it was saved.
+
+    With `lazy=True` experts are read one at a time when first needed, each checked against its digest, and kept under
+    `cache_bytes`; with `budget_bytes` instead, everything that holds weights (router, shared layers, cache, experts
+    being
+    read and gathered) stays under it together. Raises `StoreError` for a truncated, altered or foreign file,
+    `BudgetExceeded` for a budget that is too small.
+    """
+    if budget_bytes is not None and not lazy:
+        raise ValueError(f"`budget_bytes` needs lazy=True, got {budget_bytes} with lazy=False")
+    source = Path(path)
+    spec = read_spec(source)
+    place = torch.device(device) if device is not None else torch.device("cpu")
+    memory = {"cache_bytes": cache_bytes} if budget_bytes is None else {"budget_bytes": budget_bytes}
+    if spec.get("kind") in KINDS:
+        return load_built(source, spec, lazy=lazy, device=place, memory=memory)
+    raise StoreError(f"{source} has an unreadable spec (kind {spec.get('kind')!r}): {DAMAGE}")
