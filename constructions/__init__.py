@@ -10,8 +10,10 @@ from constructions.lattice import Lattice, Plan
 from constructions.modulus import Modulus
 from constructions.momlp import MoMLP
 from constructions.pathway_tree import PathwayTree
+from constructions.prototype_tree import PrototypeTree
 from constructions.store import load, save
 from constructions.targets import LipschitzFunction
+from constructions.trained_momlp import TrainedMoMLP, train_momlp
 
 __all__ = [
     "BitExtractionMoMLP",
@@ -26,10 +28,13 @@ __all__ = [
     "ModulusViolation",
     "PathwayTree",
     "Plan",
+    "PrototypeTree",
     "StoreError",
+    "TrainedMoMLP",
     "build_momlp",
     "load",
     "plan",
     "save",
     "targets",
+    "train_momlp",
 ]

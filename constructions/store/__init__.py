@@ -11,21 +11,25 @@ from pathlib import Path
 import torch
 
 from constructions.errors import StoreError
+from constructions.expert_file import DAMAGE, SCHEMA, read_spec
 from constructions.momlp import DEFAULT_CACHE_BYTES, MoMLP
 from constructions.store.built import KINDS, load_built, save_built
-from constructions.store.files import DAMAGE, SCHEMA, read_spec
+from constructions.store.trained import KIND, load_trained, save_trained
+from constructions.trained_momlp.model import TrainedMoMLP
 
 __all__ = ["SCHEMA", "load", "save"]
 
 
-def save(model: MoMLP, path: str | os.PathLike) -> Path:
+def save(model: MoMLP | TrainedMoMLP, path: str | os.PathLike) -> Path:
     """Write `model` to `path` (whole or not at all) and return the path.
 
     A lazy model of a formula is saved as its plan; a lazy model of a black box has no finite description and is
     refused. Raises `StoreError` when refused or when the path cannot be written.
     """
+    if isinstance(model, TrainedMoMLP):
+        return save_trained(model, Path(path))
     if not isinstance(model, MoMLP):
-        raise TypeError(f"`model` must be a MoMLP, got {type(model).__name__}")
+        raise TypeError(f"`model` must be a MoMLP or a TrainedMoMLP, got {type(model).__name__}")
     return save_built(model, Path(path))
 
 
@@ -36,7 +40,7 @@ def load(
     cache_bytes: int = DEFAULT_CACHE_BYTES,
     budget_bytes: int | None = None,
     device: torch.device | str | None = None,
-) -> MoMLP:
+) -> MoMLP | TrainedMoMLP:
     """The model stored at `path`, bitwise as it was saved.
 
     With `lazy=True` experts are read one at a time when first needed, each checked against its digest, and kept under
@@ -53,4 +57,6 @@ def load(
     memory = {"cache_bytes": cache_bytes} if budget_bytes is None else {"budget_bytes": budget_bytes}
     if spec.get("kind") in KINDS:
         return load_built(source, spec, lazy=lazy, device=place, memory=memory)
+    if spec.get("kind") == KIND:
+        return load_trained(source, spec, lazy=lazy, device=place, memory=memory)
     raise StoreError(f"{source} has an unreadable spec (kind {spec.get('kind')!r}): {DAMAGE}")

@@ -24,10 +24,7 @@ from constructions.bit_extraction_momlp import BitExtractionMoMLP
 from constructions.bit_extraction_plan import BitExtractionPlan
 from constructions.errors import StoreError
 from constructions.expert_cache import Rows
-from constructions.fitting import fit_experts
-from constructions.lattice import DTYPES, Plan
-from constructions.momlp import MoMLP
-from constructions.store.files import (
+from constructions.expert_file import (
     DAMAGE,
     DIGESTS,
     SCHEMA,
@@ -38,6 +35,9 @@ from constructions.store.files import (
     root_digest,
     write_model,
 )
+from constructions.fitting import fit_experts
+from constructions.lattice import DTYPES, Plan
+from constructions.momlp import MoMLP
 from constructions.targets import LipschitzFunction
 
 KINDS = ("experts", "plan")

@@ -22,6 +22,8 @@ from constructions.atomic import write_whole
 from constructions.build import EXPERTS
 from constructions.experts.bit_extraction.design import LOOKUPS
 from constructions.lattice import ACTIVATIONS, Plan
+from constructions.lazy_evaluation import stream
+from constructions.points_file import points_file
 from constructions.progress import tracked
 from theory import plots
 from theory.checkers.uniform_error import certify_uniform_error
@@ -56,6 +58,7 @@ def add_commands(command: Command) -> None:
     sub.add_argument("--points", type=Path, required=True)
     sub.add_argument("--out", type=Path, required=True)
     sub.add_argument("--lazy", action="store_true", help="read experts from the file when first needed")
+    sub.add_argument("--budget-bytes", type=int, help="keep all weights in memory under this (implies --lazy)")
     sub = command("show", _show, "draw a stored model: cells, knots and error (n <= 2), trade-off, rates")
     sub.add_argument("file", type=Path)
     sub.add_argument("--out", type=Path, required=True, metavar="PNG")
@@ -200,8 +203,16 @@ def _function_of(model: MoMLP, text: str | None) -> LipschitzFunction | None:
     return _import_function(text) if text else model.target
 
 
+def _built(path: Path) -> MoMLP:
+    """A stored model that was built for a function; ValueError for one that was trained on data."""
+    model = load(path)
+    if not isinstance(model, MoMLP):
+        raise ValueError(f"{path} was trained on data: it has no function and no cells, `momlp eval` answers with it")
+    return model
+
+
 def _certify(args: argparse.Namespace) -> int:
-    model = load(args.file)
+    model = _built(args.file)
     f = _function_of(model, args.function)
     if f is None:
         raise ValueError(f"{args.file} was built from a black box: name it with --function MODULE:ATTR")
@@ -238,20 +249,14 @@ def _certify(args: argparse.Namespace) -> int:
 
 def _eval(args: argparse.Namespace) -> int:
     require_writable(args.out)
-    model = load(args.file, lazy=args.lazy)
-    try:
-        points = np.load(args.points, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"`--points` {args.points} must be a plain .npy array: {error}") from error
-    if points.ndim != 2 or points.shape[1] != model.n or points.dtype.kind != "f":
-        raise ValueError(
-            f"`--points` must be a floating array of shape (B, {model.n}), got {points.dtype} {points.shape}"
-        )
-    x = torch.from_numpy(np.ascontiguousarray(points, dtype=np.float64))
+    lazy = args.lazy or args.budget_bytes is not None
+    model = load(args.file, lazy=lazy, budget_bytes=args.budget_bytes)
+    points = points_file(args.points, model.n)
+    x = torch.from_numpy(np.array(points, dtype=np.float64))
     parts = x.split(1 << 16)
     with torch.no_grad():
-        results = [model(part) for part in tracked(parts, "evaluating", enabled=len(parts) > 1)]
-    y = torch.cat(results) if results else torch.empty(0, model.m)
+        results = list(stream(model, tracked(parts, "evaluating", enabled=len(parts) > 1)))
+    y = torch.cat(results)
     write_whole(args.out.with_suffix(".npy"), lambda draft: np.save(draft, y.numpy(), allow_pickle=False))
     out.print(f"{len(x)} points evaluated, written to {args.out.with_suffix('.npy')}", highlight=False)
     return 0
@@ -259,7 +264,7 @@ def _eval(args: argparse.Namespace) -> int:
 
 def _show(args: argparse.Namespace) -> int:
     require_writable(args.out)
-    model = load(args.file)
+    model = _built(args.file)
     f = _function_of(model, args.function)
     plots.save_figure(plots.model_figure(model, f), args.out)
     out.print(f"drawn to {args.out}", highlight=False)

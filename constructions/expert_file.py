@@ -1,4 +1,4 @@
-"""What stored models share: whole-or-absent writing, digests, and reading single experts from an open file.
+"""Model files: whole-or-absent writing, digests, and reading single experts from an open file.
 
 A file is safetensors with a JSON spec in the metadata entry `momlp`; one row of each expert tensor belongs to one
 expert,

@@ -1,0 +1,97 @@
+"""Banks of MLPs of one architecture: every expert is a row of numbers, and all of them run at once.
+
+Row layout: W_1, b_1, W_2, b_2, … flattened, for widths (n, h_1, …, h_J, m) and ReLU between layers.
+
+Main definitions: `parameters`, `layers`, `initial`, `run_bank`, `run_gathered`, `plain_network`, `rescaled`.
+Implementation notes: `run_bank` multiplies matrices (training); `run_gathered` multiplies and sums, so that a point's
+result does not depend on the batch it came in (answers).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+Widths = tuple[int, ...]
+
+
+def parameters(widths: Widths) -> int:
+    """P of one MLP, by formula."""
+    return sum(a * b + b for a, b in pairwise(widths))
+
+
+def layers(rows: Tensor, widths: Widths) -> Iterator[tuple[Tensor, Tensor]]:
+    """Views (E, out, in) and (E, out) of every layer of bank rows (E, P)."""
+    at = 0
+    for inputs, outputs in pairwise(widths):
+        weight = rows[:, at : at + inputs * outputs].view(len(rows), outputs, inputs)
+        at += inputs * outputs
+        yield weight, rows[:, at : at + outputs]
+        at += outputs
+
+
+def initial(count: int, widths: Widths, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
+    """Rows (E, P) with weights uniform in ±√(6/in) (He) and biases in ±1/√in, on the generator's device."""
+    rows = torch.rand(count, parameters(widths), generator=generator, dtype=dtype, device=generator.device) * 2 - 1
+    for weight, bias in layers(rows, widths):
+        weight *= math.sqrt(6 / weight.shape[2])
+        bias /= math.sqrt(weight.shape[2])
+    return rows
+
+
+def run_bank(rows: Tensor, widths: Widths, x: Tensor) -> Tensor:
+    """Outputs (E, S, m) of each expert on its own points x (E, S, n)."""
+    for i, (weight, bias) in enumerate(layers(rows, widths)):
+        x = torch.baddbmm(bias[:, None], x.relu() if i else x, weight.transpose(1, 2))
+    return x
+
+
+def run_gathered(rows: Tensor, widths: Widths, x: Tensor) -> Tensor:
+    """Outputs (B, m) of points x (B, n), each by its own row of (B, P)."""
+    if len(x) == 1:
+        # torch splits a sum to one number between threads: a lone point is computed twice
+        return run_gathered(rows.expand(2, -1), widths, x.expand(2, -1))[:1]
+    for i, (weight, bias) in enumerate(layers(rows, widths)):
+        x = (weight * (x.relu() if i else x)[:, None]).sum(-1) + bias
+    return x
+
+
+def plain_network(row: Tensor, widths: Widths) -> nn.Sequential:
+    """One row (P,) as a Linear/ReLU stack with its own copy of the weights."""
+    parts: list[nn.Module] = []
+    for weight, bias in layers(row[None], widths):
+        linear = nn.Linear(weight.shape[2], weight.shape[1], dtype=row.dtype, device=row.device)
+        with torch.no_grad():
+            linear.weight.copy_(weight[0])
+            linear.bias.copy_(bias[0])
+        parts += [linear, nn.ReLU()]
+    return nn.Sequential(*parts[:-1]).requires_grad_(False)
+
+
+def rescaled(
+    rows: Tensor, widths: Widths, *, centre: Tensor, scale: Tensor, output_shift: Tensor, output_scale: Tensor
+) -> Tensor:
+    """Rows (E, P) of x ↦ net((x − centre)·scale)·output_scale + output_shift: centre (E, n), scale (E,), outputs
+    (m,)."""
+    rows = rows.clone()
+    every = list(layers(rows, widths))
+    weight, bias = every[0]
+    weight *= scale[:, None, None]
+    bias -= (weight * centre[:, None]).sum(-1)
+    weight, bias = every[-1]
+    weight *= output_scale[:, None]
+    bias *= output_scale
+    bias += output_shift
+    return rows
+
+
+def hidden_widths(values: Sequence[int]) -> Widths:
+    """`values` as a tuple of positive integers; ValueError otherwise."""
+    widths = tuple(values)
+    if not all(isinstance(w, int) and not isinstance(w, bool) and w >= 1 for w in widths):
+        raise ValueError(f"`expert_hidden` must be widths of at least 1, got {values!r}")
+    return widths

@@ -1,0 +1,94 @@
+"""Checkpoints of a training run: written whole, resumed only by the run that wrote them.
+
+Main definitions: `State`, `write_state`, `read_state`, `run_digest`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from constructions.atomic import write_whole
+from constructions.errors import StoreError
+from constructions.expert_file import raw
+
+
+@dataclass
+class State:
+    """Finished rows of all experts so far, and the group of experts from `first` on that is being trained.
+
+    `best` and `best_loss` are what early stopping keeps, `waited` counts evaluations without improvement, `average` and
+    `square` are AdamW's moments.
+    """
+
+    finished: Tensor
+    losses: Tensor
+    stopped: Tensor
+    first: int
+    step: int
+    rows: Tensor
+    best: Tensor
+    best_loss: Tensor
+    waited: Tensor
+    average: Tensor
+    square: Tensor
+
+
+TENSORS = tuple(f.name for f in fields(State) if f.name not in ("first", "step"))
+
+
+def run_digest(tensors: Iterable[Tensor], options: dict) -> str:
+    """SHA-256 of a run's data and options: a checkpoint of another run is refused."""
+    digest = hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode())
+    for tensor in tensors:
+        digest.update(raw(tensor.detach().cpu()))
+    return digest.hexdigest()
+
+
+def write_state(path: Path, state: State, run: str) -> None:
+    """Write a checkpoint, whole or not at all; OSError names the path."""
+    tensors = {name: getattr(state, name).detach().cpu().contiguous().clone() for name in TENSORS}
+    metadata = {"momlp_run": json.dumps({"run": run, "first": state.first, "step": state.step})}
+    write_whole(path, lambda draft: save_file(tensors, draft, metadata=metadata))
+
+
+def read_state(path: Path, run: str) -> State | None:
+    """The state stored at `path`, None when there is no such file; StoreError when another run wrote it."""
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = json.loads((file.metadata() or {}).get("momlp_run", "{}"))
+            tensors = {name: file.get_tensor(name).clone() for name in TENSORS if found.get("run") == run}
+    except (SafetensorError, OSError, json.JSONDecodeError) as err:
+        raise StoreError(f"cannot resume from {path}: {err}") from err
+    if not tensors:
+        raise StoreError(f"cannot resume from {path}: it belongs to a run with other data, options or seed")
+    return State(first=int(found["first"]), step=int(found["step"]), **tensors)
+
+
+def fresh_state(initial: Tensor, first: int, end: int, previous: State | None, *, copies: int) -> State:
+    """The start of the group of experts first … end − 1, `copies` of each, of the bank `initial` (E, P)."""
+    count = len(initial)
+    rows = initial[first:end].repeat(copies, 1)
+    return State(
+        finished=initial if previous is None else previous.finished,
+        losses=torch.full((count,), torch.inf) if previous is None else previous.losses,
+        stopped=torch.zeros(count, dtype=torch.int64) if previous is None else previous.stopped,
+        first=first,
+        step=0,
+        rows=rows,
+        best=rows.clone(),
+        best_loss=torch.full((len(rows),), torch.inf, dtype=rows.dtype),
+        waited=torch.zeros(len(rows), dtype=torch.int64),
+        average=torch.zeros_like(rows),
+        square=torch.zeros_like(rows),
+    )

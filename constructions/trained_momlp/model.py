@@ -1,0 +1,206 @@
+"""`TrainedMoMLP`: experts trained on data behind a router from data.
+
+Inputs are standardised, routed to the nearest leaf (flat) or down the tree, and answered by one MLP.
+
+Main definition: `TrainedMoMLP`.
+Notation: n inputs, m outputs (classes), L leaves, P parameters of an expert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from constructions.errors import first_row, require_choice, require_int, require_points
+from constructions.expert_cache import CacheStatistics, ExpertCache, ExpertSource, Rows
+from constructions.lazy_evaluation import answer_by_leaf, share_budget
+from constructions.momlp import DEFAULT_CACHE_BYTES
+from constructions.prototype_tree import PrototypeTree
+from constructions.trained_momlp.bank import Widths, parameters, plain_network, run_gathered
+
+ROUTERS = ("tree", "flat")
+TASKS = ("regression", "classification")
+CHUNK_BYTES = 1 << 22
+
+
+class TrainedMoMLP(nn.Module):
+    """`tree` over standardised inputs (x − input_shift)·input_scale, and one row of `experts` (L, P) a leaf.
+
+    Lazy (`source` given): rows are read when first needed and kept under `cache_bytes`, or with `budget_bytes` so that
+    router, cache, rows being read and gathered rows stay under it together. Made by `train_momlp` or `store.load`.
+    """
+
+    experts: nn.Parameter | None
+
+    def __init__(
+        self,
+        tree: PrototypeTree,
+        widths: Widths,
+        *,
+        input_shift: Tensor,
+        input_scale: Tensor,
+        experts: Tensor | None = None,
+        source: ExpertSource | None = None,
+        dtype: torch.dtype = torch.float64,
+        task: str = "regression",
+        router: str = "tree",
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
+        budget_bytes: int | None = None,
+    ):
+        super().__init__()
+        if (experts is None) == (source is None):
+            raise ValueError("give exactly one of `experts` (eager) and `source` (lazy)")
+        if widths[0] != tree.n or input_shift.shape != (tree.n,) or input_scale.shape != (tree.n,):
+            raise ValueError(f"`widths` must start with the router's {tree.n} inputs, got {widths}")
+        self.tree, self.widths = tree, tuple(widths)
+        self.task, self.router = require_choice("task", task, TASKS), require_choice("router", router, ROUTERS)
+        self.input_shift = nn.Parameter(input_shift.double(), requires_grad=False)
+        self.input_scale = nn.Parameter(input_scale.double(), requires_grad=False)
+        self.cache: ExpertCache | None = None
+        self.dtype = dtype if experts is None else experts.dtype
+        self.report: Any = None
+        self._points_at_once = max(2, CHUNK_BYTES // (8 * parameters(self.widths)))
+        if experts is not None:
+            if experts.shape != (tree.num_leaves, parameters(self.widths)):
+                expected = (tree.num_leaves, parameters(self.widths))
+                raise ValueError(f"`experts` must have shape {expected}, got {tuple(experts.shape)}")
+            self.experts = nn.Parameter(experts, requires_grad=False)
+        elif source is not None:
+            self.experts = None
+            self.cache = self._cache(source, cache_bytes, budget_bytes)
+
+    def _cache(self, source: ExpertSource, cache_bytes: int, budget_bytes: int | None) -> ExpertCache:
+        shapes = ((parameters(self.widths),),)
+        options: dict[str, Any] = {"q": 1, "shapes": shapes, "dtype": self.dtype, "device": self.place}
+        if budget_bytes is None:
+            return ExpertCache(source, cache_bytes=require_int("cache_bytes", cache_bytes, 1), **options)
+        slot = parameters(self.widths) * torch.empty(0, dtype=self.dtype).element_size() + 16
+        shares = share_budget(
+            require_int("budget_bytes", budget_bytes, 1), fixed_bytes=self._fixed_bytes, slot_bytes=slot
+        )
+        self._points_at_once = shares.points
+        return ExpertCache(source, cache_bytes=shares.cache_bytes, staging_bytes=shares.staging_bytes, **options)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> TrainedMoMLP:
+        """Called by .to() and the like: the router follows the device and stays in float64."""
+        moved = fn(torch.empty(0, dtype=self.dtype, device=self.place))
+        if self.cache is not None and (moved.dtype, moved.device) != (self.dtype, self.place):
+            raise RuntimeError("a lazy TrainedMoMLP stays on its device and in its dtype: pass device= to load")
+        super()._apply(fn, recurse)
+        self.tree = self.tree.to(moved.device)
+        for name in ("input_shift", "input_scale"):
+            setattr(self, name, nn.Parameter(getattr(self, name).double(), requires_grad=False))
+        if self.experts is not None:
+            self.dtype = self.experts.dtype
+        return self
+
+    # --- what the model is ---
+
+    @property
+    def n(self) -> int:
+        return self.widths[0]
+
+    @property
+    def m(self) -> int:
+        return self.widths[-1]
+
+    @property
+    def place(self) -> torch.device:
+        return self.input_shift.device
+
+    @property
+    def lazy(self) -> bool:
+        return self.cache is not None
+
+    @property
+    def num_leaves(self) -> int:
+        return self.tree.num_leaves
+
+    @property
+    def active_parameters(self) -> int:
+        """P: numel of the expert that answers a query."""
+        return sum(p.numel() for p in self.expert(0).parameters())
+
+    @property
+    def total_parameters(self) -> int:
+        """L·P, router not counted."""
+        return self.num_leaves * self.active_parameters
+
+    @property
+    def _fixed_bytes(self) -> int:
+        return self.tree.nbytes + self.input_shift.nbytes + self.input_scale.nbytes
+
+    @property
+    def resident_bytes(self) -> int:
+        """Bytes of router and experts held in memory now."""
+        held = self.cache.nbytes if self.cache is not None else 0
+        return self._fixed_bytes + held + (0 if self.experts is None else self.experts.nbytes)
+
+    @property
+    def statistics(self) -> CacheStatistics:
+        """What a lazy model did; RuntimeError for an eager one."""
+        if self.cache is None:
+            raise RuntimeError("an eager model keeps every expert: there are no cache statistics")
+        return self.cache.statistics
+
+    def expert(self, leaf: int) -> nn.Sequential:
+        """The expert of a leaf as a plain Linear/ReLU stack on standardised inputs, with its own copy."""
+        flat = require_int("leaf", leaf, 0, self.num_leaves - 1)
+        if self.cache is not None:
+            (row,) = self.cache.source(torch.tensor([[flat]], device=self.place))
+            return plain_network(row[0], self.widths)
+        assert self.experts is not None
+        return plain_network(self.experts[flat].detach(), self.widths)
+
+    # --- evaluation ---
+
+    def standardise(self, x: Tensor) -> Tensor:
+        """(x − input_shift)·input_scale in float64; ValueError naming a row of x (B, n) that is not finite."""
+        require_points("x", x, self.n)
+        bad = ~torch.isfinite(x).all(-1)
+        if bool(bad.any()):
+            row = first_row(bad)
+            raise ValueError(f"`x` must be finite, row {row} is {x[row].tolist()}")
+        return (x.double() - self.input_shift) * self.input_scale
+
+    def route(self, x: Tensor) -> Tensor:
+        """Leaf ids (B,), int64, of points x (B, n)."""
+        return self._leaf_of(self.standardise(x))
+
+    def _leaf_of(self, z: Tensor) -> Tensor:
+        return self.tree.route(z) if self.router == "tree" else self.tree.nearest_leaf(z)
+
+    def forward(self, x: Tensor, *, upcoming: Tensor | None = None) -> Tensor:
+        """(B, n) -> (B, m): values, or one logit a class. A lazy model reads the experts of `upcoming` ahead."""
+        z = self.standardise(x)
+        leaf = self._leaf_of(z)
+        if self.cache is not None:
+            ahead = None if upcoming is None else self.route(upcoming)[:, None]
+            return answer_by_leaf(
+                z, leaf[:, None], self.cache, self._run, m=self.m, points=self._points_at_once, upcoming=ahead
+            )
+        assert self.experts is not None
+        rows = (self.experts,)
+        step = self._points_at_once
+        parts = zip(z.split(step), leaf.split(step), strict=True)
+        return torch.cat([self._run(points, rows, at) for points, at in parts])
+
+    def _run(self, z: Tensor, rows: Rows, at: Tensor) -> Tensor:
+        return run_gathered(rows[0][at], self.widths, z.to(self.dtype))
+
+    def run_experts(self, x: Tensor, rows: Rows, at: Tensor) -> Tensor:
+        """Outputs (B, m) of points x (B, n) answered by the experts rows[0][at]."""
+        step = self._points_at_once
+        z = self.standardise(x)
+        return torch.cat([self._run(p, rows, a) for p, a in zip(z.split(step), at.split(step), strict=True)])
+
+    def predict(self, x: Tensor) -> Tensor:
+        """Values (B, m), or for classification the most likely class (B,)."""
+        y = self(x)
+        return y.argmax(-1) if self.task == "classification" else y
+
+    def extra_repr(self) -> str:
+        return f"leaves={self.num_leaves}, widths={self.widths}, task={self.task!r}, router={self.router!r}"

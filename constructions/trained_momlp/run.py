@@ -1,0 +1,279 @@
+"""`train_momlp`: from data to a `TrainedMoMLP`.
+
+Main definitions: `train_momlp`, `prepare`, `train_together`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from constructions.errors import first_row, require_choice, require_int, require_points
+from constructions.pathway_tree import NET_METHODS, PathwayTree
+from constructions.prototype_tree import PrototypeTree
+from constructions.trained_momlp.bank import Widths, hidden_widths, initial, rescaled
+from constructions.trained_momlp.groups import Groups, assigned, spread
+from constructions.trained_momlp.model import ROUTERS, TASKS, TrainedMoMLP
+from constructions.trained_momlp.training import Options, Problem, Trained, train_bank
+
+DTYPES = (torch.float64, torch.float32)
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """What training did: validation loss (L,) (of standardised targets) and steps (L,) of each expert, expert groups
+    that were on the device one after another, seconds."""
+
+    validation_loss: Tensor
+    steps: Tensor
+    groups: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Data standardised and dealt out to the leaves of a router, and the experts' first rows."""
+
+    problem: Problem
+    tree: PrototypeTree
+    widths: Widths
+    initial: Tensor
+    input_shift: Tensor
+    input_scale: Tensor
+    output_shift: Tensor
+    output_scale: Tensor
+    task: str
+    router: str
+
+    def finish(self, trained: Trained) -> TrainedMoMLP:
+        """The model of trained rows: local coordinates and units of the targets are folded into the layers."""
+        rows = rescaled(
+            trained.rows,
+            self.widths,
+            centre=self.problem.centre,
+            scale=self.problem.scale,
+            output_shift=self.output_shift,
+            output_scale=self.output_scale,
+        )
+        model = TrainedMoMLP(
+            self.tree,
+            self.widths,
+            experts=rows,
+            input_shift=self.input_shift,
+            input_scale=self.input_scale,
+            task=self.task,
+            router=self.router,
+        )
+        model.report = TrainingReport(trained.losses, trained.stopped, trained.groups, trained.seconds)
+        return model
+
+
+def train_momlp(
+    x: Tensor,
+    y: Tensor,
+    *,
+    leaves: int,
+    expert_hidden: Sequence[int],
+    task: str = "regression",
+    validation: float | Tensor = 0.2,
+    method: str = "kmeans",
+    valency: int = 2,
+    router: str = "tree",
+    overlap: int = 1,
+    options: Options | None = None,
+    budget_bytes: int | None = None,
+    checkpoint: str | Path | None = None,
+    progress: bool = False,
+    generator: torch.Generator | None = None,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype = torch.float64,
+) -> TrainedMoMLP:
+    """A MoMLP of `leaves` experts with hidden widths `expert_hidden`, trained on points x (N, n).
+
+    y is (N,) or (N, m) for regression, classes (N,) 0 … C − 1 for classification (m = C logits). `validation` is a
+    share,
+    or a mask (N,) of the rows kept for early stopping. `method` and `valency` make the router
+    (`PathwayTree.from_points`)
+    over the training inputs, `router` follows it down the "tree" or "flat". Each point trains the expert it is routed
+    to and, with `overlap` k, the k − 1 next nearest. With `budget_bytes` experts are trained group after group, so that
+    what is on `device` fits, with the same result. `checkpoint` is a file to resume from; it belongs to this data,
+    these
+    options and this seed. The model stays on the CPU; `model.report` says what training did.
+    Raises ValueError naming the argument, `BudgetExceeded`, `StoreError` for a foreign checkpoint.
+    """
+    ready = prepare(
+        x,
+        y,
+        leaves=leaves,
+        expert_hidden=expert_hidden,
+        task=task,
+        validation=validation,
+        method=method,
+        valency=valency,
+        router=router,
+        overlap=overlap,
+        generator=generator,
+        dtype=dtype,
+    )
+    trained = train_bank(
+        ready.problem,
+        ready.initial,
+        ready.widths,
+        options or Options(),
+        seed=_seed(generator),
+        budget_bytes=None if budget_bytes is None else require_int("budget_bytes", budget_bytes, 1),
+        device=None if device is None else torch.device(device),
+        checkpoint=None if checkpoint is None else Path(checkpoint),
+        progress=progress,
+    )
+    return ready.finish(trained)
+
+
+def prepare(
+    x: Tensor,
+    y: Tensor,
+    *,
+    leaves: int,
+    expert_hidden: Sequence[int],
+    task: str = "regression",
+    validation: float | Tensor = 0.2,
+    method: str = "kmeans",
+    valency: int = 2,
+    router: str = "tree",
+    overlap: int = 1,
+    generator: torch.Generator | None = None,
+    dtype: torch.dtype = torch.float64,
+) -> Prepared:
+    """Everything before the training of `train_momlp`, with its arguments."""
+    require_choice("task", task, TASKS)
+    require_choice("method", method, NET_METHODS)
+    require_choice("router", router, ROUTERS)
+    require_int("overlap", overlap, 1)
+    if dtype not in DTYPES:
+        raise ValueError(f"`dtype` must be torch.float64 or torch.float32, got {dtype}")
+    source = generator if generator is not None else torch.Generator().manual_seed(0)
+    points, target = _require_data(x, y, task)
+    held = _held_out(validation, len(points), source)
+    rows = (~held).nonzero()[:, 0]
+    shift, inverse = _standard(points[rows])
+    z = (points - shift) * inverse
+    seed = _seed(generator)
+    tree = PathwayTree.from_points(z[rows], leaves=leaves, valency=valency, method=method, seed=seed)
+    owner, place = assigned(tree, z[rows], flat=router == "flat", overlap=overlap)
+    train = Groups.of(owner, rows[place], tree.num_leaves)
+    spare = held.nonzero()[:, 0]
+    owner, place = assigned(tree, z[spare], flat=router == "flat", overlap=1)
+    centre, scale = spread(train, z)
+    if task == "regression":
+        output_shift, output_inverse = _standard(target[rows])
+        target, output_scale = ((target - output_shift) * output_inverse).to(dtype), 1 / output_inverse
+    else:
+        output_shift = torch.zeros(int(target.max()) + 1, dtype=torch.float64)
+        output_scale = torch.ones_like(output_shift)
+    widths = (points.shape[1], *hidden_widths(expert_hidden), len(output_shift))
+    problem = Problem(
+        z.to(dtype), target, train, Groups.of(owner, spare[place], tree.num_leaves), centre.to(dtype), scale.to(dtype)
+    )
+    return Prepared(
+        problem,
+        tree,
+        widths,
+        initial(tree.num_leaves, widths, source, dtype),
+        shift,
+        inverse,
+        output_shift.to(dtype),
+        output_scale.to(dtype),
+        task,
+        router,
+    )
+
+
+def train_together(
+    parts: Sequence[Prepared], options: Options, *, seed: int = 0, device: torch.device | None = None
+) -> list[TrainedMoMLP]:
+    """Train several prepared runs of one architecture as one bank; ValueError when their widths differ."""
+    if len({p.widths for p in parts}) != 1:
+        raise ValueError(f"`parts` must have one architecture, got {sorted({p.widths for p in parts})}")
+    problems = [p.problem for p in parts]
+    offsets = [0]
+    for problem in problems:
+        offsets.append(offsets[-1] + len(problem.z))
+
+    def joined(name: str) -> Groups:
+        groups: list[Groups] = [getattr(p, name) for p in problems]
+        sizes = torch.cat([g.sizes for g in groups])
+        rows = torch.cat([g.rows + o for g, o in zip(groups, offsets, strict=False)])
+        return Groups(rows, torch.cat([sizes.new_zeros(1), sizes.cumsum(0)]))
+
+    whole = Problem(
+        torch.cat([p.z for p in problems]),
+        torch.cat([p.y for p in problems]),
+        joined("train"),
+        joined("validation"),
+        torch.cat([p.centre for p in problems]),
+        torch.cat([p.scale for p in problems]),
+    )
+    trained = train_bank(
+        whole, torch.cat([p.initial for p in parts]), parts[0].widths, options, seed=seed, device=device
+    )
+    counts = [p.problem.experts for p in parts]
+    pieces = zip(trained.rows.split(counts), trained.losses.split(counts), trained.stopped.split(counts), strict=True)
+    return [
+        part.finish(Trained(rows, losses, stopped, trained.groups, trained.seconds))
+        for part, (rows, losses, stopped) in zip(parts, pieces, strict=True)
+    ]
+
+
+def _seed(generator: torch.Generator | None) -> int:
+    return 0 if generator is None else generator.initial_seed()
+
+
+def _require_data(x: Tensor, y: Tensor, task: str) -> tuple[Tensor, Tensor]:
+    """Points (N, n) float64 and targets (N, m) float64 or classes (N,); ValueError/TypeError naming what is wrong."""
+    if not isinstance(x, Tensor) or x.ndim != 2:
+        raise TypeError(f"`x` must be a torch.Tensor of shape (N, n), got {getattr(x, 'shape', type(x).__name__)}")
+    points = require_points("x", x, x.shape[1]).double()
+    if not isinstance(y, Tensor) or len(y) != len(x):
+        raise ValueError(f"`y` must be a torch.Tensor of {len(x)} rows, got {getattr(y, 'shape', type(y).__name__)}")
+    if task == "classification":
+        if y.ndim != 1 or y.is_floating_point() or y.dtype == torch.bool or int(y.min()) < 0:
+            raise ValueError(f"`y` must be classes (N,), integers from 0 on, got {y.dtype} {tuple(y.shape)}")
+        target = y.long()
+    else:
+        if y.ndim not in (1, 2) or not y.is_floating_point():
+            raise ValueError(f"`y` must be floating values (N,) or (N, m), got {y.dtype} {tuple(y.shape)}")
+        target = y.double() if y.ndim == 2 else y.double()[:, None]
+    for name, value in (("x", points), ("y", target)):
+        bad = ~torch.isfinite(value).reshape(len(value), -1).all(-1)
+        if bool(bad.any()):
+            row = first_row(bad)
+            raise ValueError(f"`{name}` must be finite, row {row} is {value[row].tolist()}")
+    return points, target
+
+
+def _held_out(validation: float | Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Mask (N,) of the validation rows; at least one row is left to train on."""
+    if isinstance(validation, Tensor):
+        if validation.dtype != torch.bool or validation.shape != (count,):
+            raise ValueError(
+                f"`validation` must be a boolean mask ({count},), got {validation.dtype} {tuple(validation.shape)}"
+            )
+        mask = validation
+    else:
+        if isinstance(validation, bool) or not isinstance(validation, (int, float)) or not 0 <= validation < 1:
+            raise ValueError(f"`validation` must be a share in [0, 1) or a mask, got {validation!r}")
+        mask = torch.zeros(count, dtype=torch.bool)
+        mask[torch.randperm(count, generator=generator)[: int(validation * count)]] = True
+    if bool(mask.all()):
+        raise ValueError("`validation` must leave at least one row to train on")
+    return mask
+
+
+def _standard(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (n,) and 1 / standard deviation (n,); 1 for a constant column."""
+    deviation = values.std(0, correction=0)
+    return values.mean(0), torch.where(deviation > 1e-12, deviation, 1.0).reciprocal()

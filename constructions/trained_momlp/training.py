@@ -1,0 +1,294 @@
+"""Training a bank of independent experts: one AdamW over stacked rows, early stopping expert by expert.
+
+The loss of the bank is the sum of its experts' own losses, and AdamW acts number by number: experts do not see each
+other. So the bank may be trained all at once (joint) or group after group with only one group on the device
+(memory-budgeted), with the same result.
+
+Main definitions: `Options`, `Problem`, `train_bank`, `bytes_per_expert`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from constructions.errors import BudgetExceeded, require_int, require_positive
+from constructions.progress import tracked
+from constructions.trained_momlp.bank import Widths, parameters, run_bank
+from constructions.trained_momlp.checkpoint import State, fresh_state, read_state, run_digest, write_state
+from constructions.trained_momlp.groups import Groups
+
+CHECKPOINT_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """Of the optimiser: at most `steps` AdamW steps with a cosine rate from `learning_rate` to 0, batches of
+    `batch_size` points an expert, an evaluation every `evaluate_every` steps, and an expert stops after `patience`
+    evaluations without improvement."""
+
+    steps: int = 2000
+    batch_size: int = 256
+    learning_rate: float = 1e-2
+    weight_decay: float = 1e-4
+    evaluate_every: int = 50
+    patience: int = 10
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "evaluate_every", "patience"):
+            require_int(name, getattr(self, name), 1)
+        require_positive("learning_rate", self.learning_rate)
+        require_positive("weight_decay", self.weight_decay, allow_zero=True)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Standardised inputs z (N, n), targets y (N, m) or classes (N,), and the rows that E experts train and stop on.
+
+    Expert e sees (z − centre[e])·scale[e]; centre (E, n), scale (E,).
+    """
+
+    z: Tensor
+    y: Tensor
+    train: Groups
+    validation: Groups
+    centre: Tensor
+    scale: Tensor
+
+    @property
+    def experts(self) -> int:
+        return self.train.experts
+
+    @property
+    def classes(self) -> bool:
+        return not self.y.is_floating_point()
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Rows (E, P) of the best evaluation, its loss (E,) and the steps (E,) until each expert stopped."""
+
+    rows: Tensor
+    losses: Tensor
+    stopped: Tensor
+    groups: int
+    seconds: float
+
+
+def bytes_per_expert(problem: Problem, widths: Widths, options: Options) -> int:
+    """What one more expert takes on the device, from above: weights, its data, and the larger of a step and an
+    evaluation.
+
+    Weights: row, gradient, best, two moments, their copies in a step. A step holds a batch, its activations and their
+    gradients, and the row numbers of the batches until the next evaluation. A test compares it with what is measured.
+    """
+    item, n = problem.z.element_size(), problem.z.shape[1]
+    largest, held = problem.train.largest, problem.validation.largest
+    width = min(options.batch_size, largest)
+    draws = 32 * width * (options.evaluate_every if largest > width else 1)
+    step = width * (3 * n + 5 * sum(widths[1:])) * item + draws
+    evaluation = held * (2 * n + 3 * sum(widths[1:])) * item
+    data = (largest + held) * ((n + widths[-1]) * item + 40) + held * (n * item + 16)
+    return 11 * parameters(widths) * item + data + max(step, evaluation) + 8192
+
+
+def group_size(problem: Problem, widths: Widths, options: Options, budget_bytes: int | None) -> int:
+    """How many experts fit the budget at once; BudgetExceeded when not even one does."""
+    if budget_bytes is None:
+        return problem.experts
+    each = bytes_per_expert(problem, widths, options)
+    least = min(2, problem.experts) * each
+    if budget_bytes < least:
+        raise BudgetExceeded(f"`budget_bytes` must hold one expert with its data, {least} bytes, got {budget_bytes}")
+    fitting = budget_bytes // each
+    return problem.experts if fitting >= problem.experts else 1 if fitting < 4 else fitting
+
+
+def train_bank(
+    problem: Problem,
+    initial: Tensor,
+    widths: Widths,
+    options: Options,
+    *,
+    seed: int = 0,
+    budget_bytes: int | None = None,
+    device: torch.device | None = None,
+    checkpoint: Path | None = None,
+    progress: bool = False,
+) -> Trained:
+    """Train rows `initial` (E, P), host memory, on `device`; they are overwritten with the trained ones.
+
+    `budget_bytes` bounds what is on the device at once. `checkpoint` is written about every 20 seconds and on Ctrl-C,
+    and resumed from when it exists. StoreError when it is of another run.
+    """
+    started = time.perf_counter()
+    place = torch.device("cpu") if device is None else device
+    size = group_size(problem, widths, options, budget_bytes)
+    run = ""
+    state = None
+    if checkpoint is not None:
+        data = (problem.z, problem.y, problem.train.rows, problem.train.start, problem.validation.rows, initial)
+        run = run_digest(data, {**asdict(options), "widths": widths, "seed": seed, "group": size})
+        state = read_state(checkpoint, run)
+    first = 0 if state is None else state.first
+    for start in range(first, problem.experts, size):
+        end = min(start + size, problem.experts)
+        if state is None or state.first != start:
+            state = fresh_state(initial, start, end, state, copies=2 if end - start == 1 < problem.experts else 1)
+        group = _Group(problem, widths, options, (start, end), seed, place)
+        saver = _Saver(checkpoint, run)
+        group.train(state, saver, f"experts {start + 1} to {end} of {problem.experts}", progress)
+        if saver.path is not None:
+            saver.write(state)
+    assert state is not None
+    _forget_untrained(problem, widths, state)
+    count = math.ceil(problem.experts / size)
+    return Trained(state.finished, state.losses, state.stopped, count, time.perf_counter() - started)
+
+
+def _forget_untrained(problem: Problem, widths: Widths, state: State) -> None:
+    """Experts without data answer the mean (of standardised targets: 0), or the logarithms of the classes' shares."""
+    empty = problem.train.sizes == 0
+    if bool(empty.any()):
+        answer = torch.zeros(widths[-1], dtype=state.finished.dtype)
+        if problem.classes:
+            share = torch.bincount(problem.y, minlength=widths[-1]) + 1
+            answer = (share / share.sum()).log().to(answer)
+        state.finished[empty] = 0.0
+        state.finished[empty, -widths[-1] :] = answer
+
+
+class _Saver:
+    def __init__(self, path: Path | None, run: str):
+        self.path, self.run, self.last = path, run, time.monotonic()
+
+    def due(self) -> bool:
+        return self.path is not None and time.monotonic() - self.last > CHECKPOINT_SECONDS
+
+    def write(self, state: State) -> None:
+        assert self.path is not None
+        write_state(self.path, state, self.run)
+        self.last = time.monotonic()
+
+
+class _Group:
+    """Experts span[0] … span[1] − 1 on the device, with the data rows that they own and no others.
+
+    An expert alone is trained twice side by side: a batch of one matrix product rounds differently from a batch of
+    many,
+    and the result must not depend on the grouping.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        widths: Widths,
+        options: Options,
+        span: tuple[int, int],
+        seed: int,
+        place: torch.device,
+    ):
+        self.widths, self.options, self.seed, self.place = widths, options, seed, place
+        copies = 2 if span[1] - span[0] == 1 < problem.experts else 1
+        self.train_rows, self.ids = problem.train, torch.arange(*span).repeat(copies)
+        # the widths of batches come from the whole problem, so that they do not depend on the grouping
+        self.width = min(options.batch_size, problem.train.largest)
+        self.redraws = bool((problem.train.sizes[self.ids] > self.width).any())
+        train, inside = problem.train.whole(self.ids, problem.train.largest)
+        held, held_inside = problem.validation.whole(self.ids, problem.validation.largest)
+        none = ~held_inside.any(-1)
+        self.owned = torch.unique(torch.cat([train[inside], held[held_inside]]))
+        self.z, self.y = problem.z[self.owned].to(place), problem.y[self.owned].to(place)
+        self.centre, self.scale = problem.centre[self.ids].to(place), problem.scale[self.ids].to(place)
+        held_batch = (self._at(held, held_inside), held_inside.to(place))
+        self.held = self._local(*held_batch), self.y[held_batch[0]], held_batch[1]
+        self.unheld = none.to(place)  # these stop on their training loss
+
+    def _at(self, rows: Tensor, inside: Tensor) -> Tensor:
+        """Places of data rows among the owned ones."""
+        return torch.where(inside, torch.searchsorted(self.owned, rows), 0).to(self.place)
+
+    def _local(self, at: Tensor, inside: Tensor) -> Tensor:
+        local = (self.z[at] - self.centre[:, None]) * self.scale[:, None, None]
+        return torch.where(inside[..., None], local, 0.0)
+
+    def train(self, state: State, saver: _Saver, label: str, progress: bool) -> None:
+        """Run to the end of this group; `state` then holds its best rows among the finished."""
+        options = self.options
+        for name in ("rows", "best", "best_loss", "waited", "average", "square"):
+            setattr(state, name, getattr(state, name).to(self.place))
+        rows = state.rows.clone().requires_grad_()
+        optimiser = torch.optim.AdamW([rows], lr=options.learning_rate, weight_decay=options.weight_decay)
+        optimiser.state[rows] = {
+            "step": torch.tensor(float(state.step)),
+            "exp_avg": state.average.clone(),
+            "exp_avg_sq": state.square.clone(),
+        }
+        chunks = range(state.step // options.evaluate_every, math.ceil(options.steps / options.evaluate_every))
+        try:
+            for chunk in tracked(chunks, label, enabled=progress):
+                if bool((state.waited >= options.patience).all()):
+                    break
+                last = self._steps(rows, optimiser, chunk)
+                self._evaluate(state, rows, last)
+                if saver.path is not None:
+                    moments = optimiser.state[rows]
+                    state.rows = rows.detach().clone()
+                    state.average, state.square = moments["exp_avg"].clone(), moments["exp_avg_sq"].clone()
+                    if saver.due():
+                        saver.write(state)
+        except KeyboardInterrupt:
+            if saver.path is not None:
+                saver.write(state)
+            raise
+        state.finished[self.ids] = state.best.cpu()
+        state.losses[self.ids] = state.best_loss.cpu().to(state.losses.dtype)
+
+    def _steps(self, rows: Tensor, optimiser: torch.optim.Optimizer, chunk: int) -> Tensor:
+        """The steps until the next evaluation; returns the last training losses (E,)."""
+        options = self.options
+        first = chunk * options.evaluate_every
+        count = min(options.evaluate_every, options.steps - first)
+        drawn, inside = self.train_rows.draws(
+            self.ids, self.width, count if self.redraws else 1, seed=self.seed, chunk=chunk
+        )
+        at, inside = self._at(drawn, inside), inside.to(self.place)
+        batch = None if self.redraws else (self._local(at[:, 0], inside[:, 0]), self.y[at[:, 0]])
+        losses = torch.empty(0)
+        for t in range(count):
+            x, y = batch or (self._local(at[:, t], inside[:, 0]), self.y[at[:, t]])
+            for group in optimiser.param_groups:
+                group["lr"] = options.learning_rate * 0.5 * (1 + math.cos(math.pi * (first + t) / options.steps))
+            losses = self._losses(rows, x, y, inside[:, 0])
+            optimiser.zero_grad()
+            losses.sum().backward()
+            optimiser.step()
+        return losses.detach()
+
+    def _losses(self, rows: Tensor, x: Tensor, y: Tensor, inside: Tensor) -> Tensor:
+        """Mean loss (E,) over the real points of each expert's batch."""
+        out = run_bank(rows, self.widths, x)
+        if y.is_floating_point():
+            each = (out - y).square().mean(-1)
+        else:
+            each = nn.functional.cross_entropy(out.transpose(1, 2), y, reduction="none")
+        return torch.where(inside, each, 0.0).sum(-1) / inside.sum(-1).clamp(min=1)
+
+    @torch.no_grad()
+    def _evaluate(self, state: State, rows: Tensor, training_losses: Tensor) -> None:
+        """Early stopping: keep the best rows of every expert that has not stopped."""
+        x, y, inside = self.held
+        loss = self._losses(rows, x, y, inside) if x.shape[1] else training_losses
+        loss = torch.where(self.unheld, training_losses, loss)
+        going = state.waited < self.options.patience
+        better = going & (loss < state.best_loss)
+        state.best = torch.where(better[:, None], rows, state.best)
+        state.best_loss = torch.where(better, loss, state.best_loss)
+        state.waited = torch.where(better, 0, state.waited + going.long())
+        state.step = min(state.step + self.options.evaluate_every, self.options.steps)
+        state.stopped[self.ids[going.cpu()]] = state.step
