@@ -60,6 +60,7 @@ class MoMLP(RoutedExperts):
         super().__init__(plan.lattice, plan.tree, plan.m)
         place = torch.device(device) if device is not None else torch.device("cpu")
         self.plan, self.target = plan, target
+        self.from_formula = False  # whether a lazy model builds its experts instead of reading them
         self._share(place)
         self.cache: ExpertCache | None = None
         self._points_at_once = self._chunk_rows

@@ -88,6 +88,7 @@ def load_built(path: Path, spec: dict[str, Any], *, lazy: bool, device: torch.de
         if target is None:
             raise StoreError(f"{path} holds a plan without a formula: {DAMAGE}")
         model = kind(plan, source=lambda leaves: fit_experts(target, plan, leaves), **memory, **options)
+        model.from_formula = True
     elif lazy:
         model = kind(plan, source=stored_experts(path, plan, device), **memory, **options)
     else:

@@ -1,0 +1,151 @@
+"""`Ranks`: the processes that work together, with collectives that end in a clear error when one of them is gone.
+
+Built on torch.distributed (gloo on CPU, nccl on CUDA), started with torchrun; one process alone works too, without it.
+
+Main definitions: `Ranks`, `RankLost`, `RankFailed`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
+
+from constructions.errors import require_positive
+
+DEFAULT_TIMEOUT = 60.0
+
+
+class RankLost(RuntimeError):
+    """Another process died or stopped answering."""
+
+
+class RankFailed(RuntimeError):
+    """Another process reported an error; this one stops with it."""
+
+
+@dataclass
+class Traffic:
+    """What this process sent to others: `messages` and `bytes` of data, and `agreements`, small all-reduces."""
+
+    messages: int = 0
+    bytes: int = 0
+    agreements: int = 0
+
+
+@dataclass
+class Ranks:
+    """This process is `rank` of `world`. `store` is shared by all (None alone). Use `Ranks.start` as a context."""
+
+    rank: int
+    world: int
+    device: torch.device
+    timeout: float
+    store: Any = None
+    traffic: Traffic = field(default_factory=Traffic)
+
+    @classmethod
+    @contextmanager
+    def start(
+        cls,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        device: torch.device | str = "cpu",
+        environment: Mapping[str, str] | None = None,
+    ) -> Iterator[Ranks]:
+        """Join the processes that torchrun started (its environment variables), or work alone when it did not.
+
+        `timeout` (seconds) is how long a silent process is waited for. On CUDA each process takes the device of its
+        local rank. Leaves the group at the end.
+        """
+        require_positive("timeout", timeout)
+        variables = os.environ if environment is None else environment
+        place = torch.device(device)
+        if int(variables.get("WORLD_SIZE", "1")) == 1:
+            yield cls(0, 1, place, timeout)
+            return
+        if place.type == "cuda":
+            place = torch.device("cuda", int(variables.get("LOCAL_RANK", "0")))
+            torch.cuda.set_device(place)
+        backend = "nccl" if place.type == "cuda" else "gloo"
+        with _clear_loss("joining the other ranks", int(variables["RANK"]), timeout):
+            store, rank, world = next(rendezvous("env://", timeout=timedelta(seconds=timeout)))
+            shared = PrefixStore("momlp", store)
+            dist.init_process_group(
+                backend, store=store, rank=rank, world_size=world, timeout=timedelta(seconds=timeout)
+            )
+        try:
+            yield cls(rank, world, place, timeout, shared)
+        finally:
+            dist.destroy_process_group()
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is rank 0, which writes and prints."""
+        return self.rank == 0
+
+    def exchange(self, rows: Tensor, counts: Sequence[int], expected: Sequence[int], stage: str) -> Tensor:
+        """Send counts[r] rows of (B, …) to each rank r, in order, and receive expected[r] rows from each."""
+        if self.world == 1:
+            return rows
+        result = rows.new_empty(sum(expected), *rows.shape[1:])
+        with _clear_loss(stage, self.rank, self.timeout):
+            dist.all_to_all_single(result, rows.contiguous(), list(expected), list(counts))
+        self.traffic.messages += self.world - 1
+        self.traffic.bytes += (len(rows) - counts[self.rank]) * rows[:1].nbytes if len(rows) else 0
+        return result
+
+    def exchange_counts(self, counts: Tensor, stage: str) -> list[int]:
+        """How many rows each rank will send here; `counts` (world,) is how many go from here to each."""
+        return self.exchange(counts, [1] * self.world, [1] * self.world, stage).tolist()
+
+    def agree(self, error: Exception | None, stage: str) -> None:
+        """Raise on every rank when one has an error: its own error there, `RankFailed` elsewhere."""
+        if self.world > 1:
+            worst = torch.tensor([0 if error is None else self.rank + 1], device=self.device)
+            with _clear_loss(stage, self.rank, self.timeout):
+                dist.all_reduce(worst, op=dist.ReduceOp.MAX)
+            self.traffic.agreements += 1
+            if error is None and int(worst):
+                raise RankFailed(f"rank {self.rank} stops: rank {int(worst) - 1} failed while {stage}, see its message")
+        if error is not None:
+            raise error
+
+    def gathered(self, value: Any, stage: str) -> list[Any]:
+        """`value` of every rank, on every rank."""
+        if self.world == 1:
+            return [value]
+        values: list[Any] = [None] * self.world
+        with _clear_loss(stage, self.rank, self.timeout):
+            dist.all_gather_object(values, value)
+        return values
+
+    def wait_for_all(self, stage: str, *, at_most: float) -> None:
+        """Return when every rank is here; `RankLost` at once when one dies, or after `at_most` seconds."""
+        if self.world > 1:
+            with _clear_loss(stage, self.rank, at_most):
+                patient: Any = dist.new_group(backend="gloo", timeout=timedelta(seconds=at_most))
+                dist.barrier(group=patient)
+
+
+@contextmanager
+def _clear_loss(stage: str, rank: int, timeout: float) -> Iterator[None]:
+    """Errors of the transport as one sentence."""
+    try:
+        yield
+    except (RuntimeError, OSError) as err:
+        if isinstance(err, (RankLost, RankFailed)):
+            raise
+        why = str(err).strip().splitlines()[0][:200] if str(err).strip() else type(err).__name__
+        raise RankLost(
+            f"rank {rank}: another rank died or stopped answering while {stage} (timeout {timeout:g} s): {why}"
+        ) from err
