@@ -302,3 +302,31 @@ def test_doctor_is_content_with_this_installation(run):
     code, out, _ = run("doctor")
     assert code == 0
     assert "WRONG" not in out
+
+
+def test_devices_prints_the_plan(run):
+    code, out, _ = run("devices", "--n", 8, "--eps", 0.05, "--devices", 1000, "--device-bytes", 80 * 10**9)
+    assert code == 0
+    assert str(29**7) in out
+    assert "2997" in out
+    code, out, _ = run("devices", "--n", 8, "--eps", 0.05, "--devices", 1000, "--device-bytes", 10**6)
+    assert code == 1
+
+
+def test_a_trained_model_answers_and_has_no_certificate(run, tmp_path):
+    import torch
+
+    from constructions import save, train_momlp
+    from constructions.trained_momlp.training import Options
+
+    x = torch.rand(300, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    model = train_momlp(x, x[:, 0], leaves=40, expert_hidden=(8,), options=Options(steps=5))
+    save(model, tmp_path / "t.safetensors")
+    np.save(tmp_path / "x.npy", x.numpy())
+    arguments = ("--points", tmp_path / "x.npy", "--out", tmp_path / "y.npy", "--budget-bytes", 40_000)
+    code, _, _ = run("eval", tmp_path / "t.safetensors", *arguments)
+    assert code == 0
+    assert np.array_equal(np.load(tmp_path / "y.npy"), model(x).numpy())
+    code, _, err = run("certify", tmp_path / "t.safetensors")
+    assert code == 2
+    assert "trained on data" in " ".join(err.split())

@@ -1,5 +1,5 @@
 """One file (or folder) a system; importing this package fills the registry."""
 
-from theory.claims import bit_extraction, momlp, pathway_tree, rates, super_expressive, vc_dimension
+from theory.claims import bit_extraction, momlp, pathway_tree, rates, super_expressive, trained_momlp, vc_dimension
 
-__all__ = ["bit_extraction", "momlp", "pathway_tree", "rates", "super_expressive", "vc_dimension"]
+__all__ = ["bit_extraction", "momlp", "pathway_tree", "rates", "super_expressive", "trained_momlp", "vc_dimension"]

@@ -20,6 +20,7 @@ from rich.table import Table
 from constructions import BitExtractionPlan, LipschitzFunction, Modulus, MoMLP, build_momlp, load, plan, save, targets
 from constructions.atomic import write_whole
 from constructions.build import EXPERTS
+from constructions.distributed import plan_devices
 from constructions.experts.bit_extraction.design import LOOKUPS
 from constructions.lattice import ACTIVATIONS, Plan
 from constructions.lazy_evaluation import stream
@@ -38,6 +39,13 @@ def add_commands(command: Command) -> None:
     sub = command("plan", _plan, "print what a model would cost, without building it")
     _add_function(sub)
     _add_design(sub)
+    sub = command("devices", _devices, "print what a mixture costs spread over devices, without building it")
+    sub.add_argument("--n", type=int, required=True, help="input dimension")
+    sub.add_argument("--eps", type=float, required=True, help="uniform error")
+    sub.add_argument("--lipschitz", type=float, default=1.0)
+    sub.add_argument("--devices", type=int, required=True)
+    sub.add_argument("--device-bytes", type=int, required=True, help="memory of one device")
+    sub.add_argument("--batch", type=int, default=1 << 16, help="points a device in a forward pass")
     sub = command("build", _build, "build a model, and store it with --out")
     _add_function(sub)
     _add_design(sub)
@@ -176,6 +184,33 @@ def _plan(args: argparse.Namespace) -> int:
     f = _function(args)
     out.print(_plan_table(f, plan(f, args.eps, **_design(args))))
     return 0
+
+
+def _devices(args: argparse.Namespace) -> int:
+    p = plan_devices(
+        args.n,
+        args.eps,
+        args.lipschitz,
+        device_bytes=args.device_bytes,
+        devices=args.devices,
+        batch=args.batch,
+    )
+    fits = "yes" if p.fits else "[bold red]no[/]"
+    table = Table("quantity", "value", title=f"n = {args.n}, eps = {args.eps:g}, {args.devices} devices")
+    for name, value in (
+        ("experts L", p.leaves),
+        ("parameters of an expert P", p.design.parameters),
+        ("most experts on a device", p.experts),
+        ("bytes on that device", p.bytes),
+        ("fits", fits),
+        ("devices needed", p.needed or "one device holds not even an expert"),
+        ("messages a device, forward pass", p.messages),
+        (f"bytes a device sends, {p.batch} points spread evenly", p.expected_bytes),
+        ("bytes a device sends, worst case", p.worst_bytes),
+    ):
+        table.add_row(name, str(value))
+    out.print(table)
+    return 0 if p.fits else 1
 
 
 def _build(args: argparse.Namespace) -> int:
