@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from theory.claim import Claim, Context, Evidence, Status, Verdict, with_run
@@ -25,11 +25,12 @@ class Row:
 
 @dataclass
 class Run:
-    """The rows decided so far; `interrupted` after Ctrl-C."""
+    """The rows decided so far; `interrupted` after Ctrl-C, or when a rank was `lost` (the message says which)."""
 
     context: Context
     rows: list[Row] = field(default_factory=list)
     interrupted: bool = False
+    lost: str | None = None
 
     @property
     def as_expected(self) -> bool:
@@ -37,7 +38,7 @@ class Run:
 
 
 def run(
-    claims: list[Claim],
+    claims: Iterable[Claim],
     context: Context,
     *,
     starting: Callable[[Claim], None] = lambda claim: None,

@@ -23,6 +23,7 @@ from torch.distributed.rendezvous import rendezvous
 from constructions.errors import require_positive
 
 DEFAULT_TIMEOUT = 60.0
+DEFAULT_PATIENCE = 3600.0
 
 
 class RankLost(RuntimeError):
@@ -44,13 +45,19 @@ class Traffic:
 
 @dataclass
 class Ranks:
-    """This process is `rank` of `world`. `store` is shared by all (None alone). Use `Ranks.start` as a context."""
+    """This process is `rank` of `world`. `store` is shared by all (None alone). Use `Ranks.start` as a context.
+
+    A rank that says nothing in an exchange is lost after `timeout` seconds; one that works long on its own may take
+    `patience` seconds (`wait_for_all`).
+    """
 
     rank: int
     world: int
     device: torch.device
     timeout: float
+    patience: float = DEFAULT_PATIENCE
     store: Any = None
+    patient: Any = None
     traffic: Traffic = field(default_factory=Traffic)
 
     @classmethod
@@ -59,19 +66,21 @@ class Ranks:
         cls,
         *,
         timeout: float = DEFAULT_TIMEOUT,
+        patience: float = DEFAULT_PATIENCE,
         device: torch.device | str = "cpu",
         environment: Mapping[str, str] | None = None,
     ) -> Iterator[Ranks]:
         """Join the processes that torchrun started (its environment variables), or work alone when it did not.
 
-        `timeout` (seconds) is how long a silent process is waited for. On CUDA each process takes the device of its
-        local rank. Leaves the group at the end.
+        `timeout` and `patience` in seconds. On CUDA each process takes the device of its local rank. Leaves the group
+        at the end.
         """
         require_positive("timeout", timeout)
+        require_positive("patience", patience)
         variables = os.environ if environment is None else environment
         place = torch.device(device)
         if int(variables.get("WORLD_SIZE", "1")) == 1:
-            yield cls(0, 1, place, timeout)
+            yield cls(0, 1, place, timeout, patience)
             return
         if place.type == "cuda":
             place = torch.device("cuda", int(variables.get("LOCAL_RANK", "0")))
@@ -83,8 +92,9 @@ class Ranks:
             dist.init_process_group(
                 backend, store=store, rank=rank, world_size=world, timeout=timedelta(seconds=timeout)
             )
+            patient = dist.new_group(backend="gloo", timeout=timedelta(seconds=patience))
         try:
-            yield cls(rank, world, place, timeout, shared)
+            yield cls(rank, world, place, timeout, patience, shared, patient)
         finally:
             dist.destroy_process_group()
 
@@ -129,12 +139,11 @@ class Ranks:
             dist.all_gather_object(values, value)
         return values
 
-    def wait_for_all(self, stage: str, *, at_most: float) -> None:
-        """Return when every rank is here; `RankLost` at once when one dies, or after `at_most` seconds."""
+    def wait_for_all(self, stage: str) -> None:
+        """Return when every rank is here; `RankLost` at once when one dies, or after `patience` seconds."""
         if self.world > 1:
-            with _clear_loss(stage, self.rank, at_most):
-                patient: Any = dist.new_group(backend="gloo", timeout=timedelta(seconds=at_most))
-                dist.barrier(group=patient)
+            with _clear_loss(stage, self.rank, self.patience):
+                dist.barrier(group=self.patient)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from rich.markup import escape
 
+from constructions.distributed import RankFailed, RankLost
 from theory.cli import models, rates, vc, verdicts
 from theory.cli.common import err
 
@@ -22,6 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         err.print("momlp: interrupted")
         return 130
+    except (RankLost, RankFailed) as error:
+        err.print(f"momlp: error: {escape(str(error))}", highlight=False, soft_wrap=True)
+        return 1
     except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
         err.print(f"momlp: error: {escape(str(error))}", highlight=False, soft_wrap=True)
         return 2

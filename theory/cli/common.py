@@ -1,18 +1,24 @@
 """What the commands share: the two consoles, devices, and paths that are tried before the work.
 
-Main definitions: `out`, `err`, `Command`, `device_named`, `require_writable`.
+Main definitions: `out`, `err`, `Command`, `device_named`, `require_writable`, `joined`.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import torch
 from rich.console import Console
+
+from constructions.distributed import Ranks
+from constructions.distributed.ranks import DEFAULT_PATIENCE
 
 WIDTH = 130  # of tables that go to a file or a pipe
 out = Console(width=None if sys.stdout.isatty() else WIDTH)
@@ -39,3 +45,31 @@ def require_writable(path: Path | None) -> None:
         raise FileNotFoundError(f"cannot write {path}: there is no folder {folder}")
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"cannot write {path}: {folder} is not writable")
+
+
+def add_patience(sub: argparse.ArgumentParser) -> None:
+    """The option that only matters under torchrun."""
+    text = "seconds to wait for the other ranks under torchrun (default %(default)g)"
+    sub.add_argument("--patience", type=float, default=DEFAULT_PATIENCE, help=text)
+
+
+@contextmanager
+def joined(args: argparse.Namespace, device: torch.device) -> Iterator[Ranks]:
+    """The ranks that torchrun started, or this process alone.
+
+    torchrun ends the survivors of a lost rank with SIGTERM: it acts like Ctrl-C here, once, so that what was reached is
+    still written.
+    """
+    with Ranks.start(patience=args.patience, device=device) as ranks:
+        before = signal.signal(signal.SIGTERM, _interrupt) if ranks.world > 1 else None
+        try:
+            yield ranks
+        finally:
+            if before is not None:
+                signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    for also in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(also, signal.SIG_IGN)
+    raise KeyboardInterrupt

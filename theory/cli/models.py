@@ -9,6 +9,7 @@ import argparse
 import importlib
 import os
 import sys
+from contextlib import nullcontext
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,17 +21,18 @@ from rich.table import Table
 from constructions import BitExtractionPlan, LipschitzFunction, Modulus, MoMLP, build_momlp, load, plan, save, targets
 from constructions.atomic import write_whole
 from constructions.build import EXPERTS
-from constructions.distributed import plan_devices
+from constructions.distributed import Ranks, plan_devices
 from constructions.experts.bit_extraction.design import LOOKUPS
 from constructions.lattice import ACTIVATIONS, Plan
 from constructions.lazy_evaluation import stream
 from constructions.points_file import points_file
 from constructions.progress import tracked
 from theory import plots
-from theory.checkers.uniform_error import certify_uniform_error
+from theory.checkers.uniform_error.certificate import UniformErrorCertificate
 from theory.checkers.uniform_error.certify import METHODS
 from theory.claim import Status
-from theory.cli.common import Command, device_named, err, out, require_writable
+from theory.cli.common import Command, add_patience, device_named, err, joined, out, require_writable
+from theory.distributed import certify_together
 
 
 def add_commands(command: Command) -> None:
@@ -61,6 +63,7 @@ def add_commands(command: Command) -> None:
     sub.add_argument("--function", metavar="MODULE:ATTR", help="the LipschitzFunction, when the file has no formula")
     sub.add_argument("--seed", type=int, default=0)
     sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu")
+    add_patience(sub)
     sub = command("eval", _eval, "evaluate a stored model on a .npy file of points (B, n)")
     sub.add_argument("file", type=Path)
     sub.add_argument("--points", type=Path, required=True)
@@ -238,32 +241,46 @@ def _function_of(model: MoMLP, text: str | None) -> LipschitzFunction | None:
     return _import_function(text) if text else model.target
 
 
-def _built(path: Path) -> MoMLP:
+def _built(path: Path, *, lazy: bool = False, device: torch.device | str = "cpu") -> MoMLP:
     """A stored model that was built for a function; ValueError for one that was trained on data."""
-    model = load(path)
+    model = load(path, lazy=lazy, device=device)
     if not isinstance(model, MoMLP):
         raise ValueError(f"{path} was trained on data: it has no function and no cells, `momlp eval` answers with it")
     return model
 
 
 def _certify(args: argparse.Namespace) -> int:
-    model = _built(args.file)
+    with joined(args, device_named(args.device)) as ranks:
+        certificate = _certificate(args, ranks)
+        if ranks.leads:
+            _print_certificate(certificate, ranks.world)
+        # another rank's exit code would make torchrun end rank 0 before it has printed
+        return 0 if certificate.status in (Status.CERTIFIED, Status.NOT_REFUTED) or not ranks.leads else 1
+
+
+def _certificate(args: argparse.Namespace, ranks: Ranks) -> UniformErrorCertificate:
+    # among several ranks each reads its own experts from the file
+    model = _built(args.file, lazy=ranks.world > 1, device=ranks.device)
     f = _function_of(model, args.function)
     if f is None:
         raise ValueError(f"{args.file} was built from a black box: name it with --function MODULE:ATTR")
-    with err.status("certifying") as status:
-        c = certify_uniform_error(
+    with err.status("certifying") if ranks.leads else nullcontext() as status:
+        return certify_together(
             model,
             f,
+            ranks,
             eps=model.plan.eps if args.eps is None else args.eps,
             gap=args.gap,
             method=args.method,
             enclosed=args.enclosed,
             max_evaluations=args.max_evaluations,
             seed=args.seed,
-            device=device_named(args.device),
-            log=lambda message: status.update(escape(message)),
+            device=ranks.device,
+            log=lambda message: status.update(escape(message)) if status else None,
         )
+
+
+def _print_certificate(c: UniformErrorCertificate, ranks: int) -> None:
     table = Table("quantity", "value", title=f"{c.status.value}: sup |f - model| <= {c.eps:g}", title_justify="left")
     for name, value in (
         ("lower", f"{c.lower:.9g}"),
@@ -275,11 +292,11 @@ def _certify(args: argparse.Namespace) -> int:
         ("evaluations", str(c.evaluations)),
         ("experts read", f"{c.leaves_checked} of {c.leaves}"),
         *((p.name, ("" if p.holds else "FAILS: ") + p.detail) for p in c.premises),
+        *((("ranks", str(ranks)),) if ranks > 1 else ()),
         ("seconds", f"{c.seconds:.2f}"),
     ):
         table.add_row(name, escape(value))
     out.print(table)
-    return 0 if c.status in (Status.CERTIFIED, Status.NOT_REFUTED) else 1
 
 
 def _eval(args: argparse.Namespace) -> int:

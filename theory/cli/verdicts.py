@@ -14,10 +14,12 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 import theory.claims  # noqa: F401  (fills the registry)
+from constructions.distributed import Ranks
 from theory import doctor, report
-from theory.claim import REGISTRY, Context, select
-from theory.cli.common import Command, device_named, err, out, require_writable
-from theory.verify import run
+from theory.claim import REGISTRY, Claim, Context, select
+from theory.cli.common import Command, add_patience, device_named, err, joined, out, require_writable
+from theory.distributed import run_together
+from theory.verify import Row, Run
 
 
 def add_commands(command: Command) -> None:
@@ -31,6 +33,7 @@ def add_commands(command: Command) -> None:
     sub.add_argument("--numbers", action="store_true", help="also print every measured number")
     sub.add_argument("--json", metavar="FILE", help="write the verdicts as JSON (- for standard output)")
     sub.add_argument("--html", metavar="DIR", type=Path, help="write index.html and plots")
+    add_patience(sub)
     command("doctor", _doctor, "check the installation")
 
 
@@ -59,28 +62,54 @@ def _verify(args: argparse.Namespace) -> int:
     if args.html:
         args.html.mkdir(parents=True, exist_ok=True)
         require_writable(args.html)
+    device = device_named(args.device)
+    with joined(args, device) as ranks:
+        result = _decide(chosen, args, ranks)
+        if result.lost:
+            err.print(f"momlp: error: {escape(result.lost)}", highlight=False, soft_wrap=True)
+        if ranks.leads:
+            _show(result, args)
+        if result.interrupted:
+            if ranks.leads:
+                err.print(f"interrupted after {len(result.rows)} of {len(chosen)} claims")
+            return 1 if result.lost else 130
+        # another rank's exit code would make torchrun end rank 0, which holds the whole table
+        return 0 if result.as_expected or not ranks.leads else 1
+
+
+def _decide(chosen: list[Claim], args: argparse.Namespace, ranks: Ranks) -> Run:
     progress = Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=err, transient=True
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+        disable=not ranks.leads,
     )
     with progress:
         task = progress.add_task("starting")
         context = Context(
             budget=args.budget,
-            device=device_named(args.device),
+            device=ranks.device,
             seed=args.seed,
             log=lambda message: progress.update(task, description=escape(f"{current[0]}: {message}")),
         )
         current = [""]
 
-        def starting(claim) -> None:
+        def starting(claim: Claim) -> None:
             current[0] = claim.id
             progress.update(task, description=claim.id)
 
-        def finished(row) -> None:
+        def finished(row: Row) -> None:
             mark = "" if row.as_expected else f" (expected {row.claim.expected.value})"
-            err.print(f"{row.verdict.status.value:<12} {row.claim.id}{mark}", highlight=False)
+            place = f" (rank {ranks.rank})" if ranks.world > 1 else ""
+            err.print(f"{row.verdict.status.value:<12} {row.claim.id}{mark}{place}", highlight=False)
 
-        result = run(chosen, context, starting=starting, finished=finished)
+        return run_together(chosen, context, ranks, starting=starting, finished=finished)
+
+
+def _show(result: Run, args: argparse.Namespace) -> None:
+    """Print and write what was asked for."""
     if args.json == "-":
         sys.stdout.write(report.json_text(result) + "\n")
     else:
@@ -92,7 +121,3 @@ def _verify(args: argparse.Namespace) -> int:
         err.print(f"verdicts written to {args.json}")
     if args.html:
         err.print(f"report written to {report.write_html(result, args.html)}")
-    if result.interrupted:
-        err.print(f"interrupted after {len(result.rows)} of {len(chosen)} claims")
-        return 130
-    return 0 if result.as_expected else 1

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -16,36 +15,17 @@ from constructions import build_momlp, load, save, targets, train_momlp
 from constructions.distributed import Shards, plan_devices, simulated_traffic
 from constructions.pathway_tree import PathwayTree
 from constructions.trained_momlp.training import Options
-
-PREFIXES = ("TORCHELASTIC", "MASTER_", "WORLD_", "LOCAL_", "GROUP_", "ROLE_")
-
-
-def environment():
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(PREFIXES) and k != "RANK"}
-    return kept | {"OMP_NUM_THREADS": "1"}
+from theory.torchrun import alone, command, free_port, torchrun
 
 
-def torchrun(processes, *arguments):
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--master-port"]
-    return subprocess.run(
-        [*command, str(free_port()), "-m", "constructions.distributed", *map(str, arguments)],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+def evaluate(processes, *arguments):
+    return torchrun(processes, "constructions.distributed", *arguments, timeout=240)
 
 
 def start(script, world):
     """`world` processes running `script`, without torchrun: nobody tidies up after a dead one."""
     port = str(free_port())
-    common = environment() | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(world)}
+    common = alone() | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(world)}
     return [
         subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(script)],
@@ -78,7 +58,7 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize("processes", [2, 4])
 def test_a_million_points_equal_the_single_process(folder, processes):
     out = folder / f"y{processes}.npy"
-    done = torchrun(processes, folder / "pencil.safetensors", "--points", folder / "million.npy", "--out", out)
+    done = evaluate(processes, folder / "pencil.safetensors", "--points", folder / "million.npy", "--out", out)
     assert done.returncode == 0, done.stderr
     assert f"{processes} ranks" in done.stdout
     expected = load(folder / "pencil.safetensors")(torch.from_numpy(np.load(folder / "million.npy")))
@@ -102,7 +82,7 @@ def test_odd_loads_equal_the_single_process(folder, model, points, processes):
         assert (traffic.sum(0) > 0).sum() == 1
     if model == "few":
         assert single.num_leaves < processes
-    done = torchrun(processes, stored, "--points", source, "--out", out, "--batch", 400)
+    done = evaluate(processes, stored, "--points", source, "--out", out, "--batch", 400)
     assert done.returncode == 0, done.stderr
     assert np.array_equal(np.load(out), single(torch.from_numpy(np.load(source))).numpy())
 
@@ -112,7 +92,7 @@ def test_bad_points_on_one_rank_stop_all_and_write_nothing(folder, tmp_path):
     points[-1, 0] = 7.0
     np.save(tmp_path / "bad.npy", points)
     out = tmp_path / "y.npy"
-    done = torchrun(2, folder / "pencil.safetensors", "--points", tmp_path / "bad.npy", "--out", out)
+    done = evaluate(2, folder / "pencil.safetensors", "--points", tmp_path / "bad.npy", "--out", out)
     assert done.returncode != 0
     assert "must lie in the domain" in done.stderr
     assert list(tmp_path.iterdir()) == [tmp_path / "bad.npy"]
@@ -153,19 +133,10 @@ def test_a_rank_that_dies_or_hangs_is_a_clear_error_on_the_others(folder, how):
 
 def test_a_rank_killed_under_torchrun_leaves_no_output(folder, tmp_path):
     out = tmp_path / "y.npy"
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc-per-node",
-        "2",
-        "--master-port",
-        str(free_port()),
-    ]
     arguments = [folder / "pencil.safetensors", "--points", folder / "million.npy", "--out", out, "--batch", 200]
     run = subprocess.Popen(
-        [*command, "-m", "constructions.distributed", *map(str, arguments)],
-        env=environment(),
+        command(2, "constructions.distributed", *arguments),
+        env=alone(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

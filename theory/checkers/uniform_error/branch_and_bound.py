@@ -47,7 +47,10 @@ class Goal:
 
 @dataclass
 class Search:
-    """State shared by all banks: the interval so far, and what it cost."""
+    """State shared by all banks: the interval so far, and what it cost.
+
+    `elsewhere` is a lower end that another part of the search reached; it counts for when to stop, not for `lower`.
+    """
 
     f: LipschitzFunction
     goal: Goal
@@ -63,6 +66,11 @@ class Search:
     exhausted: bool = False
     pieces: int = 0
     mismatch: Premise | None = None
+    elsewhere: float = 0.0
+
+    @property
+    def threshold(self) -> float:
+        return self.goal.threshold(max(self.lower, self.elsewhere))
 
     def errors(self, bank: Bank, expert: Tensor, piece: Tensor, x: Tensor) -> Tensor:
         """|f − f̂| (B, m) at x, from the bank's tables."""
@@ -85,18 +93,21 @@ def branch_and_bound(view: MixtureView, search: Search) -> None:
         search.mismatch = view.forward_matches(leaves, bank)
         if search.mismatch is not None:
             search.upper = math.inf
-            return
+            break
         _seed(view, bank, search)
         search.log(f"seeding bank {index + 1}: sup ≥ {search.lower:.6g}")
+    search.elsewhere = view.share.meet(search.lower)
+    if search.mismatch is not None:
+        return
     for index, (_, bank) in enumerate(view.banks()):
         _refine(view, bank, search)
         search.log(f"bank {index + 1}: {search.lower:.6g} ≤ sup ≤ {search.upper:.6g} so far")
 
 
 def _seed(view: MixtureView, bank: Bank, search: Search) -> None:
-    expert, piece, x = bank.seeds(MAX_CORNERS)
+    expert, piece, x = view.own_boxes(bank.seeds(MAX_CORNERS))
     candidates = []
-    for rows in torch.arange(len(x), device=x.device).split(BATCH):
+    for rows in torch.arange(len(x), device=x.device).split(BATCH) if len(x) else ():
         error = search.errors(bank, expert[rows], piece[rows], x[rows]).amax(-1)
         candidates.append(x[rows[error.argmax()]])
     slack = bank.forward_slack + bank.table_slack
@@ -109,7 +120,7 @@ def _refine(view: MixtureView, bank: Bank, search: Search) -> None:
     """Depth-first over batches of boxes, so that the frontier stays a few batches wide."""
     slack = bank.forward_slack + bank.table_slack + (0.0 if search.enclosed else search.eta)
     tables = ExactTables.of(bank) if search.enclosed else None
-    boxes = bank.initial_boxes()
+    boxes = view.own_boxes(bank.initial_boxes())
     search.pieces += len(boxes[0])
     parents = torch.full((len(boxes[0]),), math.inf, dtype=torch.float64, device=boxes[2].device)
     stack = _batches((*boxes, parents))
@@ -130,7 +141,7 @@ def _refine(view: MixtureView, bank: Bank, search: Search) -> None:
         best = int(error.argmax())
         if float(error[best]) > search.lower:
             search.raise_lower(view, centre[best : best + 1], slack)
-        threshold = max(search.goal.threshold(search.lower), 2 * slack)
+        threshold = max(search.threshold, 2 * slack)
         if math.isinf(threshold):
             # refuted, and no gap was asked for: the lower end says it all
             search.upper = math.inf
@@ -181,4 +192,4 @@ def _halved(
 
 
 def _batches(boxes: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
-    return list(zip(*(t.split(BATCH) for t in boxes), strict=True))
+    return list(zip(*(t.split(BATCH) for t in boxes), strict=True)) if len(boxes[0]) else []

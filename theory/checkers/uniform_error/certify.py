@@ -19,7 +19,7 @@ from theory.checkers.uniform_error.certificate import Premise, UniformErrorCerti
 from theory.checkers.uniform_error.sampled import sampled_error
 from theory.checkers.uniform_error.simplex_error import simplex_error
 from theory.checkers.uniform_error.target_values import evaluation_error
-from theory.checkers.uniform_error.view import MixtureView, unit_roundoff, view_of
+from theory.checkers.uniform_error.view import WHOLE, MixtureView, Share, unit_roundoff, view_of
 from theory.claim import Evidence, Status, Verdict
 
 METHODS = ("branch_and_bound", "a_priori", "simplices", "sampled")
@@ -43,6 +43,7 @@ def certify_uniform_error(
     seed: int = 0,
     device: torch.device | str | None = None,
     log: Callable[[str], None] = lambda message: None,
+    share: Share = WHOLE,
 ) -> UniformErrorCertificate:
     """An interval for sup |f − f̂| over f's domain and outputs, in the units of f.
 
@@ -52,6 +53,7 @@ def certify_uniform_error(
     "a_priori" checks the hypotheses of Theorem 1 on the model; "simplices" proves a deep network affine on every
     simplex of a grid that it reads off the weights (the default for bit extraction); "sampled" only refutes.
     `enclosed` evaluates a symbolic f in Arb balls (slow). Models with more than 2,000,000 leaves are sampled.
+    `share` restricts the interval to a part of the leaves; `theory.distributed.certify_together` puts parts together.
     Raises ValueError/TypeError naming the argument.
     """
     started = time.perf_counter()
@@ -69,7 +71,7 @@ def certify_uniform_error(
                 f"`method` 'branch_and_bound' visits every leaf and `model` has {total}; use 'a_priori' or 'sampled'"
             )
         limit = SAMPLED_LEAVES
-    view = view_of(model, f.domain, f.m, max_leaves=limit, seed=seed)
+    view = view_of(model, f.domain, f.m, max_leaves=limit, seed=seed, share=share)
     eta, eta_detail = evaluation_error(f, generator)
     premises = [_modulus_premise(f), Premise("f's own values", True, eta_detail)]
     premises += _shared_premises(view, f, generator, method)
@@ -79,7 +81,9 @@ def certify_uniform_error(
         goal = Goal(eps, gap if gap is not None or eps is not None or abs_tol else DEFAULT_GAP, abs_tol)
         premises += _search(found, view, Search(f, goal, eta, max_evaluations, enclosed, log))
     else:
-        _sample(found, view, f, generator, samples, log)
+        if share.world > 1:
+            generator.manual_seed(seed + share.rank)
+        _sample(found, view, f, generator, math.ceil(samples / share.world), log)
         if all(p.holds for p in premises) and method == "a_priori":
             premises += _read_theorem(found, view, f, eta, log)
         if all(p.holds for p in premises) and method == "simplices":
@@ -212,7 +216,7 @@ def _modulus_premise(f: LipschitzFunction) -> Premise:
 
 
 def _shared_premises(view: MixtureView, f: LipschitzFunction, generator: torch.Generator, method: str) -> list[Premise]:
-    place = view.leaves.device
+    place = view.every.device
     x = f.domain.sample(FORWARD_POINTS, generator).to(place)
     try:
         with torch.no_grad():
@@ -225,7 +229,7 @@ def _shared_premises(view: MixtureView, f: LipschitzFunction, generator: torch.G
     if method == "sampled":
         return []
     # exact evaluation costs K·n rational products a point
-    size = max(1, sum(p.numel() for p in view.expert(view.leaves[0]).parameters()))
+    size = max(1, sum(p.numel() for p in view.expert(view.every[0]).parameters()))
     points = max(4, min(FORWARD_POINTS, 400_000 // size))
     premises = [view.cells_cover()]
     # weights of 2⁵⁰ leave norms without meaning: "simplices" compares forward() with its own pieces

@@ -3,14 +3,14 @@
 Three kinds of model are understood: a `MoMLP`; any module that offers `route(x)`, `expert(leaf)`, `cell_bounds(leaf)`
 and `num_leaves` with integer leaves 0 … num_leaves − 1; and a plain Linear/ReLU/PReLU stack on the whole domain.
 
-Main definitions: `Mixture` (the protocol), `view_of`, `MixtureView`.
+Main definitions: `Mixture` (the protocol), `view_of`, `MixtureView`, `Share`.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Protocol, cast
 
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from constructions.bit_extraction_momlp import BitExtractionMoMLP
 from constructions.domain import Box
+from constructions.errors import require_int
 from constructions.experts.constant import Constant
 from constructions.momlp import MoMLP
 from theory import exact
@@ -27,6 +28,7 @@ from theory.checkers.uniform_error.ridge import FirstLayer, RidgeBank, first_lay
 from theory.checkers.uniform_error.stack import StackBank, linear_stack
 
 Bank = RidgeBank | StackBank
+Boxes = tuple[Tensor, ...]
 PIECES_PER_BANK = 1 << 16
 ROUTER_ROUNDING = 2.0**-50
 MAX_FOREIGN_LEAVES = 4096
@@ -62,18 +64,57 @@ class Mixture(Protocol):
 
 
 @dataclass(frozen=True)
+class Share:
+    """The part `rank` of `world` of a search: a run of leaves, or every world-th box when leaves are fewer than ranks.
+
+    `meet` is told this part's lower end once, between seeding and refining, and answers with the largest of all parts.
+    """
+
+    rank: int = 0
+    world: int = 1
+    meet: Callable[[float], float] = field(default=lambda lower: lower)
+
+    def __post_init__(self) -> None:
+        require_int("world", self.world, 1)
+        if not 0 <= self.rank < self.world:
+            raise ValueError(f"`rank` must be one of 0 … {self.world - 1}, got {self.rank}")
+
+    def of_leaves(self, leaves: Tensor) -> Tensor:
+        """This part of leaves (E, q): all of them where boxes are shared instead."""
+        return leaves if self.shares_boxes(leaves) else leaves.tensor_split(self.world)[self.rank]
+
+    def shares_boxes(self, leaves: Tensor) -> bool:
+        return len(leaves) < self.world
+
+
+WHOLE = Share()
+
+
+@dataclass(frozen=True)
 class MixtureView:
-    """`leaves` (E, q) are the multi-indices looked at ((E, 1) flat ids for foreign models); `total` is their number."""
+    """`every` (A, q) are the multi-indices that all parts of the search look at together ((A, 1) flat ids for foreign
+    models), `leaves` (E, q) those of this part; `total` is how many the model has."""
 
     model: nn.Module
     domain: Box
     m: int
-    leaves: Tensor
+    every: Tensor
     total: int
+    share: Share = WHOLE
+
+    @property
+    def leaves(self) -> Tensor:
+        return self.share.of_leaves(self.every)
 
     @property
     def complete(self) -> bool:
-        return len(self.leaves) == self.total
+        return len(self.every) == self.total
+
+    def own_boxes(self, boxes: Boxes) -> Boxes:
+        """The boxes (or seeds) of this part, given those of the leaves of this part."""
+        if not self.share.shares_boxes(self.every):
+            return boxes
+        return tuple(t[self.share.rank :: self.share.world] for t in boxes)
 
     @property
     def n(self) -> int:
@@ -146,8 +187,8 @@ class MixtureView:
         if not hasattr(self.model, "cell_bounds"):
             return Premise(name, True, "one expert on the whole domain")
         if not self.complete:
-            return Premise(name, True, f"not looked at: {len(self.leaves)} of {self.total} leaves")
-        lower, upper = self.bounds(self.leaves)
+            return Premise(name, True, f"not looked at: {len(self.every)} of {self.total} leaves")
+        lower, upper = self.bounds(self.every)
         if _is_product_cover(lower, upper, self.domain):
             return Premise(name, True, f"{self.total} cells form a product of adjacent intervals")
         return _volume_cover(name, lower, upper, self.domain)
@@ -201,8 +242,10 @@ class MixtureView:
         return Premise("forward() uses these weights", False, detail)
 
 
-def view_of(model: nn.Module, domain: Box, m: int, *, max_leaves: int, seed: int = 0) -> MixtureView:
-    """The view of all leaves, or of a seeded sample of `max_leaves` when there are more."""
+def view_of(
+    model: nn.Module, domain: Box, m: int, *, max_leaves: int, seed: int = 0, share: Share = WHOLE
+) -> MixtureView:
+    """The view of all leaves, or of a seeded sample of `max_leaves` when there are more; of these, the `share`."""
     place = next((p.device for p in model.parameters()), torch.device("cpu"))
     if isinstance(model, MoMLP):
         total = model.num_leaves
@@ -212,14 +255,14 @@ def view_of(model: nn.Module, domain: Box, m: int, *, max_leaves: int, seed: int
             generator = torch.Generator().manual_seed(seed)
             columns = [torch.randint(c, (max_leaves,), generator=generator) for c in model.tree.cells]
             leaves = torch.unique(torch.stack(columns, dim=1), dim=0).to(place)
-        return MixtureView(model, domain, m, leaves, total)
+        return MixtureView(model, domain, m, leaves, total, share)
     total = int(getattr(model, "num_leaves", 1))
     if total > MAX_FOREIGN_LEAVES:
         raise ValueError(
             f"`model` has {total} leaves; mixtures that are not a MoMLP are checked expert by expert, "
             f"up to {MAX_FOREIGN_LEAVES}"
         )
-    return MixtureView(model, domain, m, torch.arange(total, device=place)[:, None], total)
+    return MixtureView(model, domain, m, torch.arange(total, device=place)[:, None], total, share)
 
 
 def _momlp_layer(model: MoMLP) -> FirstLayer:
