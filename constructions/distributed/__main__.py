@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 a rank failed or was lost (the output file is absent), 2 u
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import sys
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from constructions.atomic import write_whole
 from constructions.distributed import RankFailed, RankLost, Ranks, ShardedMoMLP, evaluate_file
 from constructions.distributed.ranks import DEFAULT_TIMEOUT
 
@@ -26,6 +28,7 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=1 << 16, help="points a rank at a time")
     parser.add_argument("--timeout", type=float, default=DEFAULT_TIMEOUT, help="seconds to wait for a silent rank")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu")
+    parser.add_argument("--report", type=Path, metavar="JSON", help="write what each rank holds and sent")
     args = parser.parse_args()
     # torchrun ends the survivors of a lost rank with SIGTERM: let them clean up their drafts
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
@@ -37,8 +40,11 @@ def main() -> int:
             started = time.perf_counter()
             count = evaluate_file(model, args.points, out, batch=args.batch, progress=sys.stderr.isatty())
             seconds = time.perf_counter() - started
-            experts = ranks.gathered(model.own_experts, "reporting")
+            reports = ranks.gathered(model.report(), "reporting")
             if ranks.leads:
+                if args.report:
+                    write_whole(args.report, lambda draft: draft.write_text(json.dumps(reports, indent=2)))
+                experts = [r["experts"] for r in reports]
                 each = f"{min(experts)} to {max(experts)}" if min(experts) != max(experts) else f"{experts[0]}"
                 print(f"{count} points evaluated by {ranks.world} ranks of {each} experts in {seconds:.2f} s")
                 print(f"written to {out}")

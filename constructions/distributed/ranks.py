@@ -36,17 +36,17 @@ class RankFailed(RuntimeError):
 
 @dataclass
 class Traffic:
-    """What this process sent to others: `messages` and `bytes` of data, and `agreements`, small all-reduces."""
+    """What this process sent to others in one stage of the work."""
 
     messages: int = 0
     bytes: int = 0
-    agreements: int = 0
 
 
 @dataclass
 class Ranks:
     """This process is `rank` of `world`. `store` is shared by all (None alone). Use `Ranks.start` as a context.
 
+    `traffic` counts what `exchange` sent to others, stage by stage (the small all-reduces of `agree` are not in it).
     A rank that says nothing in an exchange is lost after `timeout` seconds; one that works long on its own may take
     `patience` seconds (`wait_for_all`).
     """
@@ -58,7 +58,7 @@ class Ranks:
     patience: float = DEFAULT_PATIENCE
     store: Any = None
     patient: Any = None
-    traffic: Traffic = field(default_factory=Traffic)
+    traffic: dict[str, Traffic] = field(default_factory=dict)
 
     @classmethod
     @contextmanager
@@ -110,8 +110,9 @@ class Ranks:
         result = rows.new_empty(sum(expected), *rows.shape[1:])
         with _clear_loss(stage, self.rank, self.timeout):
             dist.all_to_all_single(result, rows.contiguous(), list(expected), list(counts))
-        self.traffic.messages += self.world - 1
-        self.traffic.bytes += (len(rows) - counts[self.rank]) * rows[:1].nbytes if len(rows) else 0
+        sent = self.traffic.setdefault(stage, Traffic())
+        sent.messages += self.world - 1
+        sent.bytes += (len(rows) - counts[self.rank]) * rows[:1].nbytes if len(rows) else 0
         return result
 
     def exchange_counts(self, counts: Tensor, stage: str) -> list[int]:
@@ -124,7 +125,6 @@ class Ranks:
             worst = torch.tensor([0 if error is None else self.rank + 1], device=self.device)
             with _clear_loss(stage, self.rank, self.timeout):
                 dist.all_reduce(worst, op=dist.ReduceOp.MAX)
-            self.traffic.agreements += 1
             if error is None and int(worst):
                 raise RankFailed(f"rank {self.rank} stops: rank {int(worst) - 1} failed while {stage}, see its message")
         if error is not None:

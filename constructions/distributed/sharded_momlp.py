@@ -23,6 +23,7 @@ from constructions.momlp import MoMLP
 from constructions.store import load
 from constructions.trained_momlp import TrainedMoMLP
 
+FORWARD_STAGES = ("announcing points", "sending points", "returning answers")
 READ_EXPERTS = 4096
 ANSWER_ROWS = 1 << 14
 
@@ -31,8 +32,8 @@ class ShardedMoMLP:
     """Every method with "together" in its description must be called by all ranks.
 
     `model` is the replicated part, a lazy model: router, shared layers, and the way to run experts. `rows` are this
-    rank's
-    experts, those of the leaf ids `own`; None for a model stored as its plan, whose experts are built when needed.
+    rank's experts, those of the leaf ids `own`; None for a model stored as its plan, whose experts are built when
+    needed.
     """
 
     def __init__(self, model: MoMLP | TrainedMoMLP, shards: Shards, ranks: Ranks, own: Tensor, rows: Rows | None):
@@ -108,18 +109,30 @@ class ShardedMoMLP:
         order = torch.argsort(owner, stable=True)
         counts = torch.bincount(owner, minlength=self.ranks.world)
         sent = counts.tolist()
-        expected = self.ranks.exchange_counts(counts, "announcing points")
-        points = self.ranks.exchange(x[order], sent, expected, "sending points")
+        announcing, sending, returning = FORWARD_STAGES
+        expected = self.ranks.exchange_counts(counts, announcing)
+        points = self.ranks.exchange(x[order], sent, expected, sending)
         answers = torch.empty(0)
         try:
             answers = self._answer(points)
         except Exception as err:
             error = err
         self.ranks.agree(error, "answering points")
-        back = self.ranks.exchange(answers, expected, sent, "returning answers")
+        back = self.ranks.exchange(answers, expected, sent, returning)
         result = torch.empty_like(back)
         result[order] = back
         return result
+
+    def report(self) -> dict:
+        """What this rank holds and sent so far; `forward` is the traffic of all forward passes."""
+        stages = [self.ranks.traffic[s] for s in FORWARD_STAGES if s in self.ranks.traffic]
+        return {
+            "rank": self.ranks.rank,
+            "experts": self.own_experts,
+            "resident_bytes": self.resident_bytes,
+            "forward_messages": sum(t.messages for t in stages),
+            "forward_bytes": sum(t.bytes for t in stages),
+        }
 
     def _route(self, x: Tensor) -> Tensor:
         require_points("x", x, self.n)

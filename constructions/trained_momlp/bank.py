@@ -26,12 +26,10 @@ def parameters(widths: Widths) -> int:
 
 def layers(rows: Tensor, widths: Widths) -> Iterator[tuple[Tensor, Tensor]]:
     """Views (E, out, in) and (E, out) of every layer of bank rows (E, P)."""
-    at = 0
-    for inputs, outputs in pairwise(widths):
-        weight = rows[:, at : at + inputs * outputs].view(len(rows), outputs, inputs)
-        at += inputs * outputs
-        yield weight, rows[:, at : at + outputs]
-        at += outputs
+    # one split: the gradient of each slice alone would be a matrix of the whole bank's size
+    parts = rows.split([size for inputs, outputs in pairwise(widths) for size in (inputs * outputs, outputs)], dim=1)
+    for (inputs, outputs), weight, bias in zip(pairwise(widths), parts[::2], parts[1::2], strict=True):
+        yield weight.view(len(rows), outputs, inputs), bias
 
 
 def initial(count: int, widths: Widths, generator: torch.Generator, dtype: torch.dtype) -> Tensor:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from constructions.trained_momlp.training import Options
-from theory.claim import Claim, Context, Evidence, Number, Status, Verdict, register, undecided
+from dataclasses import replace
+
+import torch
+
+from constructions.trained_momlp import prepare
+from constructions.trained_momlp.training import Options, bytes_per_expert, train_bank
+from theory.checkers.resident_memory import MemoryMeter, resident_bytes_le
+from theory.claim import Claim, Context, Evidence, Number, Status, Verdict, claim, register, undecided
 from theory.experiments import TASKS, compare
 
 V1 = "arXiv:2402.03460v1, abstract"
-SEEDS = 10
-QUICK = Options(steps=600, batch_size=128, evaluate_every=30, patience=10)
-FULL = Options(steps=3000, batch_size=128, evaluate_every=30, patience=20)
+SEEDS = 20
+QUICK = Options(steps=600, batch_size=128, evaluate_every=30, patience=20)
+FULL = replace(QUICK, steps=3000)
+# where the central MLP is far from converged after 600 steps, and the verdict another one then
+LONGER = {"franke": 1500, "two_spirals": 3000}
 
 # what these splits, seeds and sizes say; the sentence is false as a general rule
 EXPECTED = {
@@ -17,13 +25,18 @@ EXPECTED = {
     "checkerboard": Status.NOT_REFUTED,
     "sum_of_sines": Status.REFUTED,
     "max_affine": Status.REFUTED,
+    "franke": Status.REFUTED,
+    "friedman": Status.REFUTED,
+    "two_spirals": Status.REFUTED,
+    "digits": Status.REFUTED,
+    "breast_cancer": Status.REFUTED,
 }
 
 
 def performance(name: str, context: Context) -> Verdict:
     """Paired test errors of the mixture and of a central MLP with more parameters, on shared splits."""
     rates = (3e-3, 1e-2) if context.full else (1e-2,)
-    options = FULL if context.full else QUICK
+    options = FULL if context.full else replace(QUICK, steps=LONGER.get(name, QUICK.steps))
     found = compare(TASKS[name], seeds=SEEDS, options=options, rates=rates, log=context.log, device=context.device)
     numbers: dict[str, Number] = {"seeds": SEEDS, "steps": options.steps}
     for method, errors in found.errors.items():
@@ -40,7 +53,8 @@ def performance(name: str, context: Context) -> Verdict:
     if high < 0:
         return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, reason, numbers)
     if low > 0:
-        witness = f"theory.experiments.compare(TASKS[{name!r}], seeds={SEEDS}, ...): {reason}"
+        budget = "full" if context.full else "quick"
+        witness = f"momlp verify trained_momlp.{name} --budget {budget} --numbers: {reason}"
         return Verdict(Status.REFUTED, Evidence.SAMPLED, reason, numbers, witness=witness)
     return undecided(reason, **numbers)
 
@@ -53,7 +67,56 @@ for _name, _status in EXPECTED.items():
             statement=r"\mathbb E[\mathrm{err}(\mathrm{MoMLP})]<\mathbb E[\mathrm{err}(\mathrm{MLP})]",
             source=V1,
             expected=_status,
-            hypotheses=("paired 95 % Student interval", "same splits, steps, batches and early stopping"),
+            hypotheses=("paired 95 % Student interval", "same splits, steps, points a step and early stopping"),
             reproduce=lambda context, name=_name: performance(name, context),
         )
     )
+
+
+@claim(
+    id="trained_momlp.budgeted_training",
+    title="Training expert by expert within a byte budget gives bitwise the joint result",
+    statement=r"\theta_{\mathrm{budget}}=\theta_{\mathrm{joint}},\quad\max_t\,\mathrm{resident}(t)\le\mathrm{budget}",
+    source=V1,
+    expected=Status.NOT_REFUTED,
+    hypotheses=(
+        "independent experts",
+        "the data wait on the host; what is on the device counts",
+        "measured on the CPU",
+    ),
+)
+def budgeted_training(context: Context) -> Verdict:
+    """The same bank trained at once and in groups, weights compared bit by bit, live tensors counted throughout."""
+    leaves, steps = (60, 60) if context.full else (24, 20)
+    data = TASKS["max_affine"].split(context.seed)
+    options = Options(steps=steps, batch_size=64, evaluate_every=10)
+
+    def trained(share: int | None) -> tuple[torch.Tensor, int, int, int]:
+        """(rows, groups, peak, budget) with a budget of `share` experts."""
+        ready = prepare(data.x, data.y, leaves=leaves, expert_hidden=(32, 32), generator=context.generator())
+        problem, first = ready.problem, ready.initial
+        budget = None if share is None else share * bytes_per_expert(problem, ready.widths, options)
+        host = [problem.z, problem.y, first, problem.centre, problem.scale]
+        host += [t for g in (problem.train, problem.validation) for t in (g.rows, g.start)]
+        context.log(f"{leaves} experts, budget {budget} bytes")
+        with MemoryMeter(host) as meter:
+            found = train_bank(problem, first, ready.widths, options, budget_bytes=budget)
+        return found.rows.clone(), found.groups, meter.peak, budget or 0
+
+    joint, _, whole, _ = trained(None)
+    numbers: dict[str, Number] = {"experts": leaves, "steps": steps, "peak_joint": whole}
+    for share in (2, 8):
+        rows, groups, peak, budget = trained(share)
+        numbers |= {f"groups_{share}": groups, f"peak_{share}": peak, f"budget_{share}": budget}
+        if not torch.equal(rows, joint):
+            expert = int((rows != joint).any(-1).int().argmax())
+            witness = f"seed {context.seed}, {groups} groups: expert {expert} differs from the joint run"
+            return Verdict(Status.REFUTED, Evidence.EXACT, witness, numbers, witness=witness)
+        verdict = resident_bytes_le(peak, budget, whole)
+        if verdict.status is Status.REFUTED:
+            return verdict
+    reason = (
+        f"{leaves} experts equal bit by bit in 1, {numbers['groups_2']} and {numbers['groups_8']} groups; "
+        f"peaks {whole}, {numbers['peak_2']} and {numbers['peak_8']} bytes"
+    )
+    return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, reason, numbers)

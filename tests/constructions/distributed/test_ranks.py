@@ -156,13 +156,13 @@ MEASURED = """
     from constructions.distributed import Ranks, ShardedMoMLP
     with Ranks.start(timeout=30) as ranks:
         model = ShardedMoMLP.load({path!r}, ranks)
-        before = (ranks.traffic.messages, ranks.traffic.bytes)
         x = torch.rand(500, 3, generator=torch.Generator().manual_seed(ranks.rank), dtype=torch.float64)
         model(x)
         leaves = model.model.route(x)
         owner = model.shards.owner(leaves)
         away = torch.bincount(owner, minlength=ranks.world).tolist()
-        print(json.dumps([ranks.traffic.messages - before[0], ranks.traffic.bytes - before[1], model.own_experts,
+        report = model.report()
+        print(json.dumps([report["forward_messages"], report["forward_bytes"], model.own_experts,
                           sum(t.nbytes for t in model.rows) + model.own.nbytes, away]), flush=True)
 """
 
