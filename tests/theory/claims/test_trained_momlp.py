@@ -5,7 +5,7 @@ import torch
 
 import theory.claims.trained_momlp as claims
 from theory.claim import REGISTRY, Context, Status
-from theory.experiments import TASKS, Comparison
+from theory.experiments import TASKS, Comparison, _batch
 
 
 def test_a_win_is_found():
@@ -39,3 +39,32 @@ def test_splits_are_fixed_and_shared(name):
     assert torch.equal(first.test_y, again.test_y)
     assert not torch.equal(first.x, other.x)
     assert 0 < int(first.held.sum()) < len(first.x)
+
+
+def test_budgeted_training_is_the_joint_one():
+    assert REGISTRY["trained_momlp.budgeted_training"].verdict(Context()).status is Status.NOT_REFUTED
+
+
+@pytest.mark.parametrize("defect", ["weights", "memory"])
+def test_budgeted_training_that_differs_or_overflows_is_refuted(monkeypatch, defect):
+    honest = claims.train_bank
+
+    def spoiled(problem, rows, widths, options, *, budget_bytes):
+        if defect == "memory":
+            return honest(problem, rows, widths, options)  # ignores the budget
+        trained = honest(problem, rows, widths, options, budget_bytes=budget_bytes)
+        trained.rows[7, 0] += 1e-15 * (budget_bytes is not None)
+        return trained
+
+    monkeypatch.setattr(claims, "train_bank", spoiled)
+    verdict = REGISTRY["trained_momlp.budgeted_training"].verdict(Context())
+    assert verdict.status is Status.REFUTED
+    assert ("expert 7 differs" if defect == "weights" else "peak") in verdict.witness
+
+
+@pytest.mark.parametrize("name", ["checkerboard", "franke", "digits"])
+def test_methods_see_the_same_number_of_points_a_step(name):
+    task = TASKS[name]
+    assert _batch(task, "central", 128) == _batch(task, "active", 128) == 128
+    shared_out = _batch(task, "momlp", 128) * task.leaves
+    assert 128 * task.overlap <= shared_out < 128 * task.overlap + task.leaves
