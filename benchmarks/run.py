@@ -14,12 +14,10 @@ import json
 import math
 import os
 import platform
-import statistics
-import time
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+import data_and_machines
 import numpy as np
 import scipy
 import torch
@@ -28,38 +26,16 @@ from rich.progress import track
 from rich.table import Table
 from scipy.interpolate import RegularGridInterpolator
 from scipy.spatial import cKDTree
+from timing import row, seconds
 
 from constructions import MoMLP, build_momlp, targets
 from constructions.atomic import write_whole
 from constructions.experts.bit_extraction import layers_of
 from constructions.shattering import one_hidden_layer
-from theory import certify_uniform_error
+from theory import certify_uniform_error, plots
 from theory.checkers.shattering import shattered_exhaustively
 
 INSTANCES = ((2, 1e-3), (3, 0.01), (4, 0.05))
-REPEATS = 5
-
-
-def seconds(call: Callable[[], object]) -> float:
-    """Median wall time of REPEATS calls after one warm-up."""
-    call()
-    times = []
-    for _ in range(REPEATS):
-        started = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
-
-
-def row(name: str, peer: str, unit: str, ours: float, theirs: float | None) -> dict:
-    return {
-        "measured": name,
-        "peer": peer,
-        "unit": unit,
-        "ours": ours,
-        "theirs": theirs,
-        "ratio": None if theirs is None else ours / theirs,
-    }
 
 
 def evaluation(model: MoMLP, n: int, eps: float, x: torch.Tensor) -> dict:
@@ -188,6 +164,9 @@ def main() -> None:
         rows.extend(certificates(model, eps))
     rows.append(shattering())
     rows.extend(bit_extraction())
+    curve = data_and_machines.throughput(quick=args.quick)
+    rows.extend(curve)
+    rows.extend(data_and_machines.rest(quick=args.quick))
     table = Table("measured", "peer", "unit", "ours", "theirs", "ours / theirs")
     for r in rows:
         ratio = "-" if r["ratio"] is None else f"{r['ratio']:.2f}"
@@ -204,6 +183,9 @@ def main() -> None:
     text = json.dumps({"schema": 1, "machine": machine, "rows": rows}, indent=2)
     path = write_whole(args.out / "benchmarks.json", lambda draft: draft.write_text(text))
     console.print(f"written to {path}", highlight=False)
+    picture = args.out / "throughput.png"
+    plots.save_figure(plots.throughput_figure({r["share"]: r["ours"] for r in curve}, curve[0]["theirs"]), picture)
+    console.print(f"drawn to {picture}", highlight=False)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """`ExpertCache`: experts built (or read) when first needed and dropped by an LRU under a byte budget.
 
-All look-ups are vectorised: a batch of leaf multi-indices is matched against the resident keys by one
-`torch.unique`, so a model may have more leaves than any integer type can number.
+All look-ups are vectorised: leaf multi-indices are hashed to integers, found by binary search among those of the
+resident keys, and compared in full, so a model may have more leaves than any integer type can number.
 
-Main definitions: `ExpertCache`, `CacheStatistics`, `ExpertSource`.
+Main definitions: `ExpertCache`, `CacheStatistics`, `ExpertSource`, `distinct_leaves`, `slot_overhead`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,12 @@ ExpertSource = Callable[[Tensor], Rows]
 """Leaves (E, q) -> their rows, e.g. output weights (E, m, K) and biases (E, m)."""
 
 FIRST_SLOTS = 64
+MULTIPLIER = 0x5851F42D4C957F2D  # odd, of the 64-bit linear congruential generators
+
+
+def slot_overhead(q: int) -> int:
+    """Bytes that a slot takes beside its rows: key, stamp, and its part of the index, also while that is made."""
+    return 8 * q + 8 + 24
 
 
 @dataclass
@@ -52,9 +58,9 @@ class CacheStatistics:
 class ExpertCache:
     """Slots of expert rows with an LRU; `fetch` returns the slots of a batch of distinct leaves.
 
-    `capacity` slots fit `cache_bytes`, keys and stamps included; the tensors grow by doubling and never take more
-    than `cache_bytes` together, even while they grow. `shapes` are those of one expert's rows. With `staging_bytes`
-    rows are read that many bytes at a time; `prefetch` may hold as many again.
+    `capacity` slots fit `cache_bytes`, keys, stamps and index included; the tensors grow by doubling and never take
+    more than `cache_bytes` together, even while they grow. `shapes` are those of one expert's rows. With
+    `staging_bytes` rows are read that many bytes at a time; `prefetch` may hold as many again.
     """
 
     def __init__(
@@ -73,7 +79,7 @@ class ExpertCache:
         self._options = {"dtype": dtype, "device": device}
         itemsize = torch.empty(0, dtype=dtype).element_size()
         self.row_bytes = sum(math.prod(shape) for shape in shapes) * itemsize
-        self.slot_bytes = self.row_bytes + 8 * q + 8
+        self.slot_bytes = self.row_bytes + slot_overhead(q)
         self.capacity = cache_bytes // self.slot_bytes
         if self.capacity < 1:
             raise BudgetExceeded(
@@ -92,16 +98,17 @@ class ExpertCache:
         self.keys = torch.empty(slots, self._q, dtype=torch.int64, device=device)
         self.stamps = torch.zeros(slots, dtype=torch.int64, device=device)
         self.rows: Rows = tuple(torch.empty(slots, *shape, **self._options) for shape in self._shapes)
+        self._index = _Index(self.keys[:0])
 
     @property
     def nbytes(self) -> int:
         """Bytes of all tensors held now."""
-        return sum(t.nbytes for t in (self.keys, self.stamps, *self.rows))
+        return sum(t.nbytes for t in (self.keys, self.stamps, *self.rows)) + self._index.nbytes
 
     def fetch(self, leaves: Tensor) -> Tensor:
         """Slots (U,) of at most `capacity` distinct leaves (U, q), building what is missing."""
         self._clock += 1
-        slots = _find(leaves, self.keys[: self.used])
+        slots = self._index.find(leaves)
         missing = slots < 0
         count = int(missing.sum())
         if count:
@@ -113,6 +120,8 @@ class ExpertCache:
             fresh = self._free_slots(count)
             self._fill(leaves[missing], fresh)
             self.keys[fresh] = leaves[missing]
+            self._index.clear()  # the old one is let go before the new one is made
+            self._index = _Index(self.keys[: self.used])
             slots[missing] = fresh
             self.statistics.built += count
         self.stamps[slots] = self._clock
@@ -121,7 +130,7 @@ class ExpertCache:
 
     def prefetch(self, leaves: Tensor) -> None:
         """Start reading those of distinct leaves (U, q) that are not resident, as many as the staging holds."""
-        wanted = leaves[_find(leaves, self.keys[: self.used]) < 0][: self._staging_rows]
+        wanted = leaves[self._index.find(leaves) < 0][: self._staging_rows]
         if self._ahead is not None or not len(wanted):
             return
         if self._reader is None:
@@ -135,7 +144,7 @@ class ExpertCache:
         if self._ahead is not None:
             keys, future = self._ahead
             self._ahead = None
-            place = _find(leaves, keys)
+            place = _Index(keys).find(leaves)
             ready = place >= 0
             self._write(slots[ready], tuple(t[place[ready]] for t in future.result()))
             self.statistics.prefetched += int(ready.sum())
@@ -181,12 +190,47 @@ class ExpertCache:
         return torch.cat([fresh, oldest])
 
 
-def _find(leaves: Tensor, keys: Tensor) -> Tensor:
-    """The index (U,) of each of distinct leaves (U, q) among distinct keys (K, q), −1 where it is none of them."""
-    both = torch.cat([keys, leaves])
-    if both.shape[1] == 0:
-        return torch.full((len(leaves),), 0 if len(keys) else -1, device=leaves.device)
-    _, inverse = torch.unique(both, dim=0, return_inverse=True)
-    table = torch.full((len(both),), -1, dtype=torch.int64, device=leaves.device)
-    table[inverse[: len(keys)]] = torch.arange(len(keys), device=leaves.device)
-    return table[inverse[len(keys) :]]
+class _Index:
+    """Where keys (K, q) are: their hashes are sorted once, a look-up is a binary search."""
+
+    def __init__(self, keys: Tensor):
+        self._keys = keys
+        self._hashes, self._order = _hashed(keys).sort()
+
+    @property
+    def nbytes(self) -> int:
+        return self._hashes.nbytes + self._order.nbytes
+
+    def clear(self) -> None:
+        self._hashes = self._order = self._keys[:0, :0].sum(-1)
+
+    def find(self, leaves: Tensor) -> Tensor:
+        """The index (U,) of each of leaves (U, q) among the keys, −1 where it is none of them.
+
+        Of several keys with one hash only the first is found: an expert is then built again, and is still the right
+        one.
+        """
+        if not len(self._keys):
+            return torch.full((len(leaves),), -1, device=leaves.device)
+        at = torch.searchsorted(self._hashes, _hashed(leaves)).clamp(max=len(self._keys) - 1)
+        found = self._order[at]
+        return torch.where((self._keys[found] == leaves).all(-1), found, -1)
+
+
+def distinct_leaves(leaves: Tensor) -> tuple[Tensor, Tensor]:
+    """Distinct rows (U, q) of leaves (B, q) in no special order, and the place (B,) of each leaf among them."""
+    hashes, inverse = torch.unique(_hashed(leaves), return_inverse=True)
+    some = torch.empty_like(hashes).scatter_(0, inverse, torch.arange(len(leaves), device=leaves.device))
+    distinct = leaves[some]
+    if torch.equal(distinct[inverse], leaves):
+        return distinct, inverse
+    return torch.unique(leaves, dim=0, return_inverse=True)
+
+
+def _hashed(leaves: Tensor) -> Tensor:
+    """A 64-bit number (B,) for each row of leaves (B, q)."""
+    hashes = torch.zeros(len(leaves), dtype=torch.int64, device=leaves.device)
+    for column in leaves.unbind(1):
+        hashes = (hashes + column) * MULTIPLIER
+        hashes ^= hashes >> 29
+    return hashes

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from constructions.errors import BudgetExceeded
-from constructions.expert_cache import ExpertCache, Rows
+from constructions.expert_cache import ExpertCache, Rows, distinct_leaves
 
 # shares of what the budget leaves beside the fixed part: resident experts, rows being read, rows read ahead, gathers
 CACHE, STAGING, AHEAD, GATHER = 8, 2, 2, 4
@@ -63,7 +63,7 @@ def answer_by_leaf(
     batch runs, the experts of the leaves `upcoming` (B', q) are read ahead.
     """
     result = torch.empty(len(x), m, dtype=cache.rows[0].dtype, device=x.device)
-    distinct, inverse = _distinct(leaves)
+    distinct, inverse = distinct_leaves(leaves)
     order = torch.argsort(inverse, stable=True)
     counts = torch.bincount(inverse, minlength=len(distinct))
     step = min(cache.capacity, points)
@@ -72,19 +72,13 @@ def answer_by_leaf(
         batch = distinct[first : first + step]
         slots = cache.fetch(batch)
         if upcoming is not None and first + step >= len(distinct):
-            cache.prefetch(_distinct(upcoming)[0])
+            cache.prefetch(distinct_leaves(upcoming)[0])
         start = int(ends[first - 1]) if first else 0
         chosen = order[start : int(ends[first + len(batch) - 1])]
         for rows in chosen.split(points):
             result[rows] = run(x[rows], cache.rows, slots[inverse[rows] - first])
     cache.statistics.queries += len(x)
     return result
-
-
-def _distinct(leaves: Tensor) -> tuple[Tensor, Tensor]:
-    if leaves.shape[1]:
-        return torch.unique(leaves, dim=0, return_inverse=True)
-    return leaves[:1], torch.zeros(len(leaves), dtype=torch.int64, device=leaves.device)
 
 
 class Answers(Protocol):

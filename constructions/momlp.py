@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from constructions.errors import require_int
-from constructions.expert_cache import CacheStatistics, ExpertCache, ExpertSource, Rows
+from constructions.expert_cache import CacheStatistics, ExpertCache, ExpertSource, Rows, slot_overhead
 from constructions.experts import FAMILIES
 from constructions.fitting import node_axis
 from constructions.lattice import DTYPES, Plan
@@ -77,7 +77,7 @@ class MoMLP(RoutedExperts):
         options = {"q": plan.lattice.q, "shapes": shapes, "dtype": plan.dtype, "device": self.place}
         if budget_bytes is None:
             return ExpertCache(source, cache_bytes=require_int("cache_bytes", cache_bytes, 1), **options)
-        slot = plan.m * (plan.columns + 1) * DTYPES[plan.dtype] + 8 * plan.lattice.q + 8
+        slot = plan.m * (plan.columns + 1) * DTYPES[plan.dtype] + slot_overhead(plan.lattice.q)
         fixed = sum(p.nbytes for p in self.parameters())
         shares = share_budget(require_int("budget_bytes", budget_bytes, 1), fixed_bytes=fixed, slot_bytes=slot)
         self._points_at_once = shares.points

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from constructions.errors import first_row, require_choice, require_int, require_points
-from constructions.expert_cache import CacheStatistics, ExpertCache, ExpertSource, Rows
+from constructions.expert_cache import CacheStatistics, ExpertCache, ExpertSource, Rows, slot_overhead
 from constructions.lazy_evaluation import answer_by_leaf, share_budget
 from constructions.momlp import DEFAULT_CACHE_BYTES
 from constructions.prototype_tree import PrototypeTree
@@ -77,7 +77,7 @@ class TrainedMoMLP(nn.Module):
         options: dict[str, Any] = {"q": 1, "shapes": shapes, "dtype": self.dtype, "device": self.place}
         if budget_bytes is None:
             return ExpertCache(source, cache_bytes=require_int("cache_bytes", cache_bytes, 1), **options)
-        slot = parameters(self.widths) * torch.empty(0, dtype=self.dtype).element_size() + 16
+        slot = parameters(self.widths) * torch.empty(0, dtype=self.dtype).element_size() + slot_overhead(1)
         shares = share_budget(
             require_int("budget_bytes", budget_bytes, 1), fixed_bytes=self._fixed_bytes, slot_bytes=slot
         )

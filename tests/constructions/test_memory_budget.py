@@ -6,7 +6,7 @@ import threading
 import pytest
 import torch
 
-from constructions import BudgetExceeded, StoreError, build_momlp, load, save, targets
+from constructions import BudgetExceeded, StoreError, build_momlp, expert_cache, load, save, targets
 from constructions.expert_cache import ExpertCache
 from constructions.lazy_evaluation import stream
 from theory.checkers.resident_memory import MemoryMeter, peak_resident_bytes, resident_bytes_le
@@ -96,6 +96,15 @@ def test_reading_ahead_happens_during_the_work():
     slots = cache.fetch(torch.arange(6, 14)[:, None])
     assert cache.rows[0][slots, 0].tolist() == list(range(6, 14))
     assert cache.statistics.prefetched == 6
+
+
+def test_leaves_with_equal_hashes_are_told_apart(stored, monkeypatch):
+    model, path = stored
+    monkeypatch.setattr(expert_cache, "_hashed", lambda leaves: leaves.sum(-1) // 7)
+    lazy = load(path, lazy=True, budget_bytes=model.resident_bytes // 20)
+    x = queries(model, 2000)
+    for _ in range(2):
+        assert torch.equal(torch.cat(list(stream(lazy, x.split(250)))), model(x))
 
 
 def test_damage_found_while_reading_ahead_is_an_error(stored, tmp_path):
