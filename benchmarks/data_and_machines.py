@@ -43,7 +43,7 @@ def throughput(*, quick: bool) -> list[dict]:
             ours = len(x) / seconds(lambda lazy=lazy: list(stream(lazy, parts)))
             name = f"answer within 1/{share} of {model.resident_bytes / 1e6:.0f} MB, {len(x)} uneven points"
             if share == 1:
-                name = name.replace("1/1", "twice")
+                name = name.replace("1/1 of", "twice the")
             entry = row(name, "the model in memory", "points/s", ours, whole)
             rows.append(entry | {"share": 1 / share if share > 1 else 2.0})
     return rows
@@ -60,7 +60,7 @@ def require_equal(lazy: MoMLP, model: MoMLP, x: Tensor) -> None:
 
 
 def _model() -> MoMLP:
-    return build_momlp(targets.get("sum_of_sines", n=3), eps=0.01)
+    return build_momlp(targets.get("sum_of_sines", n=3), eps=0.006)
 
 
 def _queries(model: MoMLP, count: int) -> Tensor:
@@ -75,7 +75,7 @@ def reading(*, quick: bool) -> list[dict]:
     parts = _queries(model, 5_000 if quick else 20_000).split(BATCH)
     with tempfile.TemporaryDirectory() as folder:
         path = save(model, Path(folder) / "m.safetensors")
-        budget = model.resident_bytes // 20
+        budget = model.resident_bytes // 10
 
         def timed(ahead: bool) -> float:
             times = []
@@ -91,10 +91,10 @@ def reading(*, quick: bool) -> list[dict]:
         count = sum(map(len, parts))
         ahead, plain = count / timed(ahead=True), count / timed(ahead=False)
         memmap = count / _memmapped(model, parts, Path(folder))
-    cold = f"cold file, 1/20 of its bytes, {count} uneven points"
+    cold = f"cold file, 1/10 of its bytes, {count} uneven points"
     return [
         row(f"{cold}: reading ahead", "the same without reading ahead", "points/s", ahead, plain),
-        row(f"{cold}: reading when needed", "numpy.memmap gather, point by point rows", "points/s", plain, memmap),
+        row(f"{cold}: reading when needed", "numpy.memmap, no budget, no digests", "points/s", plain, memmap),
     ]
 
 

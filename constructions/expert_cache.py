@@ -218,13 +218,20 @@ class _Index:
 
 
 def distinct_leaves(leaves: Tensor) -> tuple[Tensor, Tensor]:
-    """Distinct rows (U, q) of leaves (B, q) in no special order, and the place (B,) of each leaf among them."""
+    """Distinct rows (U, q) of leaves (B, q) in lexicographic order, and the place (B,) of each leaf among them.
+
+    Neighbours in that order are neighbours in a file, which are read at once.
+    """
     hashes, inverse = torch.unique(_hashed(leaves), return_inverse=True)
     some = torch.empty_like(hashes).scatter_(0, inverse, torch.arange(len(leaves), device=leaves.device))
     distinct = leaves[some]
-    if torch.equal(distinct[inverse], leaves):
-        return distinct, inverse
-    return torch.unique(leaves, dim=0, return_inverse=True)
+    if not torch.equal(distinct[inverse], leaves):
+        return torch.unique(leaves, dim=0, return_inverse=True)
+    order = torch.arange(len(distinct), device=leaves.device)
+    for column in reversed(distinct.unbind(1)):
+        order = order[torch.argsort(column[order], stable=True)]
+    place = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=leaves.device))
+    return distinct[order], place[inverse]
 
 
 def _hashed(leaves: Tensor) -> Tensor:
