@@ -1,9 +1,8 @@
 """Model files: whole-or-absent writing, digests, and reading single experts from an open file.
 
 A file is safetensors with a JSON spec in the metadata entry `momlp`; one row of each expert tensor belongs to one
-expert,
-and `expert_digests` (L, 32) holds the SHA-256 of each expert's rows. Digests detect damage, not forgery: whoever
-rewrites a file can rewrite its digests.
+expert, and `expert_digests` (L, 32) holds the SHA-256 of each expert's rows. Digests detect damage, not forgery:
+whoever rewrites a file can rewrite its digests.
 
 Main definitions: `ExpertFile`, `write_model`, `read_spec`, `expert_digests`, `root_digest`.
 Implementation notes: experts are read with plain file reads, not through a memory map, so that what is resident is what

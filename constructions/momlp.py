@@ -35,10 +35,8 @@ class MoMLP(RoutedExperts):
 
     Eager: `out_weight` (L, m, K) and `out_bias` (L, m) are parameters. Lazy (`source` given): they are built when an
     input first needs them and kept under `cache_bytes`, or with `budget_bytes` so that all weights, those being read
-    and
-    gathered included, stay under it. `hidden_weight` (K, n), `hidden_bias` (K,) and, with PReLU,
-    `slope` (K,) are shared. No parameter requires a gradient until asked.
-    """
+    and gathered included, stay under it. `hidden_weight` (K, n), `hidden_bias` (K,) and, with PReLU, `slope` (K,) are
+    shared. No parameter requires a gradient until asked."""
 
     out_weight: nn.Parameter | None
     out_bias: nn.Parameter | None

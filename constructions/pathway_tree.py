@@ -83,11 +83,9 @@ class PathwayTree:
         """A routing tree over a net of a point cloud (N, n), for data that no lattice fits.
 
         "farthest_point" stops at covering radius `delta` or at `leaves` points (give one of them), its leaves are
-        points
-        of the cloud more than the covering radius apart; "kmeans" gives at most `leaves` means (scikit-learn, `seed`).
-        `valency` is 2 … 64. Measure radius and separation with `theory.covering_net`. ValueError for points that are
-        not finite, or fewer distinct points than `leaves`.
-        """
+        points of the cloud more than the covering radius apart; "kmeans" gives at most `leaves` means (scikit-learn,
+        `seed`). `valency` is 2 … 64. Measure radius and separation with `theory.covering_net`. ValueError for points
+        that are not finite, or fewer distinct points than `leaves`."""
         require_choice("method", method, NET_METHODS)
         cloud = _require_cloud(points)
         if (delta is None) == (leaves is None):

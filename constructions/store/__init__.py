@@ -45,10 +45,8 @@ def load(
 
     With `lazy=True` experts are read one at a time when first needed, each checked against its digest, and kept under
     `cache_bytes`; with `budget_bytes` instead, everything that holds weights (router, shared layers, cache, experts
-    being
-    read and gathered) stays under it together. Raises `StoreError` for a truncated, altered or foreign file,
-    `BudgetExceeded` for a budget that is too small.
-    """
+    being read and gathered) stays under it together. Raises `StoreError` for a truncated, altered or foreign file,
+    `BudgetExceeded` for a budget that is too small."""
     if budget_bytes is not None and not lazy:
         raise ValueError(f"`budget_bytes` needs lazy=True, got {budget_bytes} with lazy=False")
     source = Path(path)

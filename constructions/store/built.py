@@ -2,8 +2,7 @@
 
 Layout: tensors `hidden_weight`, `hidden_bias`, `slope` (PReLU), `out_weight` (L, m, K), `out_bias` (L, m) and
 `expert_digests`. The spec has `schema`, `kind` ("experts", or "plan" for a lazy model of a formula), `plan`,
-`expression`
-(or null) and `root`, the SHA-256 of the rest of the spec, the shared layer and the digest table.
+`expression` (or null) and `root`, the SHA-256 of the rest of the spec, the shared layer and the digest table.
 
 Main definitions: `save_built`, `load_built`.
 """

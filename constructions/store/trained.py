@@ -2,8 +2,7 @@
 
 Layout: tensors `experts` (L, P), `prototypes` (V, n), `children` (V, v), `leaf_prototypes` (L, n), `input_shift`,
 `input_scale` (n,) and `expert_digests`. The spec has `schema`, `kind` "trained", `widths`, `task`, `router`, `dtype`
-and
-`root`, the SHA-256 of the rest of the spec, all tensors but the experts, and the digest table.
+and `root`, the SHA-256 of the rest of the spec, all tensors but the experts, and the digest table.
 
 Main definitions: `save_trained`, `load_trained`.
 """

@@ -95,14 +95,12 @@ def train_momlp(
     """A MoMLP of `leaves` experts with hidden widths `expert_hidden`, trained on points x (N, n).
 
     y is (N,) or (N, m) for regression, classes (N,) 0 … C − 1 for classification (m = C logits). `validation` is a
-    share,
-    or a mask (N,) of the rows kept for early stopping. `method` and `valency` make the router
-    (`PathwayTree.from_points`)
-    over the training inputs, `router` follows it down the "tree" or "flat". Each point trains the expert it is routed
-    to and, with `overlap` k, the k − 1 next nearest. With `budget_bytes` experts are trained group after group, so that
-    what is on `device` fits, with the same result. `checkpoint` is a file to resume from; it belongs to this data,
-    these
-    options and this seed. The model stays on the CPU; `model.report` says what training did.
+    share, or a mask (N,) of the rows kept for early stopping. `method` and `valency` make the router
+    (`PathwayTree.from_points`) over the training inputs, `router` follows it down the "tree" or "flat". Each point
+    trains the expert it is routed to and, with `overlap` k, the k − 1 next nearest. With `budget_bytes` experts are
+    trained group after group, so that what is on `device` fits, with the same result. `checkpoint` is a file to
+    resume from; it belongs to this data, these options and this seed. The model stays on the CPU; `model.report` says
+    what training did.
     Raises ValueError naming the argument, `BudgetExceeded`, `StoreError` for a foreign checkpoint.
     """
     ready = prepare(

@@ -180,9 +180,7 @@ class _Group:
     """Experts span[0] … span[1] − 1 on the device, with the data rows that they own and no others.
 
     An expert alone is trained twice side by side: a batch of one matrix product rounds differently from a batch of
-    many,
-    and the result must not depend on the grouping.
-    """
+    many, and the result must not depend on the grouping."""
 
     def __init__(
         self,

@@ -5,8 +5,7 @@ Notation: n resolved axes, J, m (odd), H header bits, r words, look-up "deep" or
 axis, P parameters in dense layers, nnz the entries of the sparsity pattern.
 
 Main definitions: `widths`, `parameters_of_widths`, `closed_parameters`, `closed_nonzeros`, `rate_bound`, `cheapest`,
-`trade_off_point`,
-`trade_off_constant`, `trade_off_lower`, `naive_parameters`.
+`trade_off_point`, `trade_off_constant`, `trade_off_lower`, `naive_parameters`.
 Main statements: P = D_n(m, H) + I_n(J) for r = 1; P ≤ `rate_bound` when J balances; so P = O((λs√n/ε)^{n/2}) + O(log),
 with words of m^n − 1 + H bits, which float64 holds only up to 51 or 52.
 """

@@ -2,10 +2,8 @@
 
 Main definitions: `MemoryMeter`, `resident_bytes_le`.
 Implementation notes: every tensor that an operation reads or makes is seen by a dispatch mode; its storage is counted
-once
-until it is freed. Storages that only another thread touched are seen when the watched thread uses them. On CUDA the
-allocator's own peak is read instead.
-"""
+once until it is freed. Storages that only another thread touched are seen when the watched thread uses them. On CUDA
+the allocator's own peak is read instead."""
 
 from __future__ import annotations
 
