@@ -32,7 +32,7 @@ from constructions import MoMLP, build_momlp, targets
 from constructions.atomic import write_whole
 from constructions.experts.bit_extraction import layers_of
 from constructions.shattering import one_hidden_layer
-from theory import certify_uniform_error, plots
+from theory import certify_uniform_error, data_plots, plots
 from theory.checkers.shattering import shattered_exhaustively
 
 INSTANCES = ((2, 1e-3), (3, 0.01), (4, 0.05))
@@ -184,7 +184,7 @@ def main() -> None:
     path = write_whole(args.out / "benchmarks.json", lambda draft: draft.write_text(text))
     console.print(f"written to {path}", highlight=False)
     picture = args.out / "throughput.png"
-    plots.save_figure(plots.throughput_figure({r["share"]: r["ours"] for r in curve}, curve[0]["theirs"]), picture)
+    plots.save_figure(data_plots.throughput_figure({r["share"]: r["ours"] for r in curve}, curve[0]["theirs"]), picture)
     console.print(f"drawn to {picture}", highlight=False)
 
 

@@ -1,12 +1,11 @@
 """Figures: rates, trade-off, and a model's cells, knots and error (matplotlib, no window needed).
 
 Main definitions: `rates_figure`, `trade_off_figure`, `optimal_rates_figure`, `model_figure`, `draw_model`,
-`throughput_figure`, `save_figure`.
+`save_figure`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -169,27 +168,6 @@ def trade_off_figure() -> Figure:
     """L against P along the split."""
     figure = Figure(figsize=(6, 4.2), layout="constrained")
     draw_trade_off(figure.subplots())
-    return figure
-
-
-def draw_throughput(axes: Axes, rates: Mapping[float, float], whole: float) -> None:
-    """Points a second against the budget as a share of the model's bytes, and the model in memory as a line."""
-    shares = sorted(rates)
-    axes.loglog(shares, [rates[s] for s in shares], "o-", color=ACCENT, ms=4, lw=1.2, label="within a budget")
-    axes.axhline(whole, color=INK, lw=0.8, ls="--", label="the model in memory")
-    axes.set_xticks(shares, [f"1/{round(1 / s)}" if s < 1 else f"{s:g}" for s in shares])
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("budget / bytes of the model")
-    axes.set_ylabel("points a second")
-    axes.set_ylim(bottom=min(rates.values()) / 3, top=2 * max(whole, *rates.values()))
-    axes.grid(True, which="major", alpha=0.3)
-    axes.legend(frameon=False)
-
-
-def throughput_figure(rates: Mapping[float, float], whole: float) -> Figure:
-    """A new figure with `draw_throughput` on it."""
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    draw_throughput(figure.subplots(), rates, whole)
     return figure
 
 

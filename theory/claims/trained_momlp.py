@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -13,12 +13,27 @@ from theory.claim import Claim, Context, Evidence, Number, Status, Verdict, clai
 from theory.experiments import TASKS, compare
 
 V1 = "arXiv:2402.03460v1, abstract"
-SEEDS = 20
-QUICK = Options(steps=600, batch_size=128, evaluate_every=30, patience=20)
-FULL = replace(QUICK, steps=3000)
-MORE_SEEDS = {"friedman": 60}  # of the full budget: noise of 1.0 makes training noisy, too
-# where the central MLP is far from converged after 600 steps, and the verdict another one then
-LONGER = {"franke": 1500, "two_spirals": 3000}
+OPTIONS = Options(batch_size=128, evaluate_every=30, patience=20)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How long and how often a task is trained; `rates` are learning rates to choose from on the validation rows."""
+
+    seeds: int
+    steps: int
+    rates: tuple[float, ...]
+
+
+# longer where the central MLP is far from converged after 600 steps and the verdict another one then; more seeds
+# where splits make more noise
+QUICK = dict.fromkeys(TASKS, Protocol(12, 600, (1e-2,))) | {
+    "franke": Protocol(12, 1500, (1e-2,)),
+    "two_spirals": Protocol(12, 3000, (1e-2,)),
+    "digits": Protocol(20, 600, (1e-2,)),
+    "breast_cancer": Protocol(20, 600, (1e-2,)),
+}
+FULL = dict.fromkeys(TASKS, Protocol(20, 3000, (3e-3, 1e-2))) | {"friedman": Protocol(60, 3000, (3e-3, 1e-2))}
 
 # what these splits, seeds and sizes say; the sentence is false as a general rule
 EXPECTED = {
@@ -36,11 +51,12 @@ EXPECTED = {
 
 def performance(name: str, context: Context) -> Verdict:
     """Paired test errors of the mixture and of a central MLP with more parameters, on shared splits."""
-    rates = (3e-3, 1e-2) if context.full else (1e-2,)
-    options = FULL if context.full else replace(QUICK, steps=LONGER.get(name, QUICK.steps))
-    seeds = MORE_SEEDS.get(name, SEEDS) if context.full else SEEDS
-    found = compare(TASKS[name], seeds=seeds, options=options, rates=rates, log=context.log, device=context.device)
-    numbers: dict[str, Number] = {"seeds": seeds, "steps": options.steps}
+    protocol = (FULL if context.full else QUICK)[name]
+    seeds, options = protocol.seeds, replace(OPTIONS, steps=protocol.steps)
+    found = compare(
+        TASKS[name], seeds=seeds, options=options, rates=protocol.rates, log=context.log, device=context.device
+    )
+    numbers: dict[str, Number] = {"seeds": seeds, "steps": protocol.steps}
     for method, errors in found.errors.items():
         numbers[f"{method}_error"] = float(errors.mean())
         numbers[f"{method}_parameters"] = found.total[method]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from rich.markup import escape
 
 from constructions.distributed import RankFailed, RankLost
-from theory.cli import models, rates, vc, verdicts
+from theory.cli import models, rates, train, vc, verdicts
 from theory.cli.common import err
 
 
@@ -42,6 +42,6 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(action=action)
         return sub
 
-    for part in (verdicts, models, rates, vc):
+    for part in (verdicts, models, train, rates, vc):
         part.add_commands(command)
     return parser

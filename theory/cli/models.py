@@ -27,7 +27,7 @@ from constructions.lattice import ACTIVATIONS, Plan
 from constructions.lazy_evaluation import stream
 from constructions.points_file import points_file
 from constructions.progress import tracked
-from theory import plots
+from theory import data_plots, plots
 from theory.checkers.uniform_error.certificate import UniformErrorCertificate
 from theory.checkers.uniform_error.certify import METHODS
 from theory.claim import Status
@@ -70,7 +70,7 @@ def add_commands(command: Command) -> None:
     sub.add_argument("--out", type=Path, required=True)
     sub.add_argument("--lazy", action="store_true", help="read experts from the file when first needed")
     sub.add_argument("--budget-bytes", type=int, help="keep all weights in memory under this (implies --lazy)")
-    sub = command("show", _show, "draw a stored model: cells, knots and error (n <= 2), trade-off, rates")
+    sub = command("show", _show, "draw a stored model: cells, knots and error, or leaves and answers")
     sub.add_argument("file", type=Path)
     sub.add_argument("--out", type=Path, required=True, metavar="PNG")
     sub.add_argument("--function", metavar="MODULE:ATTR", help="the LipschitzFunction, when the file has no formula")
@@ -316,8 +316,11 @@ def _eval(args: argparse.Namespace) -> int:
 
 def _show(args: argparse.Namespace) -> int:
     require_writable(args.out)
-    model = _built(args.file)
-    f = _function_of(model, args.function)
-    plots.save_figure(plots.model_figure(model, f), args.out)
+    model = load(args.file)
+    if isinstance(model, MoMLP):
+        figure = plots.model_figure(model, _function_of(model, args.function))
+    else:
+        figure = data_plots.trained_figure(model)
+    plots.save_figure(figure, args.out)
     out.print(f"drawn to {args.out}", highlight=False)
     return 0
