@@ -62,7 +62,7 @@ def _draw_line(figure: Figure, value: Axes, experts: Axes, model: TrainedMoMLP) 
 def _draw_plane(figure: Figure, value: Axes, experts: Axes, model: TrainedMoMLP) -> None:
     across, up = _range(model, 0), _range(model, 1)
     x = torch.cartesian_prod(across, up)
-    found = model.predict(x).reshape(GRID, GRID, -1)[..., 0].T
+    found = model.predict(x).reshape(GRID, GRID, -1)[..., 0].T.numpy()
     options = {
         "origin": "lower",
         "extent": (float(across[0]), float(across[-1]), float(up[0]), float(up[-1])),
@@ -73,8 +73,8 @@ def _draw_plane(figure: Figure, value: Axes, experts: Axes, model: TrainedMoMLP)
     value.set_title("class" if model.task == "classification" else "answers", loc="left")
     # neighbouring leaves have neighbouring ids: shuffled, they get different colours
     colour = torch.randperm(model.num_leaves, generator=torch.Generator().manual_seed(0))
-    experts.imshow(colour[model.route(x)].reshape(GRID, GRID).T, cmap="tab20", alpha=0.6, **options)
-    at = model.tree.leaf_prototypes / model.input_scale + model.input_shift
+    experts.imshow(colour[model.route(x)].reshape(GRID, GRID).T.numpy(), cmap="tab20", alpha=0.6, **options)
+    at = (model.tree.leaf_prototypes / model.input_scale + model.input_shift).numpy()
     experts.plot(at[:, 0], at[:, 1], ".", color=INK, ms=3)
     experts.set_xlim(options["extent"][:2])
     experts.set_ylim(options["extent"][2:])
@@ -86,7 +86,7 @@ def _draw_prototypes(figure: Figure, plane: Axes, depths: Axes, model: TrainedMo
     inputs = prototypes / model.input_scale + model.input_shift
     answer = model.predict(inputs).reshape(len(inputs), -1)[:, 0]
     at = PCA(n_components=2).fit_transform(prototypes.numpy()) if len(prototypes) > 1 else prototypes[:, :2].numpy()
-    shown = plane.scatter(at[:, 0], at[:, 1], c=answer, cmap="cividis", s=18)
+    shown = plane.scatter(at[:, 0], at[:, 1], c=answer.numpy(), cmap="cividis", s=18)
     figure.colorbar(shown, ax=plane)
     plane.set_title("prototypes on two principal axes, and their answers", loc="left")
     graph = model.tree.to_networkx()

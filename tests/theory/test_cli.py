@@ -7,11 +7,13 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 import theory
-from constructions import load
+from constructions import load, save, train_momlp
+from constructions.trained_momlp.training import Options
 from theory import cli
 from theory.claim import REGISTRY, Claim, Evidence, Status, Verdict
 
@@ -314,11 +316,6 @@ def test_devices_prints_the_plan(run):
 
 
 def test_a_trained_model_answers_and_has_no_certificate(run, tmp_path):
-    import torch
-
-    from constructions import save, train_momlp
-    from constructions.trained_momlp.training import Options
-
     x = torch.rand(300, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     model = train_momlp(x, x[:, 0], leaves=40, expert_hidden=(8,), options=Options(steps=5))
     save(model, tmp_path / "t.safetensors")
@@ -330,3 +327,50 @@ def test_a_trained_model_answers_and_has_no_certificate(run, tmp_path):
     code, _, err = run("certify", tmp_path / "t.safetensors")
     assert code == 2
     assert "trained on data" in " ".join(err.split())
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Arguments of files of 300 points in R^n with values or classes."""
+
+    def write(n, task="regression"):
+        x = np.random.default_rng(0).uniform(-3, 5, (300, n))
+        y = np.sin(x[:, 0]) if task == "regression" else (x[:, 0] > 0) + 2 * (x[:, -1] > 1)
+        np.save(tmp_path / "x.npy", x)
+        np.save(tmp_path / "y.npy", y)
+        return ("--points", tmp_path / "x.npy", "--values", tmp_path / "y.npy", "--task", task)
+
+    return write
+
+
+@pytest.mark.parametrize(("n", "task"), [(1, "regression"), (2, "classification"), (5, "regression")])
+def test_train_gives_the_model_of_the_api_and_show_draws_it(run, data, tmp_path, n, task):
+    out, sizes = tmp_path / "t.safetensors", ("--leaves", 6, "--hidden", "8,4", "--steps", 20, "--seed", 3)
+    code, said, _ = run("train", *data(n, task), *sizes, "--out", out)
+    assert code == 0
+    assert "stored in" in said
+    x, y = (torch.from_numpy(np.load(tmp_path / f"{name}.npy")) for name in "xy")
+    g = torch.Generator().manual_seed(3)
+    expected = train_momlp(x, y, leaves=6, expert_hidden=(8, 4), task=task, options=Options(steps=20), generator=g)
+    assert torch.equal(load(out)(x), expected(x))
+    assert run("show", out, "--out", tmp_path / "t.png")[0] == 0
+    assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("--hidden", "8,a"), "`--hidden` must be integers"),
+        (("--leaves", "0"), "`leaves` must be"),
+        (("--task", "classification"), "must be integer classes for classification, got float64"),
+        (("--budget-bytes", "10"), "`budget_bytes` must hold one expert"),
+        (("--out", "/nowhere/t.safetensors"), "there is no folder"),
+        (("--values", __file__), "must be a plain .npy array"),
+    ],
+)
+def test_mistakes_in_training_write_nothing(run, data, tmp_path, change, message):
+    arguments = (*data(2), "--leaves", 4, "--out", tmp_path / "t.safetensors", *change)
+    code, _, err = run("train", *arguments)
+    assert code == 2
+    assert message in " ".join(err.split())
+    assert not (tmp_path / "t.safetensors").exists()
