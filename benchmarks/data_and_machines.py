@@ -69,33 +69,48 @@ def _queries(model: MoMLP, count: int) -> Tensor:
     return torch.cat([x[:, :2] ** 4, x[:, 2:]], 1)
 
 
+LATENCY = 0.005
+
+
 def reading(*, quick: bool) -> list[dict]:
-    """Experts read from a file that the system does not hold in memory: ahead, and when they are needed."""
+    """Experts read ahead, and when they are needed: from a file, and from a file behind some latency."""
     model = _model()
     parts = _queries(model, 5_000 if quick else 20_000).split(BATCH)
+    count = sum(map(len, parts))
     with tempfile.TemporaryDirectory() as folder:
         path = save(model, Path(folder) / "m.safetensors")
-        budget = model.resident_bytes // 10
 
-        def timed(ahead: bool) -> float:
-            times = []
-            for _ in range(5):
+        def rate(latency: float, ahead: bool) -> float:
+            def run() -> None:
                 _forget(path)
-                lazy = load(path, lazy=True, budget_bytes=budget)
-                started = time.perf_counter()
+                lazy = load(path, lazy=True, budget_bytes=model.resident_bytes // 10)
+                _delay(lazy, latency)
                 for _part in stream(lazy, parts) if ahead else map(lazy, parts):
                     pass
-                times.append(time.perf_counter() - started)
-            return sorted(times)[2]
 
-        count = sum(map(len, parts))
-        ahead, plain = count / timed(ahead=True), count / timed(ahead=False)
-        memmap = count / _memmapped(model, parts, Path(folder))
-    cold = f"cold file, 1/10 of its bytes, {count} uneven points"
-    return [
-        row(f"{cold}: reading ahead", "the same without reading ahead", "points/s", ahead, plain),
-        row(f"{cold}: reading when needed", "numpy.memmap, no budget, no digests", "points/s", plain, memmap),
+            return count / seconds(run)
+
+        plain, memmap = rate(0, ahead=False), count / _memmapped(model, parts, Path(folder))
+        pairs = [(0.0, rate(0, ahead=True), plain), (LATENCY, rate(LATENCY, ahead=True), rate(LATENCY, ahead=False))]
+    what = f"1/10 of the bytes, {count} uneven points"
+    rows = [
+        row(f"read ahead, {1000 * late:g} ms of latency, {what}", "read when needed", "points/s", with_hint, without)
+        for late, with_hint, without in pairs
     ]
+    return [*rows, row(f"read when needed, {what}", "numpy.memmap, no budget, no digests", "points/s", plain, memmap)]
+
+
+def _delay(lazy: MoMLP, latency: float) -> None:
+    """Let every read take `latency` seconds more, as from a network."""
+    assert lazy.cache is not None
+    source = lazy.cache.source
+
+    def slow(leaves: Tensor) -> tuple[Tensor, ...]:
+        time.sleep(latency)
+        return source(leaves)
+
+    if latency:
+        lazy.cache.source = slow
 
 
 def _forget(path: Path) -> None:

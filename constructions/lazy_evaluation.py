@@ -59,8 +59,8 @@ def answer_by_leaf(
 ) -> Tensor:
     """Outputs (B, m) of points (B, n) with leaves (B, q): grouped by leaf, in batches of experts that fit the cache.
 
-    `run(x, rows, at)` answers points by the experts rows[at], `points` of them at a time at most. While the last
-    batch runs, the experts of the leaves `upcoming` (B', q) are read ahead.
+    `run(x, rows, at)` answers points by the experts rows[at], `points` of them at a time at most. Given the leaves
+    `upcoming` (B', q) of the next call, the next experts are read ahead while a batch runs, theirs in the end.
     """
     result = torch.empty(len(x), m, dtype=cache.rows[0].dtype, device=x.device)
     distinct, inverse = distinct_leaves(leaves)
@@ -68,11 +68,12 @@ def answer_by_leaf(
     counts = torch.bincount(inverse, minlength=len(distinct))
     step = min(cache.capacity, points)
     ends = counts.cumsum(0)
+    following = None if upcoming is None else torch.cat([distinct, distinct_leaves(upcoming)[0][:step]])
     for first in range(0, len(distinct), step):
         batch = distinct[first : first + step]
         slots = cache.fetch(batch)
-        if upcoming is not None and first + step >= len(distinct):
-            cache.prefetch(distinct_leaves(upcoming)[0])
+        if following is not None:
+            cache.prefetch(following[first + len(batch) : first + len(batch) + step])
         start = int(ends[first - 1]) if first else 0
         chosen = order[start : int(ends[first + len(batch) - 1])]
         for rows in chosen.split(points):
@@ -90,7 +91,8 @@ class Answers(Protocol):
 def stream(model: Answers, batches: Iterable[Tensor]) -> Iterator[Tensor]:
     """model(x) for every batch x, reading the experts of the next batch while the present one is answered.
 
-    It pays where reading is slow (a network, a disk); from a file that the system holds in memory it costs a little.
+    It pays where reading is slow and the experts, or the caller between two batches, compute for as long; from a file
+    that the system holds in memory it costs a third (`make bench`).
     """
     source = iter(batches)
     current = next(source, None)
