@@ -92,7 +92,7 @@ def stream(model: Answers, batches: Iterable[Tensor]) -> Iterator[Tensor]:
     """model(x) for every batch x, reading the experts of the next batch while the present one is answered.
 
     It pays where reading is slow and the experts, or the caller between two batches, compute for as long; from a file
-    that the system holds in memory it costs a third (`make bench`).
+    that the system holds in memory it costs more than it saves (`make bench`).
     """
     source = iter(batches)
     current = next(source, None)
