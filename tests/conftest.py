@@ -1,8 +1,17 @@
-"""Shared settings: hypothesis repeats the same examples everywhere, GPU tests are skipped without a CUDA device."""
+"""Shared settings: hypothesis repeats the same examples everywhere, GPU tests are skipped without a CUDA device.
+
+Shared fixture: `start_ranks`.
+"""
+
+import subprocess
+import sys
+import textwrap
 
 import pytest
 import torch
 from hypothesis import settings
+
+from theory.torchrun import alone, free_port
 
 settings.register_profile("momlp", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("momlp")
@@ -14,3 +23,29 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "gpu" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture
+def start_ranks():
+    """(script, world) -> processes running `script` as ranks, without torchrun: nobody tidies up after a dead one."""
+    started = []
+
+    def start(script, world):
+        common = alone() | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(world)}
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", textwrap.dedent(script)],
+                env=common | {"RANK": str(r), "LOCAL_RANK": str(r)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for r in range(world)
+        ]
+        started.extend(processes)
+        return processes
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()

@@ -2,9 +2,6 @@
 
 import json
 import math
-import subprocess
-import sys
-import textwrap
 
 import pytest
 import torch
@@ -15,7 +12,7 @@ from theory import certify_uniform_error
 from theory.checkers.uniform_error.view import Share
 from theory.claim import Claim, Context, Evidence, Status, Verdict
 from theory.distributed import certify_together, combined, run_together
-from theory.torchrun import alone, free_port, torchrun
+from theory.torchrun import torchrun
 
 PLANE = LipschitzFunction.from_sympy("sin(2*pi*x0)*x1", n=2)
 LINE = LipschitzFunction.from_sympy("sin(6*x0)", n=1)
@@ -23,21 +20,6 @@ LINE = LipschitzFunction.from_sympy("sin(6*x0)", n=1)
 
 def parts(model, f, world, **options):
     return [certify_uniform_error(model, f, share=Share(r, world), **options) for r in range(world)]
-
-
-def start(script, world):
-    """`world` processes running `script`, without torchrun: nobody tidies up after a dead one."""
-    common = alone() | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(world)}
-    return [
-        subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(script)],
-            env=common | {"RANK": str(r), "LOCAL_RANK": str(r)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for r in range(world)
-    ]
 
 
 # --- parts of a certificate, in one process -------------------------------------------------------------
@@ -175,8 +157,8 @@ FAILING = """
 
 
 @pytest.mark.parametrize(("rank", "method"), [(0, "branch_and_bound"), (1, "branch_and_bound"), (1, "sampled")])
-def test_an_error_on_one_rank_ends_all(rank, method):
-    processes = start(FAILING.format(rank=rank, method=method), 2)
+def test_an_error_on_one_rank_ends_all(rank, method, start_ranks):
+    processes = start_ranks(FAILING.format(rank=rank, method=method), 2)
     said = [p.communicate(timeout=60)[0] for p in processes]
     assert "own:" in said[rank]
     assert "finite" in said[rank]
@@ -204,8 +186,8 @@ DYING = """
 """
 
 
-def test_a_rank_that_dies_costs_its_claim_and_no_other():
-    leader, other = start(DYING, 2)
+def test_a_rank_that_dies_costs_its_claim_and_no_other(start_ranks):
+    leader, other = start_ranks(DYING, 2)
     said, errors = leader.communicate(timeout=60)
     other.communicate(timeout=60)
     assert other.returncode != 0

@@ -4,8 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
-import textwrap
 
 import numpy as np
 import pytest
@@ -15,27 +13,11 @@ from constructions import build_momlp, load, save, targets, train_momlp
 from constructions.distributed import Shards, plan_devices, simulated_traffic
 from constructions.pathway_tree import PathwayTree
 from constructions.trained_momlp.training import Options
-from theory.torchrun import alone, command, free_port, torchrun
+from theory.torchrun import alone, command, torchrun
 
 
 def evaluate(processes, *arguments):
     return torchrun(processes, "constructions.distributed", *arguments, timeout=240)
-
-
-def start(script, world):
-    """`world` processes running `script`, without torchrun: nobody tidies up after a dead one."""
-    port = str(free_port())
-    common = alone() | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(world)}
-    return [
-        subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(script)],
-            env=common | {"RANK": str(r), "LOCAL_RANK": str(r)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for r in range(world)
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -115,20 +97,15 @@ LOOP = """
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
-def test_a_rank_that_dies_or_hangs_is_a_clear_error_on_the_others(folder, how):
-    processes = start(LOOP.format(path=str(folder / "pencil.safetensors")), 3)
-    try:
-        for p in processes:
-            assert p.stdout.readline() == "ready\n"
-        processes[2].send_signal(how)
-        for p in processes[:2]:
-            out, _ = p.communicate(timeout=60)
-            assert p.returncode == 3
-            assert "another rank died or stopped answering" in out
-    finally:
-        for p in processes:
-            p.kill()
-            p.communicate()
+def test_a_rank_that_dies_or_hangs_is_a_clear_error_on_the_others(folder, how, start_ranks):
+    processes = start_ranks(LOOP.format(path=str(folder / "pencil.safetensors")), 3)
+    for p in processes:
+        assert p.stdout.readline() == "ready\n"
+    processes[2].send_signal(how)
+    for p in processes[:2]:
+        out, _ = p.communicate(timeout=60)
+        assert p.returncode == 3
+        assert "another rank died or stopped answering" in out
 
 
 def test_a_rank_killed_under_torchrun_leaves_no_output(folder, tmp_path):
@@ -167,11 +144,11 @@ MEASURED = """
 """
 
 
-def test_the_planner_equals_a_measured_run(folder):
+def test_the_planner_equals_a_measured_run(folder, start_ranks):
     world = 3
     plan = plan_devices(3, 0.03, 1.0, device_bytes=1 << 20, devices=world, batch=500)
     found = []
-    for p in start(MEASURED.format(path=str(folder / "pencil.safetensors")), world):
+    for p in start_ranks(MEASURED.format(path=str(folder / "pencil.safetensors")), world):
         out, err = p.communicate(timeout=120)
         assert p.returncode == 0, err
         found.append(json.loads(out))
