@@ -13,7 +13,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
     try:
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix="momlp-draft-") as folder:
             draft = Path(folder) / f"draft{path.suffix}"
             write(draft)
             # the draft may have been made private; give it the permissions a new file gets here

@@ -7,20 +7,20 @@ parts hold for the whole; slack is the largest, evidence the weakest of the part
 
 from __future__ import annotations
 
-import pickle
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from torch import nn
 
 from constructions.distributed import RankFailed, RankLost, Ranks
 from constructions.targets import LipschitzFunction
-from theory.checkers.uniform_error.certificate import UniformErrorCertificate
+from theory.checkers.uniform_error.certificate import Premise, UniformErrorCertificate
 from theory.checkers.uniform_error.certify import certify_uniform_error
 from theory.checkers.uniform_error.view import Share
-from theory.claim import Claim, Context
+from theory.claim import Claim, Context, Evidence, Status, Verdict
 from theory.verify import Row, Run, run
 
 # --- one certificate by many ranks ----------------------------------------------------------------------
@@ -76,18 +76,21 @@ class _Meeting:
 
 
 def combined(parts: Sequence[UniformErrorCertificate]) -> UniformErrorCertificate:
-    """The certificate of a whole from those of its parts, which must be all the parts of one search."""
+    """The certificate of a whole from those of its parts; it does not stand when some of its experts are in no part."""
     best = max(parts, key=lambda c: c.lower)
     shared = [p for p in best.premises if all(p in c.premises for c in parts)]
     own = [replace(p, name=f"{p.name}, rank {r}") for r, c in enumerate(parts) for p in c.premises if p not in shared]
+    evidence, read = min(c.evidence for c in parts), sum(c.leaves_checked for c in parts)
+    if evidence > Evidence.SAMPLED and read < best.leaves:
+        own.append(Premise("the parts make a whole", False, f"they read {read} of {best.leaves} experts"))
     return replace(
         best,
         upper=max(c.upper for c in parts),
-        evidence=min(c.evidence for c in parts),
+        evidence=evidence,
         premises=(*shared, *own),
         slack=max(c.slack for c in parts),
         evaluations=sum(c.evaluations for c in parts),
-        leaves_checked=min(best.leaves, sum(c.leaves_checked for c in parts)),
+        leaves_checked=min(best.leaves, read),
         seconds=max(c.seconds for c in parts),
     )
 
@@ -112,7 +115,7 @@ def run_together(
         return run(claims, context, starting=starting, finished=finished)
 
     def decided(row: Row) -> None:
-        ranks.store.set(_key(row.claim), pickle.dumps(row.verdict))
+        ranks.publish(_key(row.claim), _written(row.verdict))
         finished(row)
 
     try:
@@ -123,14 +126,14 @@ def run_together(
         own = Run(context, interrupted=True, lost=str(err) or None)
     if not ranks.leads:
         return own
-    own.rows = _decided(claims, context, ranks)
+    own.rows = _decided(claims, ranks)
     own.interrupted |= len(own.rows) < len(claims)
     return own
 
 
 def _queue(claims: list[Claim], ranks: Ranks) -> Iterator[Claim]:
     """The next claim that no rank has taken, until there is none."""
-    while (index := ranks.store.add("claims taken", 1) - 1) < len(claims):
+    while (index := ranks.take("claims")) < len(claims):
         yield claims[index]
 
 
@@ -138,5 +141,16 @@ def _key(claim: Claim) -> str:
     return f"verdict of {claim.id}"
 
 
-def _decided(claims: list[Claim], context: Context, ranks: Ranks) -> list[Row]:
-    return [Row(c, pickle.loads(ranks.store.get(_key(c)))) for c in claims if ranks.store.check([_key(c)])]
+def _decided(claims: list[Claim], ranks: Ranks) -> list[Row]:
+    found = ((c, ranks.published(_key(c))) for c in claims)
+    return [Row(c, _read(text)) for c, text in found if text is not None]
+
+
+def _written(verdict: Verdict) -> str:
+    """JSON that gives back every number as it is: integers of any length, floats by their shortest digits, inf."""
+    return json.dumps(asdict(verdict) | {"status": verdict.status.name, "evidence": verdict.evidence.name})
+
+
+def _read(text: str) -> Verdict:
+    fields = json.loads(text)
+    return Verdict(**fields | {"status": Status[fields["status"]], "evidence": Evidence[fields["evidence"]]})

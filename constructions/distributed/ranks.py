@@ -139,6 +139,21 @@ class Ranks:
             dist.all_gather_object(values, value)
         return values
 
+    def take(self, name: str) -> int:
+        """The next number, from 0 on, that no rank has taken under this name."""
+        with _clear_loss(f"taking the next of the {name}", self.rank, self.timeout):
+            return self.store.add(name, 1) - 1
+
+    def publish(self, key: str, text: str) -> None:
+        """Let all ranks read `text` under `key`, also after this one is gone."""
+        with _clear_loss(f"publishing {key}", self.rank, self.timeout):
+            self.store.set(key, text)
+
+    def published(self, key: str) -> str | None:
+        """What some rank published under `key`, None if none has."""
+        with _clear_loss(f"reading {key}", self.rank, self.timeout):
+            return self.store.get(key).decode() if self.store.check([key]) else None
+
     def wait_for_all(self, stage: str) -> None:
         """Return when every rank is here; `RankLost` at once when one dies, or after `patience` seconds."""
         if self.world > 1:

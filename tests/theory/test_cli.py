@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 import theory
 from constructions import load, save, train_momlp
+from constructions.trained_momlp import training
 from constructions.trained_momlp.training import Options
 from theory import cli
 from theory.claim import REGISTRY, Claim, Evidence, Status, Verdict
@@ -374,3 +375,27 @@ def test_mistakes_in_training_write_nothing(run, data, tmp_path, change, message
     assert code == 2
     assert message in " ".join(err.split())
     assert not (tmp_path / "t.safetensors").exists()
+
+
+def test_ctrl_c_in_training_says_how_to_go_on(run, data, tmp_path, monkeypatch):
+    steps = training._Group._steps
+    calls = []
+
+    def interrupted(self, *arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return steps(self, *arguments)
+
+    monkeypatch.setattr(training._Group, "_steps", interrupted)
+    out, state = tmp_path / "t.safetensors", tmp_path / "state.safetensors"
+    arguments = (*data(2), "--leaves", 4, "--steps", 200, "--out", out, "--checkpoint", state)
+    code, _, err = run("train", *arguments)
+    assert code == 130
+    assert f"the same command goes on from {state}" in "".join(err.split("\n"))
+    assert not out.exists()
+    assert run("train", *arguments)[0] == 0
+    resumed = load(out)
+    state.unlink()
+    assert run("train", *arguments)[0] == 0
+    assert torch.equal(load(out).experts, resumed.experts)

@@ -50,7 +50,19 @@ def _train(args: argparse.Namespace) -> int:
         require_writable(path)
     x = torch.from_numpy(np.array(points_file(args.points, None), dtype=np.float64))
     y = _values(args.values, args.task)
-    model = train_momlp(
+    try:
+        model = _trained(args, x, y)
+    except KeyboardInterrupt:
+        if args.checkpoint is not None and args.checkpoint.exists():
+            err.print(f"the same command goes on from {args.checkpoint}", highlight=False)
+        raise
+    out.print(_table(model, x, y))
+    out.print(f"stored in {save(model, args.out)}", highlight=False)
+    return 0
+
+
+def _trained(args: argparse.Namespace, x: Tensor, y: Tensor) -> TrainedMoMLP:
+    return train_momlp(
         x,
         y,
         leaves=args.leaves,
@@ -68,9 +80,6 @@ def _train(args: argparse.Namespace) -> int:
         generator=torch.Generator().manual_seed(args.seed),
         device=device_named(args.device),
     )
-    out.print(_table(model, x, y))
-    out.print(f"stored in {save(model, args.out)}", highlight=False)
-    return 0
 
 
 def _values(path: Path, task: str) -> Tensor:
