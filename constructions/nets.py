@@ -11,7 +11,6 @@ import math
 from dataclasses import dataclass
 
 import torch
-from sklearn.cluster import KMeans
 from torch import Tensor
 
 MARGIN = 1 + 2.0**-30
@@ -65,5 +64,8 @@ def farthest_point(points: Tensor, *, delta: float = 0.0, leaves: int | None = N
 
 def kmeans_centres(points: Tensor, leaves: int, seed: int) -> Tensor:
     """Distinct centres (at most `leaves`, n) of scikit-learn's k-means."""
+    # takes a second to import, and every process would pay for it
+    from sklearn.cluster import KMeans
+
     model = KMeans(n_clusters=leaves, random_state=seed, n_init="auto").fit(points.cpu().numpy())
     return torch.unique(torch.from_numpy(model.cluster_centers_).to(points), dim=0)

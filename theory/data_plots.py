@@ -12,7 +12,6 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
-from sklearn.decomposition import PCA
 from torch import Tensor
 
 from constructions import TrainedMoMLP
@@ -82,6 +81,8 @@ def _draw_plane(figure: Figure, value: Axes, experts: Axes, model: TrainedMoMLP)
 
 
 def _draw_prototypes(figure: Figure, plane: Axes, depths: Axes, model: TrainedMoMLP) -> None:
+    from sklearn.decomposition import PCA  # takes a second to import
+
     prototypes = model.tree.leaf_prototypes
     inputs = prototypes / model.input_scale + model.input_shift
     answer = model.predict(inputs).reshape(len(inputs), -1)[:, 0]

@@ -10,12 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
-from scipy import stats
-from sklearn import datasets
 from torch import Tensor
 
 from constructions import targets
@@ -79,6 +76,8 @@ def _sampled(name: str, n: int, count: int, noise: float) -> Callable[[int], Spl
 
 def _friedman(count: int) -> Callable[[int], Split]:
     def split(seed: int) -> Split:
+        from sklearn import datasets  # takes a second to import
+
         x, y = datasets.make_friedman1(count, noise=1.0, random_state=1000 + seed)
         test, truth = datasets.make_friedman1(4000, noise=0.0, random_state=5000 + seed)
         x, y, test, truth = (torch.from_numpy(a) for a in (x, y, test, truth))
@@ -110,12 +109,14 @@ def _spirals(count: int, turns: float) -> Callable[[int], Split]:
     return split
 
 
-def _table(load: Callable[..., Any]) -> Callable[[int], Split]:
-    """A data set of scikit-learn, 45 % training, 15 % validation, 40 % test: many test rows, since they make the noise
-    of the comparison."""
+def _table(name: str) -> Callable[[int], Split]:
+    """The data set `load_NAME` of scikit-learn, 45 % training, 15 % validation, 40 % test: many test rows, since they
+    make the noise of the comparison."""
 
     def split(seed: int) -> Split:
-        inputs, classes = load(return_X_y=True)
+        from sklearn import datasets  # takes a second to import
+
+        inputs, classes = getattr(datasets, f"load_{name}")(return_X_y=True)
         order = torch.randperm(len(inputs), generator=_generator(seed))
         x, y = torch.from_numpy(inputs).double()[order], torch.from_numpy(classes).long()[order]
         known, trained = len(x) * 6 // 10, len(x) * 45 // 100
@@ -134,8 +135,8 @@ TASKS = {
         Task("friedman", "regression", _friedman(1000), 8, (16,), overlap=3),
         Task("checkerboard", "classification", _checkerboard(1500, 6), 24, (12,)),
         Task("two_spirals", "classification", _spirals(800, 3.0), 16, (12,)),
-        Task("digits", "classification", _table(datasets.load_digits), 10, (16,), overlap=3),
-        Task("breast_cancer", "classification", _table(datasets.load_breast_cancer), 4, (8,), overlap=2),
+        Task("digits", "classification", _table("digits"), 10, (16,), overlap=3),
+        Task("breast_cancer", "classification", _table("breast_cancer"), 4, (8,), overlap=2),
     )
 }
 
@@ -156,6 +157,8 @@ class Comparison:
 
     def difference(self, peer: str) -> tuple[float, float, float]:
         """(mean, lower, upper) of the paired differences MoMLP − peer, a 95 % Student interval; negative is better."""
+        from scipy import stats  # takes most of a second to import
+
         gap = (self.errors["momlp"] - self.errors[peer]).numpy()
         mean, spread = float(gap.mean()), float(stats.sem(gap))
         if spread == 0.0:

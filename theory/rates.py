@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import sympy
-from scipy import stats
 
 eps, lam, ell, theta = sympy.symbols("eps lam ell theta", positive=True)
 n, m = sympy.symbols("n m", integer=True, positive=True)
@@ -81,6 +80,8 @@ class SlopeFit:
 
 def fit_slope(x: Sequence[float], y: Sequence[float]) -> SlopeFit:
     """Slope of log y against log x over at least 3 positive points (exact ints may exceed float range)."""
+    from scipy import stats  # takes most of a second to import
+
     if len(x) != len(y) or len(x) < 3:
         raise ValueError(f"`x` and `y` must have the same length of at least 3, got {len(x)} and {len(y)}")
     # math.log takes integers of any size, numpy's does not
