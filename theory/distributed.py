@@ -114,7 +114,10 @@ def run_together(
     if ranks.world == 1:
         return run(claims, context, starting=starting, finished=finished)
 
+    reached: list[Row] = []
+
     def decided(row: Row) -> None:
+        reached.append(row)
         ranks.publish(_key(row.claim), _written(row.verdict))
         finished(row)
 
@@ -123,10 +126,13 @@ def run_together(
         if not own.interrupted:
             ranks.wait_for_all("deciding claims")
     except (RankLost, KeyboardInterrupt) as err:
-        own = Run(context, interrupted=True, lost=str(err) or None)
+        own = Run(context, reached, interrupted=True, lost=str(err) or None)
     if not ranks.leads:
         return own
-    own.rows = _decided(claims, ranks)
+    try:
+        own.rows = _decided(claims, ranks)
+    except RankLost as err:  # the store is gone: what this rank decided itself is still here
+        own.interrupted, own.lost = True, own.lost or str(err)
     own.interrupted |= len(own.rows) < len(claims)
     return own
 

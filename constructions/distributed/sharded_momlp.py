@@ -84,8 +84,8 @@ class ShardedMoMLP:
 
     @property
     def own_experts(self) -> int:
-        """How many experts this rank owns."""
-        return self.shards.counts[self.ranks.rank]
+        """How many experts this rank holds, or would build, for a model stored as its plan."""
+        return self.shards.counts[self.ranks.rank] if self.rows is None else len(self.rows[0])
 
     @property
     def resident_bytes(self) -> int:
