@@ -2,7 +2,7 @@
 
 A message names the argument, the requirement and the value received.
 
-Main definitions: `ExpressionError`, `ModulusViolation`, `BudgetExceeded`, `StoreError`, `require_*`.
+Main definitions: `ExpressionError`, `ModulusViolation`, `BudgetExceeded`, `StoreError`, `require_*`, `shown`.
 """
 
 from __future__ import annotations
@@ -41,12 +41,20 @@ class StoreError(ValueError):
 
 
 def require_positive(name: str, value: Any, *, allow_zero: bool = False) -> float | Fraction:
-    """`value` as given, if it is a finite real number > 0 (≥ 0 with `allow_zero`); ValueError otherwise."""
+    """`value` as given, if it is a finite real number > 0 (≥ 0 with `allow_zero`) that a float can hold; ValueError
+    otherwise."""
     is_real = isinstance(value, (int, float, Fraction)) and not isinstance(value, bool)
-    if is_real and math.isfinite(value) and (value > 0 or (allow_zero and value == 0)):
+    if is_real and _fits_a_float(value) and (value > 0 or (allow_zero and value == 0)):
         return value
     requirement = "non-negative" if allow_zero else "positive"
-    raise ValueError(f"`{name}` must be a {requirement} finite number, got {value!r}")
+    raise ValueError(f"`{name}` must be a {requirement} finite number, got {shown(value)}")
+
+
+def _fits_a_float(value: float | Fraction) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer or a fraction beyond the largest float
+        return False
 
 
 def require_int(name: str, value: Any, low: int, high: int | None = None) -> int:
@@ -55,14 +63,63 @@ def require_int(name: str, value: Any, low: int, high: int | None = None) -> int
     if is_int and value >= low and (high is None or value <= high):
         return value
     span = f"at least {low}" if high is None else f"between {low} and {high}"
-    raise ValueError(f"`{name}` must be an integer {span}, got {value!r}")
+    raise ValueError(f"`{name}` must be an integer {span}, got {shown(value)}")
+
+
+def require_bool(name: str, value: Any) -> bool:
+    """`value` if it is True or False; TypeError otherwise."""
+    if isinstance(value, bool):
+        return value
+    raise TypeError(f"`{name}` must be True or False, got {shown(value)}")
 
 
 def require_choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
     """`value` if it is one of `choices`; ValueError otherwise."""
-    if value in choices:
+    if isinstance(value, str) and value in choices:
         return value
-    raise ValueError(f"`{name}` must be one of {', '.join(choices)}, got {value!r}")
+    raise ValueError(f"`{name}` must be one of {', '.join(choices)}, got {shown(value)}")
+
+
+def require_instance(name: str, value: Any, kinds: type | tuple[type, ...]) -> Any:
+    """`value` if it is an instance of `kinds`; TypeError otherwise."""
+    if isinstance(value, kinds):
+        return value
+    every = kinds if isinstance(kinds, tuple) else (kinds,)
+    wanted = " or ".join(("None" if k is type(None) else k.__name__) for k in every)
+    raise TypeError(f"`{name}` must be a {wanted}, got {type(value).__name__}")
+
+
+LARGEST_SEED = 2**63 - 1
+
+
+def require_seed(name: str, value: Any) -> int:
+    """`value` as a seed that torch and numpy both take; ValueError otherwise."""
+    return require_int(name, value, 0, LARGEST_SEED)
+
+
+def require_device(name: str, value: Any) -> torch.device:
+    """A torch.device (the CPU for None) on which a tensor can be made; TypeError or ValueError otherwise."""
+    if value is None:
+        return torch.device("cpu")
+    if not isinstance(value, (str, torch.device)):
+        raise TypeError(f"`{name}` must be a torch.device or its name, got {type(value).__name__}")
+    try:
+        device = torch.device(value)
+        torch.zeros(1, device=device).item()  # the meta device holds no numbers
+    except (RuntimeError, AssertionError, NotImplementedError, ValueError) as err:
+        why = str(err).splitlines()[0][:200] if str(err) else type(err).__name__
+        raise ValueError(f"`{name}` must be a device that torch can use here, got {shown(value)} ({why})") from err
+    return device
+
+
+def shown(value: Any) -> str:
+    """`value` as an error message quotes it: short, whatever it is."""
+    try:
+        text = repr(value)
+    except Exception:  # also an integer too long to print (ValueError), or a broken __repr__
+        text = f"an object of type {type(value).__name__} that cannot be printed"
+    text = " ".join(text.split())
+    return text if len(text) <= 120 else f"{text[:80]}… ({len(text)} characters)"
 
 
 def require_points(name: str, x: Any, n: int) -> Tensor:
