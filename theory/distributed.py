@@ -81,8 +81,10 @@ def combined(parts: Sequence[UniformErrorCertificate]) -> UniformErrorCertificat
     shared = [p for p in best.premises if all(p in c.premises for c in parts)]
     own = [replace(p, name=f"{p.name}, rank {r}") for r, c in enumerate(parts) for p in c.premises if p not in shared]
     evidence, read = min(c.evidence for c in parts), sum(c.leaves_checked for c in parts)
-    if evidence > Evidence.SAMPLED and read < best.leaves:
-        own.append(Premise("the parts make a whole", False, f"they read {read} of {best.leaves} experts"))
+    missing = {(rank, best.part[1]) for rank in range(best.part[1])} ^ {c.part for c in parts}
+    if evidence > Evidence.SAMPLED and (missing or len(parts) != best.part[1] or read < best.leaves):
+        detail = f"they are {sorted(c.part for c in parts)} as (rank, world) and read {read} of {best.leaves} experts"
+        own.append(Premise("the parts make a whole", False, detail))
     return replace(
         best,
         upper=max(c.upper for c in parts),
@@ -92,6 +94,7 @@ def combined(parts: Sequence[UniformErrorCertificate]) -> UniformErrorCertificat
         evaluations=sum(c.evaluations for c in parts),
         leaves_checked=min(best.leaves, read),
         seconds=max(c.seconds for c in parts),
+        part=(0, 1),
     )
 
 

@@ -147,13 +147,24 @@ class TrainedMoMLP(nn.Module):
         return self.cache.statistics
 
     def expert(self, leaf: int) -> nn.Sequential:
-        """The expert of a leaf as a plain Linear/ReLU stack on standardised inputs, with its own copy."""
+        """The expert of a leaf as a plain Linear/ReLU stack on the mixture's own inputs, float64, with its own copy.
+
+        The standardisation is folded into its first layer, so it answers like the mixture up to rounding.
+        """
         flat = require_int("leaf", leaf, 0, self.num_leaves - 1)
         if self.cache is not None:
-            (row,) = self.cache.source(torch.tensor([[flat]], device=self.place))
-            return plain_network(row[0], self.widths)
-        assert self.experts is not None
-        return plain_network(self.experts[flat].detach(), self.widths)
+            (rows,) = self.cache.source(torch.tensor([[flat]], device=self.place))
+            row = rows[0]
+        else:
+            assert self.experts is not None
+            row = self.experts[flat].detach()
+        network = plain_network(row.double(), self.widths)
+        first = network[0]
+        assert isinstance(first, nn.Linear)
+        with torch.no_grad():
+            first.weight.mul_(self.input_scale)
+            first.bias.sub_((first.weight * self.input_shift).sum(-1))
+        return network
 
     # --- evaluation ---
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from constructions.targets import LipschitzFunction
 from theory import exact
+from theory.checkers.uniform_error.boxes import half_widths, norm_above
 from theory.checkers.uniform_error.certificate import Premise
 from theory.checkers.uniform_error.ridge import RidgeBank
 from theory.checkers.uniform_error.ridge_exact import exact_nodes, exact_values, rationals
@@ -31,9 +32,13 @@ NODES_PER_STEP = 1 << 17
 
 @dataclass
 class Measured:
-    """Worst case over the experts looked at; `where` names the expert behind the largest b and τ."""
+    """Worst case over the experts looked at; `where` names the expert behind the largest b and τ.
 
-    a_squared: float = 0.0
+    `a` is rounded up; `shift` is how far the float nodes at which f was asked are from the network's own.
+    """
+
+    a: float = 0.0
+    shift: Fraction = Fraction(0)
     b: Fraction = Fraction(0)
     tau: float = 0.0
     slack: float = 0.0
@@ -56,8 +61,9 @@ def a_priori(
             return math.inf, measured, [mismatch]
         _measure(leaves, bank, f, measured)
         log(f"a priori: {measured.nodes} nodes, tau = {measured.tau:.3g}")
-    distance = Fraction(measured.a_squared) + measured.b**2
-    upper = f.modulus.upper(distance) + measured.tau + eta + measured.slack
+    measured.slack += f.modulus.upper(measured.shift**2)
+    distance = Fraction(measured.a) ** 2 + measured.b**2
+    upper = (f.modulus.upper(distance) + measured.tau + eta + measured.slack) * (1 + 2.0**-50)
     premises = [
         Premise(
             "knots",
@@ -70,7 +76,7 @@ def a_priori(
             True,
             f"{measured.nodes} exact values within tau = {measured.tau:.3g} of f ({measured.tau_where})",
         ),
-        Premise("cells", True, f"every cell lies within a = {math.sqrt(measured.a_squared):.9g} of its centre"),
+        Premise("cells", True, f"every cell lies within a = {measured.a:.9g} of its centre"),
     ]
     return math.nextafter(upper, math.inf), measured, premises
 
@@ -81,9 +87,9 @@ def _measure(leaves: Tensor, bank: RidgeBank, f: LipschitzFunction, measured: Me
     resolves = bool((bank.layer.pull != 0).any())
     quantised = others if resolves else list(range(f.n))
     centre = (bank.lower + bank.upper) / 2
-    reach = torch.maximum(centre - bank.lower, bank.upper - centre)[:, quantised] * (1 + 2.0**-50)
-    squares = reach.square().sum(-1) * (1 + 2.0**-48)
-    measured.a_squared = max(measured.a_squared, float(squares.max()))
+    if quantised:
+        reach = half_widths(bank.lower, bank.upper, centre)[:, quantised]
+        measured.a = max(measured.a, float(norm_above(reach).max()))
     measured.slack = max(measured.slack, bank.forward_slack)
 
     nodes = exact_nodes(bank)  # lo, kinks inside, hi
@@ -96,7 +102,10 @@ def _measure(leaves: Tensor, bank: RidgeBank, f: LipschitzFunction, measured: Me
             measured.b_where = f"after {float(exact.fraction(nodes[worst])):.9g} on axis {axis}"
     else:
         nodes = nodes[:1]
-    t = torch.tensor([float(exact.fraction(v)) for v in nodes], dtype=torch.float64)
+    floats = [float(exact.fraction(v)) for v in nodes]
+    moved = (abs(exact.fraction(v) - Fraction(t)) for v, t in zip(nodes, floats, strict=True))
+    measured.shift = max(measured.shift, *moved)
+    t = torch.tensor(floats, dtype=torch.float64)
     rows = max(1, NODES_PER_STEP // len(nodes))
     for start in range(0, bank.experts, rows):
         part = slice(start, start + rows)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from constructions.targets import LipschitzFunction
+from theory.checkers.uniform_error.boxes import half_widths, norm_above
 from theory.checkers.uniform_error.certificate import Premise
 from theory.checkers.uniform_error.ridge_exact import ExactTables
 from theory.checkers.uniform_error.target_values import enclosed_errors
@@ -79,10 +80,10 @@ class Search:
 
     def raise_lower(self, view: MixtureView, candidates: Tensor, slack: float) -> None:
         """Confirm candidate witnesses (B, n) with the model's own forward pass."""
-        with torch.no_grad():
-            found = (self.f.evaluate(candidates) - view.model(candidates).double()).abs().amax(-1)
+        found = view.errors(self.f, candidates)
         best = int(found.argmax())
-        value = max(0.0, float(found[best]) - self.eta - slack)
+        value = float(found[best]) - self.eta - slack
+        value = value if value > 0 else 0.0
         if value > self.lower or self.witness is None:
             self.lower, self.witness = value, tuple(candidates[best].tolist())
 
@@ -132,10 +133,11 @@ def _refine(view: MixtureView, bank: Bank, search: Search) -> None:
             search.exhausted = True
             search.upper = max(search.upper, float(parent.max()))
             continue
-        centre, half = (lo + hi) / 2, (hi - lo) / 2
+        centre = (lo + hi) / 2
+        half = half_widths(lo, hi, centre)
         error, bound = _bounds(bank, tables, search, expert, piece, centre, half)
         bound = torch.minimum(bound + slack, parent)
-        if not bool(torch.isfinite(bound).all()):
+        if not bool(torch.isfinite(bound).all()):  # NaN too
             search.upper = math.inf
             return
         best = int(error.argmax())
@@ -165,14 +167,15 @@ def _bounds(
     half: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """(error at the centre, upper bound over the box) of the largest output error, (B,) each, without slack."""
-    radius = half.square().sum(-1).sqrt() * (1 + 2.0**-49) + centre.abs().amax(-1) * 2.0**-52
     if tables is not None:
         search.evaluations += len(centre)
         error = enclosed_errors(search.f, centre, tables.at(expert, piece, centre))
     else:
         error = search.errors(bank, expert, piece, centre)
     moved = bank.variation(expert, piece, centre, half) * (1 + 2.0**-49)
-    return error.amax(-1), (error + moved).amax(-1) + search.f.modulus.above(radius)
+    # one rounding a sum, each up to u of the result
+    bound = ((error + moved).amax(-1) + search.f.modulus.above(norm_above(half))) * (1 + 2.0**-50)
+    return error.amax(-1), bound
 
 
 def _halved(

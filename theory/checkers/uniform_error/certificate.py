@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from theory.claim import Evidence, Status
 
@@ -25,7 +25,8 @@ class UniformErrorCertificate:
     """lower ≤ sup over the domain and outputs of |f − f̂| ≤ upper.
 
     `witness` is a point with |f − f̂| ≥ lower; `slack` is the rounding allowance inside both ends; `evaluations` counts
-    points of f; `leaves_checked` of `leaves` experts were looked at. The interval is void unless all premises hold.
+    points of f; `leaves_checked` of `leaves` experts were looked at; `part` is (rank, world) of a shared search. The
+    interval is void unless all premises hold.
     """
 
     method: str
@@ -41,7 +42,12 @@ class UniformErrorCertificate:
     leaves_checked: int = 1
     seconds: float = 0.0
     device: str = "cpu"
-    notes: tuple[str, ...] = field(default=())
+    part: tuple[int, int] = (0, 1)
+
+    def __post_init__(self) -> None:
+        for name in ("lower", "upper", "slack"):
+            if math.isnan(getattr(self, name)):
+                raise ValueError(f"`{name}` must be a number, got nan")
 
     @property
     def failed(self) -> tuple[Premise, ...]:
@@ -56,6 +62,8 @@ class UniformErrorCertificate:
             return Status.INCONCLUSIVE
         if self.evidence <= Evidence.SAMPLED:
             return Status.NOT_REFUTED
+        if self.part != (0, 1):
+            return Status.INCONCLUSIVE  # one part of the domain says nothing of the others
         limit = math.inf if self.eps is None else math.nextafter(self.eps, math.inf)
         return Status.CERTIFIED if self.upper < limit else Status.INCONCLUSIVE
 
@@ -69,6 +77,8 @@ class UniformErrorCertificate:
             return "; ".join(str(p) for p in self.failed)
         if self.evidence <= Evidence.SAMPLED:
             return f"largest error found {self.lower:.9g} on {self.evaluations} evaluations"
+        if self.part != (0, 1):
+            return f"{span} on part {self.part[0] + 1} of {self.part[1]}: `combined` puts parts together"
         if self.status is Status.INCONCLUSIVE:
             return f"{span}, which does not decide eps = {self.eps}"
         return span

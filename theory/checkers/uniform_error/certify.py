@@ -8,18 +8,35 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from constructions.bit_extraction_momlp import BitExtractionMoMLP
-from constructions.errors import require_choice, require_int, require_positive
+from constructions.errors import (
+    require_bool,
+    require_choice,
+    require_device,
+    require_instance,
+    require_int,
+    require_positive,
+    require_seed,
+)
+from constructions.momlp import MoMLP
 from constructions.targets import LipschitzFunction
 from theory.checkers.uniform_error.a_priori import a_priori
 from theory.checkers.uniform_error.branch_and_bound import Goal, Search, branch_and_bound
 from theory.checkers.uniform_error.certificate import Premise, UniformErrorCertificate
 from theory.checkers.uniform_error.sampled import sampled_error
 from theory.checkers.uniform_error.simplex_error import simplex_error
+from theory.checkers.uniform_error.stack import altered
 from theory.checkers.uniform_error.target_values import evaluation_error
-from theory.checkers.uniform_error.view import WHOLE, MixtureView, Share, unit_roundoff, view_of
+from theory.checkers.uniform_error.view import (
+    WHOLE,
+    MixtureView,
+    NotFinite,
+    Share,
+    precision,
+    view_of,
+)
 from theory.claim import Evidence, Status, Verdict
 
 METHODS = ("branch_and_bound", "a_priori", "simplices", "sampled")
@@ -60,42 +77,33 @@ def certify_uniform_error(
     if method is None:
         method = "simplices" if isinstance(model, BitExtractionMoMLP) else "branch_and_bound"
     _require_arguments(model, f, eps, gap, abs_tol, max_evaluations, method, enclosed)
+    require_int("samples", samples, 1)
+    require_instance("share", share, Share)
+    generator = torch.Generator().manual_seed(require_seed("seed", seed))
     if device is not None:
-        model = model.to(device)
-    generator = torch.Generator().manual_seed(seed)
+        model = model.to(require_device("device", device))
+    question = Question(f, eps, gap, abs_tol, max_evaluations, method, enclosed, samples, seed, log)
     limit = MAX_LEAVES if method != "sampled" else SAMPLED_LEAVES
-    total = int(getattr(model, "num_leaves", 1))
-    if total > MAX_LEAVES:
+    if isinstance(model, MoMLP) and model.num_leaves > MAX_LEAVES:
         if method == "branch_and_bound":
             raise ValueError(
-                f"`method` 'branch_and_bound' visits every leaf and `model` has {total}; use 'a_priori' or 'sampled'"
+                f"`method` 'branch_and_bound' visits every leaf and `model` has {model.num_leaves}; use 'a_priori' or "
+                "'sampled'"
             )
         limit = SAMPLED_LEAVES
-    view = view_of(model, f.domain, f.m, max_leaves=limit, seed=seed, share=share)
+    one = method == "sampled"
+    view = view_of(model, f.domain, f.m, max_leaves=limit, seed=seed, share=share, one_function=one)
     eta, eta_detail = evaluation_error(f, generator)
     premises = [_modulus_premise(f), Premise("f's own values", True, eta_detail)]
-    premises += _shared_premises(view, f, generator, method)
-
     found = Findings(eta)
-    if all(p.holds for p in premises) and method == "branch_and_bound":
-        goal = Goal(eps, gap if gap is not None or eps is not None or abs_tol else DEFAULT_GAP, abs_tol)
-        premises += _search(found, view, Search(f, goal, eta, max_evaluations, enclosed, log))
-    else:
-        if share.world > 1:
-            generator.manual_seed(seed + share.rank)
-        _sample(found, view, f, generator, math.ceil(samples / share.world), log)
-        if all(p.holds for p in premises) and method == "a_priori":
-            premises += _read_theorem(found, view, f, eta, log)
-        if all(p.holds for p in premises) and method == "simplices":
-            found.upper, measured, more = simplex_error(view, f, eta, log)
-            premises += more
-            found.slack += measured.slack
-            found.evaluations += measured.nodes
-            found.lower = max(0.0, found.lower - measured.slack)
-    if eps is not None and found.slack >= eps / 2:
-        detail = f"the slack {found.slack:.3g} is not below eps/2 = {eps / 2:.3g}; use float64 or a larger eps"
-        premises.append(Premise("rounding", False, detail))
-    sampled = method == "sampled" or not view.complete
+    try:
+        premises += _shared_premises(view, f, generator, method)
+        premises += _decide(found, view, question, generator, all(p.holds for p in premises))
+    except NotFinite as fault:
+        found.lower, found.witness = math.inf, tuple(fault.x)
+        premises.append(Premise("finite outputs", False, str(fault)))
+    premises += _sane(found, eps)
+    sampled = one or not view.complete
     return UniformErrorCertificate(
         method=method,
         lower=found.lower,
@@ -110,7 +118,63 @@ def certify_uniform_error(
         leaves_checked=len(view.leaves),
         seconds=time.perf_counter() - started,
         device=str(view.leaves.device),
+        part=(share.rank, share.world),
     )
+
+
+@dataclass(frozen=True)
+class Question:
+    """The arguments of `certify_uniform_error` that say what is asked, and how."""
+
+    f: LipschitzFunction
+    eps: float | None
+    gap: float | None
+    abs_tol: float
+    max_evaluations: int
+    method: str
+    enclosed: bool
+    samples: int
+    seed: int
+    log: Callable[[str], None]
+
+    @property
+    def goal(self) -> Goal:
+        free = self.gap is None and self.eps is None and not self.abs_tol
+        return Goal(self.eps, DEFAULT_GAP if free else self.gap, self.abs_tol)
+
+
+def _decide(
+    found: Findings, view: MixtureView, question: Question, generator: torch.Generator, sound: bool
+) -> list[Premise]:
+    """Fill `found` by the way asked for; where a premise fails already (not `sound`) only a sample is taken."""
+    f, log, eta = question.f, question.log, found.slack
+    if sound and question.method == "branch_and_bound":
+        search = Search(f, question.goal, eta, question.max_evaluations, question.enclosed, log)
+        return _search(found, view, search)
+    if view.share.world > 1:
+        generator.manual_seed((question.seed + view.share.rank) % 2**63)
+    _sample(found, view, f, generator, math.ceil(question.samples / view.share.world), log)
+    if sound and question.method == "a_priori":
+        return _read_theorem(found, view, f, eta, log)
+    if sound and question.method == "simplices":
+        found.upper, measured, premises = simplex_error(view, f, eta, log)
+        found.slack += measured.slack
+        found.evaluations += measured.nodes
+        found.lower = max(0.0, found.lower - measured.slack)
+        return premises
+    return []
+
+
+def _sane(found: Findings, eps: float | None) -> list[Premise]:
+    """Failing premises where the interval cannot stand, whatever way it was found; NaN fails each comparison."""
+    failing = []
+    if eps is not None and not found.slack < eps / 2:
+        detail = f"the slack {found.slack:.3g} is not below eps/2 = {eps / 2:.3g}; use float64 or a larger eps"
+        failing.append(Premise("rounding", False, detail))
+    if not found.lower <= found.upper:
+        detail = f"|f − f̂| ≥ {found.lower:.9g} at x = {found.witness}, above the upper end {found.upper:.9g}"
+        failing.append(Premise("the ends agree", False, detail))
+    return failing
 
 
 @dataclass
@@ -145,7 +209,7 @@ def _sample(
     log: Callable[[str], None],
 ) -> None:
     error, found.witness, found.evaluations = sampled_error(view, f, generator, samples, log)
-    found.lower = max(0.0, error - found.slack)
+    found.lower = max(0.0, error - found.slack)  # `error` is a number: the view refuses others
 
 
 def _read_theorem(
@@ -200,15 +264,20 @@ def _require_arguments(
     require_positive("abs_tol", abs_tol, allow_zero=True)
     require_int("max_evaluations", max_evaluations, 1)
     require_choice("method", method, METHODS)
+    require_bool("enclosed", enclosed)
     if enclosed and (f.tape is None or method != "branch_and_bound"):
         raise ValueError("`enclosed` needs a target given as a formula and method='branch_and_bound'")
-    plan = getattr(model, "plan", None)
-    if plan is not None and (plan.n, plan.m, plan.domain) != (f.n, f.m, f.domain):
-        raise ValueError(
-            f"`f` must live where the model does (n = {plan.n}, m = {plan.m}, domain {plan.domain}), "
-            f"got n = {f.n}, m = {f.m}, domain {f.domain}"
-        )
-    unit_roundoff(model)
+    if isinstance(model, MoMLP):
+        plan = model.plan
+        if (plan.n, plan.m, plan.domain) != (f.n, f.m, f.domain):
+            raise ValueError(
+                f"`f` must live where the model does (n = {plan.n}, m = {plan.m}, domain {plan.domain}), "
+                f"got n = {f.n}, m = {f.m}, domain {f.domain}"
+            )
+    precision(model)
+    why = None if method == "sampled" else altered(model)
+    if why is not None:
+        raise ValueError(f"`model` has {why}: its call runs more than its class; use method='sampled'")
 
 
 def _modulus_premise(f: LipschitzFunction) -> Premise:
@@ -220,12 +289,9 @@ def _shared_premises(view: MixtureView, f: LipschitzFunction, generator: torch.G
     x = f.domain.sample(FORWARD_POINTS, generator).to(place)
     try:
         with torch.no_grad():
-            y = view.model(x)
+            view.forward(x)
     except RuntimeError as err:
         raise ValueError(f"`model` must map (B, {f.n}) to (B, {f.m}), it failed on {tuple(x.shape)}: {err}") from err
-    if not isinstance(y, Tensor) or y.shape != (len(x), f.m):
-        got = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
-        raise ValueError(f"`model` must map (B, {f.n}) to (B, {f.m}), got {got}")
     if method == "sampled":
         return []
     # exact evaluation costs K·n rational products a point

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-UNIT = 2.0**-53
+from theory.checkers.uniform_error.stack import LEAST, UNIT
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,14 @@ class RidgeBank:
         upper: Tensor,
         *,
         unit: float,
+        least: float = LEAST,
     ) -> RidgeBank:
-        """Tables of float64 weights out_weight (E, m, K), out_bias (E, m); `unit` is the forward pass's u."""
-        lo, hi = float(lower[0, layer.axis]), float(upper[0, layer.axis])
+        """Tables of float64 weights out_weight (E, m, K), out_bias (E, m); `unit` and `least` are the forward pass's
+        roundoff and smallest normal number. ValueError when the experts' cells differ on the axis that they resolve."""
+        ends_of_axis = torch.stack([lower[:, layer.axis], upper[:, layer.axis]])
+        if bool((layer.pull != 0).any()) and not bool((ends_of_axis == ends_of_axis[:, :1]).all()):
+            raise ValueError(f"`lower`, `upper`: experts of one bank must share their interval on axis {layer.axis}")
+        lo, hi = ends_of_axis[:, 0].tolist()
         w, b, alpha = layer.pull, layer.bias, layer.slope
         kinks = torch.where(w != 0, -b / w, torch.inf)
         inside = (kinks > lo) & (kinks < hi)
@@ -88,12 +93,7 @@ class RidgeBank:
         rises = slopes * torch.diff(ends)
         left = torch.cat([start_value, rises[..., :-1]], dim=-1).cumsum(-1)
 
-        reach = max(abs(lo), abs(hi))
-        largest = torch.maximum(at_lo.abs(), (w * hi + b).abs()) * torch.clamp(alpha.abs(), min=1)
-        size = (out_weight.abs() * largest).sum(-1) + out_bias.abs()
-        raw = (out_weight.abs() * (w.abs() * reach + b.abs())).sum(-1)
-        units = len(b) + 8
-        rounding = float((4 * units * size + 8 * raw).max()) if size.numel() else 0.0
+        slack, underflow = cls._roundings(layer, out_weight, out_bias, at_lo, lo, hi)
         return cls(
             layer=layer,
             out_weight=out_weight,
@@ -103,9 +103,31 @@ class RidgeBank:
             ends=ends,
             slopes=slopes,
             left_values=left,
-            table_slack=rounding * UNIT,
-            forward_slack=rounding * unit,
+            table_slack=slack * UNIT + underflow * LEAST,
+            forward_slack=slack * unit + underflow * least,
         )
+
+    @staticmethod
+    def _roundings(
+        layer: FirstLayer, out_weight: Tensor, out_bias: Tensor, at_lo: Tensor, lo: float, hi: float
+    ) -> tuple[float, float]:
+        """What rounds, in units of u, and what may be lost below the normal numbers, in units of the least of them.
+
+        With S = Σ|o|·max|h| + |β| and Σ|o||w|(hi − lo) ≤ 2S: slopes are sums of at most K + 1 terms with three
+        roundings each, rises and left ends sums of those; together at most 16(K + 8)u·S, forward and kinks 8u·R more.
+        """
+        w, b, alpha = layer.pull, layer.bias, layer.slope
+        if not out_bias.numel():
+            return 0.0, 0.0
+        reach, gain = max(abs(lo), abs(hi)), torch.clamp(alpha.abs(), min=1)
+        largest = torch.maximum(at_lo.abs(), (w * hi + b).abs()) * gain
+        size = (out_weight.abs() * largest).sum(-1) + out_bias.abs()
+        raw = (out_weight.abs() * (w.abs() * reach + b.abs()) * gain).sum(-1)
+        units = len(b) + 8
+        # a product p·q loses at most least·(1 + |p| + |q|); what a hidden unit loses is multiplied by |o|
+        hidden = gain * (2 + w.abs() + b.abs() + reach * (2 + w.abs()))
+        lost = (out_weight.abs() * hidden + hidden).sum(-1) + out_bias.abs() + reach + 1
+        return float((16 * units * size + 8 * raw).max()), float((4 * units * lost).max())
 
     @property
     def experts(self) -> int:

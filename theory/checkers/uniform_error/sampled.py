@@ -31,20 +31,15 @@ def sampled_error(
     """(largest error found, its point, evaluations) over `count` random and `count` adversarial points."""
     place = view.leaves.device
     x = torch.cat([f.domain.sample(count, generator).to(place), _adversarial(view, f, generator, count)])
-    errors = torch.cat([_error(view, f, part) for part in x.split(BATCH)])
+    errors = torch.cat([view.errors(f, part) for part in x.split(BATCH)])
     log(f"sampled {len(x)} points: largest error {float(errors.max()):.6g}")
     starts = x[errors.topk(min(ASCENT_STARTS, len(x))).indices]
     climbed = _ascend(view, f, starts)
     every = torch.cat([starts, climbed])
-    final = _error(view, f, every)
+    final = view.errors(f, every)
     best = int(final.argmax())
     evaluations = len(x) + len(starts) * (ASCENT_STEPS + 2)
     return float(final[best]), tuple(every[best].tolist()), evaluations
-
-
-def _error(view: MixtureView, f: LipschitzFunction, x: Tensor) -> Tensor:
-    with torch.no_grad():
-        return (f.evaluate(x) - view.model(x).double()).abs().amax(-1)
 
 
 def _adversarial(view: MixtureView, f: LipschitzFunction, generator: torch.Generator, count: int) -> Tensor:
@@ -67,10 +62,13 @@ def _ascend(view: MixtureView, f: LipschitzFunction, starts: Tensor) -> Tensor:
     """Adam on −|f − f̂| from `starts` (S, n), kept inside the domain; black boxes without gradients stay put."""
     lo, hi = f.domain.tensors(starts.device)
     x = starts.clone().requires_grad_()
-    optimiser = torch.optim.Adam([x], lr=float((hi - lo).min()) * 1e-3)
-    best, best_error = starts.clone(), _error(view, f, starts)
+    optimiser = torch.optim.Adam([x], lr=max(float((hi - lo).min()) * 1e-3, 1e-300))
+    best, best_error = starts.clone(), view.errors(f, starts)
     for _ in range(ASCENT_STEPS):
-        error = (f.evaluate(x) - view.model(x).double()).abs().amax(-1)
+        try:
+            error = (f.evaluate(x) - view.model(x).double()).abs().amax(-1)
+        except (ValueError, RuntimeError):  # f.evaluate's and torch's answer to code that has no gradient
+            break
         if not error.requires_grad:
             break
         optimiser.zero_grad()
@@ -80,7 +78,7 @@ def _ascend(view: MixtureView, f: LipschitzFunction, starts: Tensor) -> Tensor:
         optimiser.step()
         with torch.no_grad():
             x.copy_(torch.minimum(torch.maximum(x, lo), hi))
-        found = _error(view, f, x.detach())
+        found = view.errors(f, x.detach())
         better = found > best_error
         best[better], best_error[better] = x.detach()[better], found[better]
     return best

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from constructions.targets import LipschitzFunction
+from theory.checkers.uniform_error.boxes import half_widths, norm_above
 from theory.checkers.uniform_error.certificate import Premise
 from theory.checkers.uniform_error.simplices import AffinePieces, Grid, NotAffine, affine_pieces, spacing_squared
-from theory.checkers.uniform_error.stack import linear_stack
+from theory.checkers.uniform_error.stack import linear_stack, stack_fault
 from theory.checkers.uniform_error.view import MixtureView
 
 EXPERTS_PER_BATCH = 64
@@ -59,7 +60,7 @@ def simplex_error(
             detail = f"forward() differs by {difference:.3g} from the weights, rounding allows {measured.slack:.3g}"
             return math.inf, measured, [Premise("forward() uses these weights", False, detail)]
         log(f"simplices: {measured.simplices} proved affine")
-    upper = measured.line + measured.offset + eta + measured.slack
+    upper = (measured.line + measured.offset + eta + measured.slack) * (1 + 2.0**-50)
     premises = [
         Premise(
             "affine on every simplex", True, f"{measured.simplices} simplices of {len(view.leaves)} experts, exact"
@@ -74,9 +75,10 @@ def simplex_error(
 def _pieces(view: MixtureView, leaves: Tensor) -> AffinePieces:
     stacks = []
     for leaf in leaves:
-        stack = linear_stack(view.expert(leaf))
+        expert = view.expert(leaf)
+        stack = linear_stack(expert)
         if stack is None:
-            raise NotAffine("the expert is not a Linear/ReLU stack")
+            raise NotAffine(f"the expert is not a Linear/ReLU stack: {stack_fault(expert)}")
         stacks.append(stack)
     return affine_pieces(stacks)
 
@@ -95,13 +97,13 @@ def _measure(view: MixtureView, leaves: Tensor, pieces: AffinePieces, f: Lipschi
     else:
         line = float(gap.abs().max()) + f.modulus.upper(spacing_squared(grid) / 4)
     others = [a for a in range(f.n) if a not in grid.axes]
-    reach = torch.maximum(centre - lower, upper - centre)[:, others].square().sum(-1)
-    outside = sum((_beyond(grid, f, i) ** 2 for i in range(k)), 0.0)
-    distance = (float(reach.max()) if others else 0.0) * (1 + 2.0**-46) + outside
+    reach = float(norm_above(half_widths(lower, upper, centre)[:, others]).max()) if others else 0.0
+    outside = sum((Fraction(_beyond(grid, f, i)) ** 2 for i in range(k)), Fraction(0))
+    distance = Fraction(reach) ** 2 + outside
     spread = float(pieces.values.max() - pieces.values.min())
     rounding = 64 * (grid.cells + 1) * UNIT * spread + 8 * UNIT * float(pieces.values.abs().max())
     measured.line, measured.vertex = max(measured.line, line), max(measured.vertex, float(gap.abs().max()))
-    measured.offset = max(measured.offset, f.modulus.upper(Fraction(distance)))
+    measured.offset = max(measured.offset, f.modulus.upper(distance))
     measured.slack = max(measured.slack, rounding + f.modulus.upper(Fraction(_position_rounding(grid)) ** 2 * k))
     measured.simplices += pieces.values.shape[0] * pieces.values.shape[1]
     measured.nodes += values[..., 0].numel()
@@ -131,7 +133,7 @@ def _segment_error(gap: Tensor, network: Tensor, target: Tensor, lam: Fraction, 
             cone = torch.minimum(f0 + slope * s, f1 + slope * (length - s))
             worst = max(worst, float((cone - (n0 + (n1 - n0) * (s / length))).max()))
     scale = float(target.abs().max() + network.abs().max()) + slope * length
-    return worst + 16 * UNIT * scale
+    return worst + 16 * UNIT * scale  # of numbers: `affine_pieces` and f refuse others
 
 
 def _beyond(grid: Grid, f: LipschitzFunction, i: int) -> float:

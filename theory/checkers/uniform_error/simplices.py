@@ -119,6 +119,8 @@ def affine_pieces(stacks: list[list[Affine]]) -> AffinePieces:
     k, device = len(grid.axes), stacks[0][0].weight.device
     orders = len(list(itertools.permutations(range(k))))
     total = orders * grid.cells**k
+    if not all(bool(torch.isfinite(t).all()) for s in stacks for layer in s for t in (layer.weight, layer.bias)):
+        raise NotAffine("the weights are not all finite")
     layers = [
         (_stacked([s[i].weight for s in stacks]), _stacked([s[i].bias for s in stacks]))
         for i in range(2, len(stacks[0]))

@@ -3,7 +3,7 @@
 For boxes inside the cell, pre-activation intervals decide which units may switch; the Jacobian is then an interval
 matrix, and ‖J‖ bounds how far each output moves. Vectorised over boxes.
 
-Main definitions: `StackBank`, `linear_stack`.
+Main definitions: `StackBank`, `linear_stack`, `stack_fault`, `layers_in_order`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ import torch
 from torch import Tensor, nn
 
 INFLATION = 1 + 2.0**-40
+FLOATS = {torch.float64: (2.0**-53, 2.0**-1022), torch.float32: (2.0**-24, 2.0**-126)}
+"""Unit roundoff and smallest normal number: below the latter a product keeps no relative precision, or none at all."""
+
+UNIT, LEAST = FLOATS[torch.float64]
 
 
 @dataclass(frozen=True)
@@ -25,26 +29,100 @@ class Affine:
     alpha: Tensor | None
 
 
-def linear_stack(network: nn.Module) -> list[Affine] | None:
-    """The layers of a Linear (ReLU | PReLU Linear)* stack in float64, or None for anything else."""
-    layers = [m for m in network.modules() if not isinstance(m, (nn.Sequential, nn.Identity))]
-    stack: list[Affine] = []
+# --- reading ---------------------------------------------------------------------------------------------
+
+
+def altered(module: nn.Module) -> str | None:
+    """What makes calling `module` differ from what its class says, where that can be seen; else None.
+
+    Subclasses are for the caller: this looks at hooks and at methods replaced on the instance.
+    """
+    if nn.modules.module._global_forward_hooks or nn.modules.module._global_forward_pre_hooks:
+        return "hooks on all modules"
+    if module._forward_hooks or module._forward_pre_hooks:
+        return f"hooks on a {type(module).__name__}"
+    for name in vars(module):
+        if name == "_compiled_call_impl" or callable(getattr(type(module), name, None)):
+            return f"its own {name} on a {type(module).__name__}"
+    return None
+
+
+def layers_in_order(network: nn.Module) -> list[nn.Module] | str:
+    """The layers that a call runs through, one after another, or why that cannot be told.
+
+    Children in order and not `modules()`, which names a reused layer only once; exact types, since a subclass may
+    compute anything.
+    """
+    why = altered(network)
+    if why is not None:
+        return f"it has {why}"
+    if type(network) is nn.Identity:
+        return []
+    if type(network) is not nn.Sequential:
+        return [network]
+    layers: list[nn.Module] = []
+    for child in network:
+        inner = layers_in_order(child)
+        if isinstance(inner, str):
+            return inner
+        layers += inner
+    return layers
+
+
+def stack_fault(network: nn.Module) -> str | None:
+    """Why `network` is not a Linear (ReLU | PReLU Linear)* stack of float64 or float32 weights that fit together."""
+    layers = layers_in_order(network)
+    if isinstance(layers, str):
+        return layers
+    width, bent, dtypes = None, True, set()
     for layer in layers:
+        if type(layer) is nn.Linear:
+            fault, width, bent = _linear_fault(layer, width), len(layer.weight), False
+            dtypes |= {p.dtype for p in (layer.weight, layer.bias) if p is not None}
+        elif type(layer) in (nn.ReLU, nn.PReLU) and not bent:
+            slopes = layer.weight if isinstance(layer, nn.PReLU) else None
+            fault = (
+                None if slopes is None or slopes.shape in ((1,), (width,)) else f"{slopes.numel()} slopes in {layer}"
+            )
+            dtypes |= set() if slopes is None else {slopes.dtype}
+            bent = True
+        else:
+            fault = f"{layer} where a Linear layer is needed" if bent else f"{layer} is no Linear, ReLU or PReLU layer"
+        if fault is not None:
+            return fault
+    if width is None:
+        return "it has no layer"
+    if len(dtypes) > 1 or not dtypes <= set(FLOATS):
+        return f"its weights must be float64 or float32, all of them, got {sorted(map(str, dtypes))}"
+    return None
+
+
+def _linear_fault(layer: nn.Linear, inputs: int | None) -> str | None:
+    weight, bias = layer.weight, layer.bias
+    if weight.ndim != 2 or not weight.numel() or (bias is not None and bias.shape != weight.shape[:1]):
+        return f"{layer} has weights {tuple(weight.shape)} and biases {None if bias is None else tuple(bias.shape)}"
+    if inputs is not None and weight.shape[1] != inputs:
+        return f"{layer} takes {weight.shape[1]} inputs where there are {inputs}"
+    return None
+
+
+def linear_stack(network: nn.Module) -> list[Affine] | None:
+    """The layers of a Linear (ReLU | PReLU Linear)* stack in float64, or None for anything else (see `stack_fault`)."""
+    if stack_fault(network) is not None:
+        return None
+    stack: list[Affine] = []
+    for layer in layers_in_order(network):
         if isinstance(layer, nn.Linear):
             weight = layer.weight.detach().double()
             bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach().double()
             stack.append(Affine(weight, bias, None))
-        elif isinstance(layer, (nn.ReLU, nn.PReLU)) and stack and stack[-1].alpha is None:
-            last = stack[-1]
-            alpha = (
-                last.bias.new_zeros(len(last.bias))
-                if isinstance(layer, nn.ReLU)
-                else layer.weight.detach().double().expand(len(last.bias))
-            )
-            stack[-1] = Affine(last.weight, last.bias, alpha)
         else:
-            return None
-    return stack or None
+            last = stack[-1]
+            alpha = torch.zeros_like(last.bias)
+            if isinstance(layer, nn.PReLU):
+                alpha = layer.weight.detach().double().expand(len(last.bias))
+            stack[-1] = Affine(last.weight, last.bias, alpha)
+    return stack
 
 
 @dataclass(frozen=True)
@@ -58,17 +136,26 @@ class StackBank:
     forward_slack: float
 
     @classmethod
-    def of(cls, stack: list[Affine], lower: Tensor, upper: Tensor, *, unit: float) -> StackBank:
-        """Rounding slack from the magnitudes that flow through the layers."""
+    def of(cls, stack: list[Affine], lower: Tensor, upper: Tensor, *, unit: float, least: float = LEAST) -> StackBank:
+        """Rounding slack from the magnitudes that flow through the layers; `unit` and `least` are the forward pass's.
+
+        A product w·x is off by u|wx|, and by least·(1 + |w| + |x|) where it, w or x lies below the normal numbers
+        (flushed to zero at worst); errors travel on through |W|.
+        """
         size = torch.maximum(lower.abs(), upper.abs())[0]
+        lost = torch.zeros_like(size)  # in units of the least normal number
         depth = 0
         for layer in stack:
-            size = layer.weight.abs() @ size + layer.bias.abs()
+            weight = layer.weight.abs()
+            lost = weight @ lost + weight.sum(1) + size.sum() + weight.shape[1] + 4
+            size = weight @ size + layer.bias.abs()
             if layer.alpha is not None:
-                size = size * layer.alpha.abs().clamp(min=1)
+                gain = layer.alpha.abs().clamp(min=1)
+                lost = lost * gain + gain + size + 2
+                size = size * gain
             depth += layer.weight.shape[1] + 4
-        rounding = 2 * depth * float(size.max())
-        return cls(stack, lower, upper, rounding * 2.0**-53, rounding * unit)
+        rounding, underflow = 2 * depth * float(size.max()), 2 * float(lost.max())
+        return cls(stack, lower, upper, rounding * UNIT + underflow * LEAST, rounding * unit + underflow * least)
 
     @property
     def experts(self) -> int:
@@ -94,9 +181,12 @@ class StackBank:
         middle, radius = centre, half
         low = high = None  # interval Jacobian (B, width, n)
         for layer in self.stack:
-            size = (middle.abs() + radius) @ layer.weight.abs().T + layer.bias.abs()
+            weight = layer.weight.abs()
+            width = (middle.abs() + radius).sum(-1, keepdim=True)
+            size = (middle.abs() + radius) @ weight.T + layer.bias.abs()
+            floor = LEAST * (weight.sum(1) + width + weight.shape[1] + 4)
             middle = nn.functional.linear(middle, layer.weight, layer.bias)
-            radius = radius @ layer.weight.abs().T + size * 2.0**-44
+            radius = radius @ weight.T + size * _relative(weight.shape[1]) + floor
             low, high = _times(layer.weight, low, high, len(middle))
             if layer.alpha is None:
                 continue
@@ -110,11 +200,12 @@ class StackBank:
             bottom, top = torch.minimum(*ends), torch.maximum(*ends)
             if bool((alpha < 0).any()):
                 bottom = torch.where(on | off, bottom, torch.minimum(bottom, torch.zeros_like(bottom)))
-            middle, radius = (bottom + top) / 2, (top - bottom) / 2 * INFLATION
+            middle, radius = (bottom + top) / 2, (top - bottom) / 2 * INFLATION + LEAST * (1 + alpha.abs())
         assert low is not None
         assert high is not None
         largest = torch.maximum(low.abs(), high.abs())
-        return (largest * half[:, None, :]).sum(-1) * INFLATION
+        floor = LEAST * (largest.sum(-1) + half.sum(-1, keepdim=True) + half.shape[1])
+        return (largest * half[:, None, :]).sum(-1) * INFLATION + floor
 
     def initial_boxes(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The cell itself."""
@@ -134,17 +225,28 @@ class StackBank:
         return zero, zero, x
 
 
+def _relative(terms: int) -> float:
+    """Room for the rounding of a sum of that many products, in any order, and of what is made of it."""
+    return max(2.0**-44, (terms + 4) * 2 * UNIT)
+
+
 def _times(weight: Tensor, low: Tensor | None, high: Tensor | None, count: int) -> tuple[Tensor, Tensor]:
-    """W·J for an interval Jacobian (B, width, n); the first layer's Jacobian is W itself."""
+    """W·J for an interval Jacobian (B, width, n), rounded outward; the first layer's Jacobian is W itself."""
     if low is None or high is None:
         both = weight.expand(count, -1, -1)
         return both, both
     middle, radius = (low + high) / 2, (high - low) / 2
-    centre, spread = weight @ middle, weight.abs() @ (radius + middle.abs() * 2.0**-44)
+    size, relative = weight.abs(), _relative(weight.shape[1])
+    # a product below the normal numbers may be lost whole, and so may a factor of it
+    floor = LEAST * (size.sum(1)[:, None] + (middle.abs() + radius).sum(1, keepdim=True) + weight.shape[1] + 4)
+    centre = weight @ middle
+    spread = (size @ (radius + middle.abs() * relative)) * (1 + relative) + floor
     return centre - spread, centre + spread
 
 
 def _scaled(gain_low: Tensor, gain_high: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows of an interval Jacobian times interval gains (B, width)."""
+    """Rows of an interval Jacobian times interval gains (B, width), rounded outward."""
     products = torch.stack([g[..., None] * j for g in (gain_low, gain_high) for j in (low, high)])
-    return products.amin(0), products.amax(0)
+    gains = (gain_low.abs() + gain_high.abs())[..., None]
+    pad = products.abs().amax(0) * 2 * UNIT + LEAST * (1 + gains + low.abs() + high.abs())
+    return products.amin(0) - pad, products.amax(0) + pad

@@ -43,7 +43,9 @@ def _balls(f: LipschitzFunction, point: list[float]) -> list[arb]:
 
 
 def _distance(value: float, ball: arb) -> float:
-    return float((ball - arb(value)).abs_upper())
+    """An upper bound; inf where the ball is no number, so that no comparison passes it by."""
+    distance = float((ball - arb(value)).abs_upper())
+    return math.inf if math.isnan(distance) else distance
 
 
 def enclosed_errors(f: LipschitzFunction, x: Tensor, network: np.ndarray) -> Tensor:

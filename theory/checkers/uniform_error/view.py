@@ -1,9 +1,10 @@
 """`MixtureView`: how a checker sees a model — cells and experts, read from the module itself.
 
-Three kinds of model are understood: a `MoMLP`; any module that offers `route(x)`, `expert(leaf)`, `cell_bounds(leaf)`
-and `num_leaves` with integer leaves 0 … num_leaves − 1; and a plain Linear/ReLU/PReLU stack on the whole domain.
+Three kinds of model are understood: a `MoMLP`; any module that offers all of `route(x)`, `expert(leaf)`,
+`cell_bounds(leaf)` and `num_leaves` with integer leaves 0 … num_leaves − 1; and a plain Linear/ReLU/PReLU stack on the
+whole domain, which offers none of them.
 
-Main definitions: `Mixture` (the protocol), `view_of`, `MixtureView`, `Share`.
+Main definitions: `Mixture` (the protocol), `view_of`, `MixtureView`, `Share`, `NotFinite`.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from constructions.domain import Box
 from constructions.errors import require_int
 from constructions.experts.constant import Constant
 from constructions.momlp import MoMLP
+from constructions.targets import LipschitzFunction
 from theory import exact
 from theory.checkers.uniform_error.certificate import Premise
 from theory.checkers.uniform_error.ridge import FirstLayer, RidgeBank, first_layer_axis
-from theory.checkers.uniform_error.stack import StackBank, linear_stack
+from theory.checkers.uniform_error.stack import FLOATS, StackBank, altered, linear_stack, stack_fault
 
 Bank = RidgeBank | StackBank
 Boxes = tuple[Tensor, ...]
@@ -33,16 +35,41 @@ PIECES_PER_BANK = 1 << 16
 ROUTER_ROUNDING = 2.0**-50
 MAX_FOREIGN_LEAVES = 4096
 FORWARD_SAMPLE = 4096
-UNITS = {torch.float64: 2.0**-53, torch.float32: 2.0**-24}
+INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+PROTOCOL = ("route", "expert", "cell_bounds", "num_leaves")
+OUR_OWN = (MoMLP, BitExtractionMoMLP)
 
 
-def unit_roundoff(model: nn.Module) -> float:
-    """u of the coarsest floating parameter of the model."""
-    dtypes = {p.dtype for p in model.parameters() if p.is_floating_point()} or {torch.float64}
-    unknown = dtypes - set(UNITS)
+class NotFinite(Exception):
+    """The model answers NaN or inf: `x` (n,) is where, `y` (m,) what. No |f − f̂| is a number there."""
+
+    def __init__(self, x: list[float], y: list[float], leaf: list[int]):
+        super().__init__(f"forward() gives {y} at x = {x} (leaf {leaf})")
+        self.x, self.y = x, y
+
+
+def precision(*modules: nn.Module) -> tuple[float, float]:
+    """(u, least normal number) of the coarsest floating parameter of the modules."""
+    dtypes = {p.dtype for m in modules for p in m.parameters() if p.is_floating_point()} or {torch.float64}
+    unknown = dtypes - set(FLOATS)
     if unknown:
         raise ValueError(f"`model` must have float64 or float32 parameters, got {unknown}")
-    return max(UNITS[d] for d in dtypes)
+    return max(FLOATS[d] for d in dtypes)
+
+
+def is_mixture(model: nn.Module) -> bool:
+    """Whether the model offers the protocol of mixtures; ValueError when it offers a part of it only.
+
+    A part would have to be filled in by a guess: a mixture without cells is not one expert on the whole domain.
+    """
+    there = [name for name in PROTOCOL if hasattr(model, name)]
+    if len(there) not in (0, len(PROTOCOL)):
+        missing = [name for name in PROTOCOL if name not in there]
+        raise ValueError(
+            f"`model` must offer all of {', '.join(PROTOCOL)} or none of them: it has {', '.join(there)} and lacks "
+            f"{', '.join(missing)}; use method='sampled'"
+        )
+    return bool(there)
 
 
 class Mixture(Protocol):
@@ -68,6 +95,7 @@ class Share:
     """The part `rank` of `world` of a search: a run of leaves, or every world-th box when leaves are fewer than ranks.
 
     `meet` is told this part's lower end once, between seeding and refining, and answers with the largest of all parts.
+    A part decides nothing by itself: its certificate is INCONCLUSIVE until all parts are put together.
     """
 
     rank: int = 0
@@ -76,8 +104,7 @@ class Share:
 
     def __post_init__(self) -> None:
         require_int("world", self.world, 1)
-        if not 0 <= self.rank < self.world:
-            raise ValueError(f"`rank` must be one of 0 … {self.world - 1}, got {self.rank}")
+        require_int("rank", self.rank, 0, self.world - 1)
 
     def of_leaves(self, leaves: Tensor) -> Tensor:
         """This part of leaves (E, q): all of them where boxes are shared instead."""
@@ -93,7 +120,8 @@ WHOLE = Share()
 @dataclass(frozen=True)
 class MixtureView:
     """`every` (A, q) are the multi-indices that all parts of the search look at together ((A, 1) flat ids for foreign
-    models), `leaves` (E, q) those of this part; `total` is how many the model has."""
+    models), `leaves` (E, q) those of this part; `total` is how many the model has. `routed` is False where the model is
+    taken as one function on the whole domain."""
 
     model: nn.Module
     domain: Box
@@ -101,6 +129,7 @@ class MixtureView:
     every: Tensor
     total: int
     share: Share = WHOLE
+    routed: bool = True
 
     @property
     def leaves(self) -> Tensor:
@@ -131,26 +160,72 @@ class MixtureView:
         """The module that answers for one leaf (q,)."""
         if isinstance(self.model, MoMLP):
             return self.model.expert(leaf)
-        return self.mixture.expert(int(leaf[0])) if hasattr(self.model, "expert") else self.model
+        return self.mixture.expert(int(leaf[0])) if self.routed else self.model
 
     def route(self, x: Tensor) -> Tensor:
         """Leaves (B, q) of points x (B, n) as the model's own router says."""
-        if not hasattr(self.model, "route"):
+        if not self.routed:
             return torch.zeros(len(x), 1, dtype=torch.int64, device=x.device)
-        leaf = torch.as_tensor(self.mixture.route(x))
-        return leaf if leaf.ndim == 2 else leaf[:, None]
+        leaf = self.mixture.route(x)
+        if isinstance(self.model, MoMLP):
+            limits = self.model.tree.cells
+        else:
+            limits = (self.total,)
+            leaf = leaf[:, None] if isinstance(leaf, Tensor) and leaf.ndim == 1 else leaf
+        if not isinstance(leaf, Tensor) or leaf.shape != (len(x), len(limits)) or leaf.dtype not in INTEGERS:
+            got = f"{leaf.dtype} {tuple(leaf.shape)}" if isinstance(leaf, Tensor) else type(leaf).__name__
+            raise ValueError(f"`model.route` must give integer leaves ({len(x)},) for {len(x)} points, got {got}")
+        leaf = leaf.long()
+        outside = ((leaf < 0) | (leaf >= torch.tensor(limits, device=leaf.device))).any(-1)
+        if bool(outside.any()):
+            row = int(outside.int().argmax())
+            raise ValueError(
+                f"`model.route` must give leaves below {limits}, got {leaf[row].tolist()} at x = {x[row].tolist()}"
+            )
+        return leaf
 
     def bounds(self, leaves: Tensor) -> tuple[Tensor, Tensor]:
         """Cells (E, n) of leaves (E, q), as the model states them, float64."""
-        if isinstance(self.model, MoMLP):
-            lower, upper = self.model.cell_bounds(leaves)
-        elif hasattr(self.model, "cell_bounds"):
-            pairs = [self.mixture.cell_bounds(int(i)) for i in leaves[:, 0]]
-            lower = torch.stack([torch.as_tensor(p[0]) for p in pairs])
-            upper = torch.stack([torch.as_tensor(p[1]) for p in pairs])
-        else:
+        if not self.routed:
             lower, upper = (e.expand(len(leaves), -1) for e in self.domain.tensors(leaves.device))
+        elif isinstance(self.model, MoMLP):
+            lower, upper = self.model.cell_bounds(leaves)
+        else:
+            pairs = [self._stated_bounds(int(i)) for i in leaves[:, 0]]
+            lower, upper = (torch.stack([p[end] for p in pairs]).to(leaves.device) for end in (0, 1))
         return lower.double(), upper.double()
+
+    def _stated_bounds(self, leaf: int) -> tuple[Tensor, Tensor]:
+        """Corners (n,) of a foreign leaf's cell, checked."""
+        stated = self.mixture.cell_bounds(leaf)
+        ends = [torch.as_tensor(end) for end in stated] if isinstance(stated, (tuple, list)) else []
+        fits = len(ends) == 2 and all(end.shape == (self.n,) and end.dtype in FLOATS for end in ends)
+        if not fits or not bool((torch.isfinite(ends[0]) & torch.isfinite(ends[1]) & (ends[0] <= ends[1])).all()):
+            raise ValueError(
+                f"`model.cell_bounds({leaf})` must be two finite corners ({self.n},), lower <= upper, got {stated!r}"
+            )
+        return ends[0], ends[1]
+
+    def errors(self, f: LipschitzFunction, x: Tensor) -> Tensor:
+        """The largest |f − f̂| over outputs (B,) at x (B, n), by the model's own forward pass; `NotFinite` for NaN or
+        inf."""
+        with torch.no_grad():
+            return (f.evaluate(x) - self.forward(x)).abs().amax(-1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The model's own answers (B, m) in float64; `NotFinite` where they are no numbers."""
+        y = self.model(x)
+        if not isinstance(y, Tensor) or y.shape != (len(x), self.m) or y.dtype not in FLOATS:
+            got = f"{y.dtype} {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
+            raise ValueError(
+                f"`model` must map (B, {self.n}) to (B, {self.m}) float64 or float32, got {got} for {len(x)} points"
+            )
+        finite = torch.isfinite(y).all(-1)
+        if not bool(finite.all()):
+            row = int((~finite).int().argmax())
+            leaf = self.route(x[row : row + 1])[0].tolist()
+            raise NotFinite(x[row].tolist(), y[row].tolist(), leaf)
+        return y.double()
 
     def reach(self, leaves: Tensor) -> tuple[Tensor, Tensor]:
         """Cells widened by the router's rounding, inside the domain: every x routed to a leaf lies in its reach."""
@@ -163,28 +238,46 @@ class MixtureView:
 
     def banks(self) -> Iterator[tuple[Tensor, Bank]]:
         """(leaves (E, q), bank) over all leaves of the view, with at most about 2¹⁶ pieces in memory at a time."""
-        unit = unit_roundoff(self.model)
         if isinstance(self.model, BitExtractionMoMLP):
             raise ValueError("`model` has experts whose weights bound no slope: use method='simplices'")
         if isinstance(self.model, MoMLP):
-            layer = _momlp_layer(self.model)
-            # the search seeds every piece with up to 2^q corners
-            corners = max(1, 2 ** min(self.model.plan.lattice.q, 6) // 8)
-            rows = max(1, PIECES_PER_BANK // (len(layer.bias) + 1) // corners)
-            for part in self.leaves.split(rows):
-                weight, bias = (t.detach().double() for t in self.model.output_layers(part))
-                yield part, RidgeBank.of(layer, weight, bias, *self.reach(part), unit=unit)
+            yield from self._pencil_banks(self.model)
             return
         for leaf in self.leaves:
             lower, upper = self.reach(leaf[None])
-            yield leaf[None], _foreign_bank(self.expert(leaf), lower, upper, unit)
+            network = self.expert(leaf)
+            yield leaf[None], _foreign_bank(network, lower, upper, *precision(self.model, network))
+
+    def _pencil_banks(self, model: MoMLP) -> Iterator[tuple[Tensor, Bank]]:
+        """Experts that share the first layer and, where it depends on x, the interval of the axis that it reads."""
+        layer = _momlp_layer(model)
+        unit, least = precision(model)
+        # the search seeds every piece with up to 2^q corners
+        corners = max(1, 2 ** min(model.plan.lattice.q, 6) // 8)
+        rows = max(1, PIECES_PER_BANK // (len(layer.bias) + 1) // corners)
+        for leaves in self._by_interval(layer):
+            for part in leaves.split(rows):
+                weight, bias = (t.detach().double() for t in model.output_layers(part))
+                reach = self.reach(part)
+                yield part, RidgeBank.of(layer, weight, bias, *reach, unit=unit, least=least)
+
+    def _by_interval(self, layer: FirstLayer) -> list[Tensor]:
+        """The leaves, apart where their cells differ on the axis that the experts read."""
+        lower, upper = self.reach(self.leaves)
+        pairs = torch.stack([lower[:, layer.axis], upper[:, layer.axis]], dim=1)
+        if not bool((layer.pull != 0).any()) or not len(pairs) or bool((pairs == pairs[0]).all()):
+            return [self.leaves]
+        distinct, which = torch.unique(pairs, dim=0, return_inverse=True)
+        order = torch.argsort(which, stable=True)
+        sizes = torch.bincount(which, minlength=len(distinct)).tolist()
+        return list(self.leaves[order].split(sizes))
 
     # --- premises ---
 
     def cells_cover(self) -> Premise:
         """Do the cells of all leaves cover the domain? Exact: as a product of intervals, or by volumes."""
         name = "cells cover the domain"
-        if not hasattr(self.model, "cell_bounds"):
+        if not self.routed:
             return Premise(name, True, "one expert on the whole domain")
         if not self.complete:
             return Premise(name, True, f"not looked at: {len(self.every)} of {self.total} leaves")
@@ -196,9 +289,8 @@ class MixtureView:
     def forward_is_expert(self, x: Tensor) -> Premise:
         """forward(x) must be the exact value of the expert to which x is routed, and x must lie in its cell."""
         name = "forward() uses these weights"
-        unit = unit_roundoff(self.model)
         with torch.no_grad():
-            y = self.model(x).double()
+            y = self.forward(x)
         leaves = self.route(x)
         lower, upper = self.reach(leaves)
         for row in range(len(x)):
@@ -209,8 +301,9 @@ class MixtureView:
             network = self.expert(leaf)
             if not all(bool(torch.isfinite(p).all()) for p in network.parameters()):
                 return Premise(name, False, f"the weights of leaf {leaf.tolist()} are not all finite")
+            units = precision(self.model, network)
+            bank = _foreign_bank(network, lower[row : row + 1], upper[row : row + 1], *units)
             weights = [float(exact.fraction(v)) for v in exact.evaluate_network(network, point)]
-            bank = _foreign_bank(network, lower[row : row + 1], upper[row : row + 1], unit)
             gap = max(abs(a - b) for a, b in zip(weights, y[row].tolist(), strict=True))
             if not gap <= bank.forward_slack * 1.01 + 1e-300:
                 detail = (
@@ -218,17 +311,29 @@ class MixtureView:
                     f"the weights of expert(leaf) give {weights}"
                 )
                 return Premise(name, False, detail)
-        return Premise(name, True, f"equal to exact rational evaluation within rounding at {len(x)} points")
+        detail = f"equal to exact rational evaluation within rounding at {len(x)} points"
+        return Premise(name, True, detail + ("" if self.read_whole else "; elsewhere forward() is taken at its word"))
+
+    @property
+    def read_whole(self) -> bool:
+        """Whether forward() is code of this package or plain layers, and not somebody's own."""
+        return type(self.model) in OUR_OWN or not self.routed
 
     def forward_matches(self, leaves: Tensor, bank: Bank) -> Premise | None:
-        """A failing premise if forward() differs from a bank's tables at a piece's middle; every expert is visited."""
-        expert, piece, lo, hi = bank.initial_boxes()
-        stride = max(1, min(len(expert) // bank.experts, len(expert) // FORWARD_SAMPLE))
-        rows = torch.arange(0, len(expert), stride, device=lo.device)
-        x = (lo[rows] + hi[rows]) / 2
+        """A failing premise if forward() differs from a bank's tables; every expert is visited.
+
+        At the middles of pieces, or all over the cell of an expert that is not cut into pieces.
+        """
+        if isinstance(bank, RidgeBank):
+            expert, piece, lo, hi = bank.initial_boxes()
+            stride = max(1, min(len(expert) // bank.experts, len(expert) // FORWARD_SAMPLE))
+            rows = torch.arange(0, len(expert), stride, device=lo.device)
+            expert, piece, x = expert[rows], piece[rows], (lo[rows] + hi[rows]) / 2
+        else:
+            expert, piece, x = (t[-max(1, FORWARD_SAMPLE // self.total) :] for t in bank.seeds(FORWARD_SAMPLE // 16))
         with torch.no_grad():
             y = self.model(x).double()
-        tables = bank.values(expert[rows], piece[rows], x)
+        tables = bank.values(expert, piece, x)
         excess = (y - tables).abs().amax(-1) - 1.01 * (bank.table_slack + bank.forward_slack)
         # a NaN from forward() must count as a difference
         wrong = ~(excess <= 0)
@@ -236,16 +341,27 @@ class MixtureView:
             return None
         row = int(wrong.int().argmax())
         detail = (
-            f"at x = {x[row].tolist()} (leaf {leaves[expert[rows[row]]].tolist()}) forward() gives {y[row].tolist()}, "
+            f"at x = {x[row].tolist()} (leaf {leaves[expert[row]].tolist()}) forward() gives {y[row].tolist()}, "
             f"the weights give {tables[row].tolist()}"
         )
         return Premise("forward() uses these weights", False, detail)
 
 
 def view_of(
-    model: nn.Module, domain: Box, m: int, *, max_leaves: int, seed: int = 0, share: Share = WHOLE
+    model: nn.Module,
+    domain: Box,
+    m: int,
+    *,
+    max_leaves: int,
+    seed: int = 0,
+    share: Share = WHOLE,
+    one_function: bool = False,
 ) -> MixtureView:
-    """The view of all leaves, or of a seeded sample of `max_leaves` when there are more; of these, the `share`."""
+    """The view of all leaves, or of a seeded sample of `max_leaves` when there are more; of these, the `share`.
+
+    With `one_function` a model that offers only a part of the protocol is taken as one function on the whole domain,
+    which is enough to sample it. ValueError for a model whose call does not run its class's own code.
+    """
     place = next((p.device for p in model.parameters()), torch.device("cpu"))
     if isinstance(model, MoMLP):
         total = model.num_leaves
@@ -256,13 +372,16 @@ def view_of(
             columns = [torch.randint(c, (max_leaves,), generator=generator) for c in model.tree.cells]
             leaves = torch.unique(torch.stack(columns, dim=1), dim=0).to(place)
         return MixtureView(model, domain, m, leaves, total, share)
-    total = int(getattr(model, "num_leaves", 1))
+    if one_function and any(not hasattr(model, name) for name in PROTOCOL):
+        return MixtureView(model, domain, m, torch.zeros(1, 1, dtype=torch.int64, device=place), 1, share, False)
+    routed = is_mixture(model)
+    total = require_int("model.num_leaves", cast(Mixture, model).num_leaves, 1) if routed else 1
     if total > MAX_FOREIGN_LEAVES:
         raise ValueError(
             f"`model` has {total} leaves; mixtures that are not a MoMLP are checked expert by expert, "
             f"up to {MAX_FOREIGN_LEAVES}"
         )
-    return MixtureView(model, domain, m, torch.arange(total, device=place)[:, None], total, share)
+    return MixtureView(model, domain, m, torch.arange(total, device=place)[:, None], total, share, routed)
 
 
 def _momlp_layer(model: MoMLP) -> FirstLayer:
@@ -274,25 +393,26 @@ def _momlp_layer(model: MoMLP) -> FirstLayer:
     return FirstLayer(weight, bias, slope, axis)
 
 
-def _foreign_bank(network: nn.Module, lower: Tensor, upper: Tensor, unit: float) -> Bank:
-    parts = list(network) if isinstance(network, nn.Sequential) else [network]
-    if len(parts) == 1 and isinstance(parts[0], Constant):
+def _foreign_bank(network: nn.Module, lower: Tensor, upper: Tensor, unit: float, least: float) -> Bank:
+    parts = list(network) if type(network) is nn.Sequential else [network]
+    if len(parts) == 1 and type(parts[0]) is Constant and not altered(network) and not altered(parts[0]):
         bias = parts[0].bias.detach().double()[None]
         n = lower.shape[1]
         layer = FirstLayer(bias.new_zeros(0, n), bias.new_zeros(0), bias.new_zeros(0), n - 1)
-        return RidgeBank.of(layer, bias.new_zeros(1, bias.shape[1], 0), bias, lower, upper, unit=unit)
+        return RidgeBank.of(layer, bias.new_zeros(1, bias.shape[1], 0), bias, lower, upper, unit=unit, least=least)
     stack = linear_stack(network)
     if stack is None:
         raise ValueError(
-            f"`model` must consist of Linear, ReLU and PReLU layers for this method, got {network}; "
+            f"`model` must consist of plain Linear, ReLU and PReLU layers for this method: {stack_fault(network)}; "
             "use method='sampled'"
         )
     if len(stack) == 2 and stack[0].alpha is not None and stack[1].alpha is None:
         axis = first_layer_axis(stack[0].weight)
         if axis is not None:
             layer = FirstLayer(stack[0].weight, stack[0].bias, stack[0].alpha, axis)
-            return RidgeBank.of(layer, stack[1].weight[None], stack[1].bias[None], lower, upper, unit=unit)
-    return StackBank.of(stack, lower, upper, unit=unit)
+            weight, bias = stack[1].weight[None], stack[1].bias[None]
+            return RidgeBank.of(layer, weight, bias, lower, upper, unit=unit, least=least)
+    return StackBank.of(stack, lower, upper, unit=unit, least=least)
 
 
 def _is_product_cover(lower: Tensor, upper: Tensor, domain: Box) -> bool:
