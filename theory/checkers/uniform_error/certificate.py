@@ -71,6 +71,8 @@ class UniformErrorCertificate:
     def reason(self) -> str:
         """One sentence for a person."""
         span = f"{self.lower:.9g} ≤ sup|f − f̂| ≤ {self.upper:.9g}"
+        if self.status is Status.REFUTED and math.isinf(self.lower):
+            return "; ".join(p.detail for p in self.failed)
         if self.status is Status.REFUTED:
             return f"|f − f̂| ≥ {self.lower:.9g} > eps = {self.eps:.9g} at x = {self.witness}"
         if self.failed:

@@ -1,0 +1,341 @@
+"""Do the tests notice when a checker is wrong? Change one operator or number of a source file and run its tests.
+
+    python tests/mutants.py --count 400 --seed 0          a seeded sample over all files of TARGETS
+    python tests/mutants.py --files theory/exact.py       every mutant of some files
+
+Each mutant runs only the test functions that execute its line (from a coverage map, made first and kept in
+results/mutants), quickest first, in a forked process that already has torch; a test that fails, or does not end, kills
+it. Survivors argued to compute the same are listed in equivalent_mutants.toml by the line's text, and count as decided
+elsewhere. Exit code 1 when fewer than 95 % of the decided mutants are killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import copy
+import importlib
+import json
+import os
+import random
+import signal
+import sqlite3
+import sys
+import time
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+
+HOME = Path(__file__).resolve().parent.parent
+RESULTS = HOME / "results" / "mutants"
+TARGETS = (
+    "theory/checkers/**/*.py",
+    "theory/exact.py",
+    "constructions/symbolic/balls.py",
+    "constructions/lattice.py",
+    "constructions/pathway_tree.py",
+)
+# in one process, without the claims and the ranks: those test whole systems and take minutes
+TESTS = ("tests/house", "tests/theory/checkers", "tests/theory/test_exact.py", "tests/constructions")
+LEFT_OUT = ("test_ranks.py", "test_training.py", "test_memory_budget.py", "test_command_lines.py", "test_public_api.py")
+PRELOADED = (
+    "torch",
+    "numpy",
+    "sympy",
+    "flint",
+    "networkx",
+    "scipy.spatial",
+    "safetensors.torch",
+    "hypothesis",
+    "pytest",
+)
+NEEDED = 0.95
+PATIENCE = 10.0  # times the tests' own time, and 20 seconds: after that a mutant counts as one that does not end
+
+
+# --- mutants ----------------------------------------------------------------------------------------------
+
+COMPARISONS = {
+    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
+    ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
+}  # fmt: skip
+OPERATORS = {
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
+    ast.Mod: ast.Mult, ast.Pow: ast.Mult, ast.LShift: ast.RShift, ast.RShift: ast.LShift,
+    ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
+}  # fmt: skip
+TWINS = {
+    "min": "max", "max": "min", "amin": "amax", "amax": "amin", "argmin": "argmax", "argmax": "argmin", "any": "all",
+    "all": "any", "minimum": "maximum", "maximum": "minimum", "lower": "upper", "upper": "lower", "ceil": "floor",
+    "floor": "ceil", "abs_lower": "abs_upper", "abs_upper": "abs_lower",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change of one line; `what` is "before -> after" in the language's own words."""
+
+    file: str
+    line: int
+    text: str
+    what: str
+    source: str
+    lines: range
+
+    @property
+    def name(self) -> str:
+        return f"{self.file}:{self.line}: {self.what}"
+
+
+def mutants_of(file: str) -> Iterator[Mutant]:
+    """All mutants of a file, one node each; annotations, docstrings and error messages are left alone."""
+    source = (HOME / file).read_text()
+    lines = source.splitlines()
+    tree = ast.parse(source)
+    nodes = list(_places(tree))
+    spans = _spans(tree)
+    for index, node in enumerate(nodes):
+        for what, change in _changes(node):
+            twin = copy.deepcopy(tree)
+            change(list(_places(twin))[index])
+            line = node.lineno
+            yield Mutant(
+                file, line, lines[line - 1].strip(), what, ast.unparse(twin), spans.get(line, range(line, line + 1))
+            )
+
+
+def _spans(tree: ast.AST) -> dict[int, range]:
+    """Line -> the lines of the innermost simple statement, or of the head of the compound one, that it belongs to."""
+    spans: dict[int, range] = {}
+    for node in ast.walk(tree):  # outer statements come first, inner ones overwrite them
+        if isinstance(node, ast.stmt):
+            body = getattr(node, "body", None)
+            end = (body[0].lineno if isinstance(body, list) and body else (node.end_lineno or node.lineno) + 1) - 1
+            for line in range(node.lineno, max(end, node.lineno) + 1):
+                spans[line] = range(node.lineno, max(end, node.lineno) + 1)
+    return spans
+
+
+def _places(tree: ast.AST) -> Iterator[ast.expr]:
+    """Expressions in the order of the walk, without those that nobody evaluates or only a message shows."""
+    skipped: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.JoinedStr, ast.Raise)):
+            skipped |= {id(n) for n in ast.walk(node)}
+        for name in ("annotation", "returns"):
+            note = getattr(node, name, None)
+            skipped |= {id(n) for n in ast.walk(note)} if note is not None else set()
+    wanted = (ast.Compare, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Constant, ast.Name, ast.Attribute)
+    yield from (n for n in ast.walk(tree) if isinstance(n, wanted) and id(n) not in skipped)
+
+
+def _changes(node: ast.expr) -> Iterator[tuple[str, object]]:
+    """(words, a function that changes a node of this kind in place)."""
+    if isinstance(node, ast.Compare):
+        for i, operator in enumerate(node.ops):
+            other = COMPARISONS[type(operator)]
+            yield f"{type(operator).__name__} -> {other.__name__}", lambda n, i=i, o=other: n.ops.__setitem__(i, o())
+    elif isinstance(node, ast.BinOp) and type(node.op) in OPERATORS and not _is_type(node):
+        other = OPERATORS[type(node.op)]
+        yield f"{type(node.op).__name__} -> {other.__name__}", lambda n, o=other: setattr(n, "op", o())
+    elif isinstance(node, ast.BoolOp):
+        other = ast.Or if isinstance(node.op, ast.And) else ast.And
+        yield f"{type(node.op).__name__} -> {other.__name__}", lambda n, o=other: setattr(n, "op", o())
+    elif isinstance(node, ast.UnaryOp) and not isinstance(node.op, ast.UAdd):
+        yield f"{type(node.op).__name__} dropped", _dropped
+    elif isinstance(node, ast.Constant) and type(node.value) in (bool, int, float):
+        for value in _other_values(node.value):
+            yield f"{node.value!r} -> {value!r}", lambda n, v=value: setattr(n, "value", v)
+    elif isinstance(node, ast.Name) and node.id in TWINS:
+        yield f"{node.id} -> {TWINS[node.id]}", lambda n: setattr(n, "id", TWINS[n.id])
+    elif isinstance(node, ast.Attribute) and node.attr in TWINS:
+        yield f".{node.attr} -> .{TWINS[node.attr]}", lambda n: setattr(n, "attr", TWINS[n.attr])
+
+
+def _is_type(node: ast.BinOp) -> bool:
+    """`X | Y` of types, which is no arithmetic."""
+    names = [n.id for n in ast.walk(node) if isinstance(n, ast.Name)]
+    return isinstance(node.op, ast.BitOr) and all(name[:1].isupper() or name in ("str", "int") for name in names)
+
+
+def _dropped(node: ast.UnaryOp) -> None:
+    # in place: −a becomes +a, `not a` becomes `bool(a)`
+    if isinstance(node.op, ast.Not):
+        node.op, node.operand = ast.Not(), ast.UnaryOp(ast.Not(), node.operand)
+    else:
+        node.op = ast.UAdd()
+
+
+def _other_values(value: bool | int | float) -> list[bool | int | float]:
+    if isinstance(value, bool):
+        return [not value]
+    return [value + 1] if isinstance(value, int) else [value * 2]
+
+
+# --- which tests run a line -------------------------------------------------------------------------------
+
+
+def files_of(patterns: tuple[str, ...] | list[str]) -> list[str]:
+    found = sorted({str(p.relative_to(HOME)) for pattern in patterns for p in HOME.glob(pattern)})
+    if not found:
+        raise SystemExit(f"mutants: no file matches {', '.join(patterns)}")
+    return found
+
+
+def test_files(places: list[str]) -> list[str]:
+    every = [p for t in places for p in ([HOME / t] if t.endswith(".py") else sorted((HOME / t).rglob("test_*.py")))]
+    return [str(p.relative_to(HOME)) for p in every if p.name not in LEFT_OUT]
+
+
+def tests_by_line(files: list[str], places: list[str]) -> tuple[dict[tuple[str, int], set[str]], dict[str, float]]:
+    """((file, line) -> test functions that run it, test function -> seconds), measured once for a state of the code."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    database, times = RESULTS / "coverage.sqlite", RESULTS / "seconds.json"
+    newest = max(
+        p.stat().st_mtime for folder in ("constructions", "theory", "tests") for p in (HOME / folder).rglob("*.py")
+    )
+    if not database.exists() or database.stat().st_mtime < newest or not times.exists():
+        print("mutants: which test runs which line …", flush=True)
+        database.unlink(missing_ok=True)
+        if (code := _in_child(lambda: _measure(database, times, places), timeout=3600)) != 0:
+            raise SystemExit(f"mutants: the tests do not pass on the code as it is (exit code {code})")
+    lines: dict[tuple[str, int], set[str]] = defaultdict(set)
+    with sqlite3.connect(database) as store:
+        rows = store.execute(
+            "select file.path, context.context, numbits from line_bits join file on file.id = line_bits.file_id "
+            "join context on context.id = line_bits.context_id where context.context != ''"
+        ).fetchall()
+    for path, context, bits in rows:
+        file = str(Path(path).relative_to(HOME))
+        if file in files:
+            for number in (8 * byte + bit for byte, value in enumerate(bits) for bit in range(8) if value >> bit & 1):
+                lines[file, number].add(context)
+    return lines, json.loads(times.read_text())
+
+
+def _measure(database: Path, times: Path, places: list[str]) -> int:
+    import coverage
+    import pytest
+
+    meter = coverage.Coverage(data_file=str(database), source=[str(HOME / "constructions"), str(HOME / "theory")])
+    seconds: dict[str, float] = defaultdict(float)
+
+    class Switch:
+        def pytest_runtest_setup(self, item):
+            meter.switch_context(item.nodeid.split("[")[0])
+
+        def pytest_runtest_logreport(self, report):
+            seconds[report.nodeid.split("[")[0]] += report.duration
+
+    meter.start()
+    code = pytest.main(["-q", "-x", "-p", "no:cacheprovider", *test_files(places)], plugins=[Switch()])
+    meter.stop()
+    meter.save()
+    times.write_text(json.dumps(seconds))
+    return int(code)
+
+
+# --- running ----------------------------------------------------------------------------------------------
+
+
+def _in_child(work, timeout: float) -> int:
+    """The exit code of `work` in a forked process, silent; −1 when it had to be killed."""
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(nowhere, stream)
+        code = 99
+        try:
+            code = int(work())
+        finally:
+            os._exit(code)
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.02)
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return -1
+
+
+def survives(mutant: Mutant, tests: list[str], seconds: float) -> bool:
+    """Whether all `tests` pass with the mutant in place."""
+
+    def work() -> int:
+        import pytest
+        import torch
+
+        torch.set_num_threads(1)
+        target, honest = str(HOME / mutant.file), SourceFileLoader.get_code
+
+        def code_of(loader: SourceFileLoader, name: str):
+            if loader.path == target:
+                return compile(mutant.source, target, "exec")
+            return honest(loader, name)
+
+        SourceFileLoader.get_code = code_of
+        return int(pytest.main(["-q", "-x", "-p", "no:cacheprovider", *tests]))
+
+    return _in_child(work, PATIENCE * seconds + 20) == 0
+
+
+def equivalents() -> dict[tuple[str, str, str], str]:
+    """(file, line's text, change) -> why the mutant computes the same."""
+    table = tomllib.loads((HOME / "tests" / "equivalent_mutants.toml").read_text())
+    return {(row["file"], row["line"], what): row["why"] for row in table["mutant"] for what in row["changes"]}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--files", nargs="*", default=TARGETS, help="globs of source files (default: all targets)")
+    parser.add_argument("--count", type=int, help="how many, drawn at random (default: all)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tests", nargs="*", default=TESTS, help="folders and files of tests")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    args = parser.parse_args()
+    os.chdir(HOME)
+    sys.path.insert(0, str(HOME))
+    files = files_of(args.files)
+    for name in PRELOADED:
+        importlib.import_module(name)
+    lines, seconds = tests_by_line(files, args.tests)
+    known = equivalents()
+    every = [m for file in files for m in mutants_of(file)]
+    random.Random(args.seed).shuffle(every)
+    argued = [m for m in every if (m.file, m.text, m.what) in known]
+    chosen = [m for m in every if (m.file, m.text, m.what) not in known][: args.count]
+    print(
+        f"mutants: {len(chosen)} of {len(every)} in {len(files)} files; {len(argued)} more argued equivalent",
+        flush=True,
+    )
+
+    def decide(mutant: Mutant) -> tuple[Mutant, bool]:
+        tests = sorted(lines.get((mutant.file, mutant.line), set()), key=lambda t: seconds.get(t, 0.0))
+        return mutant, not tests or survives(mutant, tests, sum(seconds.get(t, 0.0) for t in tests))
+
+    survivors = []
+    with ThreadPoolExecutor(args.jobs) as pool:
+        for number, (mutant, alive) in enumerate(pool.map(decide, chosen), start=1):
+            if alive:
+                survivors.append(mutant)
+                print(f"SURVIVES {mutant.name}    | {mutant.text}", flush=True)
+            if number % 50 == 0:
+                print(f"mutants: {number} decided, {len(survivors)} survive", flush=True)
+    share = 1 - len(survivors) / max(1, len(chosen))
+    rows = [{"file": m.file, "line": m.line, "text": m.text, "what": m.what} for m in survivors]
+    (RESULTS / "survivors.json").write_text(json.dumps(rows, indent=1))
+    killed = len(chosen) - len(survivors)
+    print(f"mutants: {killed} of {len(chosen)} killed ({share:.1%}); see {RESULTS / 'survivors.json'}")
+    return 0 if share >= NEEDED else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
