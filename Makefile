@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
 
-.PHONY: verify test slow lint notebooks bench clean
+.PHONY: verify test slow mutants lint notebooks bench clean
 
 verify: $(STAMP)  ## reproduce every theorem (quick budget) and print the verdict table
 	$(BIN)/momlp verify
@@ -17,6 +17,9 @@ test: $(STAMP)  ## tests and notebooks
 slow: $(STAMP)  ## what `make test` leaves out: long tests, the full budget
 	$(BIN)/python -m pytest -m slow
 	$(BIN)/momlp verify --budget full
+
+mutants: $(STAMP)  ## do the tests notice a wrong checker? 400 changes of one operator or number, about an hour
+	$(BIN)/python tests/mutants.py --count 400
 
 lint: $(STAMP)  ## style and types
 	$(BIN)/ruff check .

@@ -126,8 +126,8 @@ def _places(tree: ast.AST) -> Iterator[ast.expr]:
     for node in ast.walk(tree):
         if isinstance(node, (ast.JoinedStr, ast.Raise)):
             skipped |= {id(n) for n in ast.walk(node)}
-        for name in ("annotation", "returns"):
-            note = getattr(node, name, None)
+        notes = [getattr(node, name, None) for name in ("annotation", "returns")]
+        for note in (*notes, *getattr(node, "decorator_list", ())):
             skipped |= {id(n) for n in ast.walk(note)} if note is not None else set()
     wanted = (ast.Compare, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Constant, ast.Name, ast.Attribute)
     yield from (n for n in ast.walk(tree) if isinstance(n, wanted) and id(n) not in skipped)
