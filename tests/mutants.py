@@ -129,6 +129,8 @@ def _places(tree: ast.AST) -> Iterator[ast.expr]:
         notes = [getattr(node, name, None) for name in ("annotation", "returns")]
         for note in (*notes, *getattr(node, "decorator_list", ())):
             skipped |= {id(n) for n in ast.walk(note)} if note is not None else set()
+        if isinstance(node, ast.AnnAssign):
+            skipped.add(id(node.target))
     wanted = (ast.Compare, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Constant, ast.Name, ast.Attribute)
     yield from (n for n in ast.walk(tree) if isinstance(n, wanted) and id(n) not in skipped)
 
@@ -173,7 +175,7 @@ def _dropped(node: ast.UnaryOp) -> None:
 def _other_values(value: bool | int | float) -> list[bool | int | float]:
     if isinstance(value, bool):
         return [not value]
-    return [value + 1] if isinstance(value, int) else [value * 2]
+    return [value * 2] if isinstance(value, float) and value else [value + 1]
 
 
 # --- which tests run a line -------------------------------------------------------------------------------

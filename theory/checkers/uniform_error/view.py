@@ -191,8 +191,9 @@ class MixtureView:
         elif isinstance(self.model, MoMLP):
             lower, upper = self.model.cell_bounds(leaves)
         else:
-            pairs = [self._stated_bounds(int(i)) for i in leaves[:, 0]]
-            lower, upper = (torch.stack([p[end] for p in pairs]).to(leaves.device) for end in (0, 1))
+            distinct, place = torch.unique(leaves[:, 0], return_inverse=True)
+            pairs = [self._stated_bounds(leaf) for leaf in distinct.tolist()]
+            lower, upper = (torch.stack([p[end] for p in pairs]).to(leaves.device)[place] for end in (0, 1))
         return lower.double(), upper.double()
 
     def _stated_bounds(self, leaf: int) -> tuple[Tensor, Tensor]:
