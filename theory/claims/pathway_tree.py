@@ -158,7 +158,7 @@ def intrinsic_dimension(context: Context) -> Verdict:
                 return undecided(f"{name} in R^{n}: {worst}")
             slope = fit_slope([1 / d for d in deltas], counts).slope
             numbers[f"{name}_slope_n{n}"] = slope
-            if abs(slope - cloud.dimension) > SLOPE_TOLERANCE * cloud.dimension:
+            if not abs(slope - cloud.dimension) <= SLOPE_TOLERANCE * cloud.dimension:
                 return undecided(f"{name} in R^{n}: slope {slope:.3f}, the dimension is {cloud.dimension}")
             numbers[f"{name}_leaves_n{n}"] = counts[-1]
     slopes = {
@@ -171,6 +171,6 @@ def intrinsic_dimension(context: Context) -> Verdict:
 def _unlike_its_count(points: torch.Tensor, chosen: torch.Tensor, delta: float) -> str | None:
     """Why the chosen prototypes are no δ-net of these points, None if they are: the counts are of real nets."""
     report = covering_net(points, arrange(chosen)[0].leaf_prototypes)
-    if report.radius > delta * (1 + 1e-12) or report.separation < delta * (1 - 1e-12):
+    if not (report.radius <= delta * (1 + 1e-12) and report.separation >= delta * (1 - 1e-12)):
         return f"radius {report.radius}, separation {report.separation} at delta = {delta}"
     return None

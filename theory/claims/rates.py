@@ -118,8 +118,8 @@ def parameter_rate(context: Context) -> Verdict:
             f"slope_L_error_n{n}": leaves.error,
             f"eps_P_over_limit_n{n}": constant,
         }
-        off = abs(active.slope - 1) > 0.015 or abs(leaves.slope / (n - 1) - 1) > 0.01
-        if off or abs(constant - 1) > 0.02:
+        near = abs(active.slope - 1) <= 0.015 and abs(leaves.slope / (n - 1) - 1) <= 0.01
+        if not (near and abs(constant - 1) <= 0.02):
             return undecided(f"n = {n}: slopes {active.slope:.4f} and {leaves.slope:.4f}", **numbers)
     return Verdict(Status.NOT_REFUTED, Evidence.FITTED, "all ten slopes as declared", numbers)
 

@@ -64,7 +64,7 @@ def performance(name: str, context: Context, protocol: Protocol | None = None) -
     for peer in ("central", "active"):
         mean, low, high = found.difference(peer)
         numbers |= {f"minus_{peer}": mean, f"minus_{peer}_lower": low, f"minus_{peer}_upper": high}
-    if found.total["central"] < found.total["momlp"]:
+    if not found.total["central"] >= found.total["momlp"]:
         return undecided("the central MLP is not larger", **numbers)
     mean, low, high = found.difference("central")
     reason = f"error − central error = {mean:.4f}, 95 % interval [{low:.4f}, {high:.4f}], {seeds} paired seeds"

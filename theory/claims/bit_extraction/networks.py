@@ -119,7 +119,7 @@ def parameters(context: Context) -> Verdict:
         )
     worst = max(_theorem_4(n, limit) for n, limit in ((1, 3000), (2, 1500), (3, 400)))
     numbers["largest_P_over_theorem_4"] = worst
-    if worst > 1:
+    if not worst <= 1:
         return undecided("Theorem 4's bound is exceeded", **numbers)
     return Verdict(Status.PROVED, Evidence.EXACT, f"{networks} networks, every width and P equal", numbers)
 
@@ -190,7 +190,7 @@ def _sample_of_pencils(numbers: dict[str, Number], context: Context) -> str | No
     model = built(f, 0.02, lookup="wide")
     view = view_of(model, f.domain, 1, max_leaves=SAMPLED_EXPERTS, seed=context.seed)
     upper, measured, premises = simplex_error(view, f, 4 * math.ulp(2.0), context.log)
-    if upper > 0.02:
+    if not upper <= 0.02:
         return f"pencils at eps = 0.02: {upper} ({[str(p) for p in premises if not p.holds]})"
     numbers |= {"upper of sampled pencils eps=0.02": upper, "sampled pencils": len(view.leaves)}
     numbers |= {"simplices of sampled pencils": measured.simplices, "pencils eps=0.02": model.num_leaves}
@@ -225,9 +225,9 @@ def adversarial_error(context: Context) -> Verdict:
             model = built(f, float(_eps_for(n, cells)), resolved=n, lookup=lookup)
             x = _adversarial_points(model, context.generator())
             ratio = float((model(x) - f.evaluate(x)).abs().max()) / model.plan.error_bound
-            networks, evaluations, worst = networks + 1, evaluations + len(x), max(worst, ratio)
-            if ratio > 1 + 1e-9:
+            if not ratio <= 1 + 1e-9:
                 return undecided(f"{name}, n = {n}, K = {cells}, {lookup}: {ratio} of the guarantee")
+            networks, evaluations, worst = networks + 1, evaluations + len(x), max(worst, ratio)
     numbers = {"networks": networks, "evaluations": evaluations, "largest_error_over_guarantee": worst}
     reason = f"{networks} networks, {evaluations} adversarial points, at most {worst:.6f} of the guarantee"
     return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, reason, numbers)
@@ -272,7 +272,7 @@ def word_length(context: Context) -> Verdict:
         name = f"{str(dtype).removeprefix('torch.')} {lookup}"
         cap = word_cap(lookup, dtype)
         for bits in range(cap - 3, cap + 3):
-            wrong = sum(_decoding_error(bits, lookup, dtype, seed) > 0 for seed in range(6))
+            wrong = sum(not _decoding_error(bits, lookup, dtype, seed) <= 0 for seed in range(6))
             if wrong:
                 numbers[f"first failure {name}"] = bits
                 break

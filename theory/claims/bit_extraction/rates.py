@@ -37,9 +37,9 @@ def rate(context: Context) -> Verdict:
         for i, p, least in zip(inverse, P, lower, strict=True):
             numbers[f"P n={n} eps=1/{i:.0e}"] = p
             numbers[f"P at least n={n} eps=1/{i:.0e}"] = least
-            if p < least:
+            if not p >= least:
                 return undecided(f"n = {n}, eps = 1/{i}: {p} is below A3's {least}")
-        if abs(slope - n / 2) > 0.06 * n:
+        if not abs(slope - n / 2) <= 0.06 * n:
             return undecided(f"n = {n}: slope {slope}", **numbers)
     _against_the_obvious(numbers)
     reason = ", ".join(f"n = {n}: {numbers[f'slope n={n}']:.3f}" for n in decades)
@@ -92,13 +92,13 @@ def trade_off(context: Context) -> Verdict:
                 L, P = counts.trade_off_point(n, k, i, share)
                 scaled.append(float(Fraction(L) * P * P / Fraction(i) ** n))
                 least = float(counts.trade_off_lower(n, i, L) / Fraction(i) ** n)
-                if least > scaled[-1]:
+                if not least <= scaled[-1]:
                     return undecided(f"n = {n}, k = {k}, eps = 1/{i}: L·P² is below the lower bound", **numbers)
             shape = _split_factor(n, k, share) / _split_factor(n, k, Fraction(k, n))
             numbers[f"n={n} k={k} split={share}: L P^2 (eps/lambda)^n"] = scaled[-1]
             numbers[f"n={n} k={k} split={share}: limit"] = limit * shape
             numbers[f"n={n} k={k} split={share}: at least"] = least
-            if max(scaled) > 3.5 * limit * shape or min(scaled) < limit * shape / 3.5:
+            if not all(limit * shape / 3.5 <= value <= 3.5 * limit * shape for value in scaled):
                 return undecided(f"n = {n}, k = {k}, split {share}: {scaled} against {limit * shape}", **numbers)
     failure = _certified_points(numbers, context)
     if failure is not None:
@@ -130,7 +130,7 @@ def _certified_points(numbers: dict[str, Number], context: Context) -> str | Non
             return f"n = {n}, k = {k}, split {split}: {c.reason}"
         L, P = model.num_leaves, model.active_parameters
         least = counts.trade_off_lower(n, round(1 / eps), L)
-        if least > L * P**2:
+        if not least <= L * P**2:
             return f"n = {n}, k = {k}, split {split}: L·P² = {L * P**2} is below the lower bound {least}"
         name = f"built n={n} k={k} eps={eps} split={split}"
         numbers |= {f"{name}: certified error": c.upper, f"{name}: L": L, f"{name}: P": P}

@@ -212,7 +212,7 @@ def bounds(context: Context) -> Verdict:
         failure = report.failure or sample.failure or _misfit(shattered, n, depth, width)
         architecture = Architecture(n, depth, width)
         upper = {"flat": vc_upper_flat(architecture, experts), "tree": vc_upper_tree(architecture, experts)}
-        if failure is not None or min(upper.values()) < report.points:
+        if failure is not None or not min(upper.values()) >= report.points:
             return undecided(f"(n, J, W, L) = {sizes}: {failure or f'{upper} below {report.points}'}")
         name = f"n={n} J={depth} W={width} L={experts}"
         numbers |= {f"lower {name}": report.points, f"upper flat {name}": upper["flat"]}

@@ -78,7 +78,7 @@ def width_reading(context: Context) -> Verdict:
         numbers[f"{name}: slope of solved upper"] = _slope(
             sizes, [vc_upper_mlp(Architecture(*a)) for a in architectures]
         )
-        if certified_slope < stated_slope + 0.7:
+        if not certified_slope >= stated_slope + 0.7:
             return undecided(f"{name}: certified slope {certified_slope:.3f}, stated {stated_slope:.3f}", **numbers)
         if name.startswith("F1"):
             witness = (
@@ -198,7 +198,7 @@ def width_condition(context: Context) -> Verdict:
             ratio = q.subs(dict(zip((n, J, W), sizes, strict=True))) / largest_set(*sizes).points
             worst[regime] = max(float(worst.get(regime, 0.0)), float(ratio))
     allowed = {"J = 1": 1, "J = 2, 3": 54, "J >= 4": 642}
-    if any(float(worst[regime]) > most for regime, most in allowed.items()):
+    if not all(float(worst[regime]) <= most for regime, most in allowed.items()):
         return undecided(f"Q exceeds the sets by {worst}")
     numbers: dict[str, Number] = {f"largest Q/points, {regime}": value for regime, value in worst.items()}
     # at J = 1 there is no W² in Q: with n = 3 the bound is of order W log W = stated·log, though 3 is far below 3W + W²

@@ -57,7 +57,7 @@ def finite(context: Context) -> Verdict:
         for experts in (1, 4, 64, 1024):
             a = Architecture(n, depth, width)
             upper = min(vc_upper_flat(a, experts), vc_upper_tree(a, experts))
-            if upper < experts * best.points:
+            if not upper >= experts * best.points:
                 return undecided(f"(n, J, W, L) = {(n, depth, width, experts)}: {upper} < {experts * best.points}")
             tightest = min(tightest, upper / (experts * best.points))
     numbers = {"architectures": 4 * len(grid), "expert_sets_certified": checked, "smallest_upper_over_lower": tightest}
@@ -92,7 +92,7 @@ def routing_term(context: Context) -> Verdict:
     for n, height, d in _random_cases(context):
         solved = largest(flat_growth(n, 2**height, sauer_growth(d)))
         worst = max(worst, solved / (2**height * (d + (n + 1) * math.log2(2 ** (height + 1)))))
-        if solved > clean_flat(n, 2**height, d):
+        if not solved <= clean_flat(n, 2**height, d):
             return undecided(f"n = {n}, L = {2**height}, d = {d}: {solved} exceeds the clean form")
     size, n, d = sympy.symbols("L n d", positive=True)
     clean = sympy.Rational(53, 10) * size * (d + (n + 1) * sympy.log(2 * size, 2))
@@ -143,7 +143,7 @@ def tree_router(context: Context) -> Verdict:
         solved = [largest(growth(64, L, constant_growth)) for L in sizes]
         for L, value in ((sizes[0], solved[0]), (sizes[-1], solved[-1])):
             numbers[f"{name}_constants_n64_L{L}_over_(n+1)L"] = value / (65 * L)
-        if name == "tree" and solved[-1] > 6.1 * 65 * sizes[-1]:
+        if name == "tree" and not solved[-1] <= 6.1 * 65 * sizes[-1]:
             return undecided(f"constant answers: {solved[-1] / (65 * sizes[-1])} per (n+1)L")
     numbers["largest_solved_over_bound"] = worst
     reason = f"solved/(lambda_v L d) at most {worst:.3f}; flat routing grows with log L, the tree does not"
