@@ -294,6 +294,30 @@ def test_fewer_leaves_than_experts_do_not_cover():
         certify_uniform_error(model, zero(), eps=0.1)
 
 
+@pytest.mark.parametrize("outputs", [2, 3])
+def test_experts_with_other_outputs_than_the_mixture_are_noticed(outputs):
+    """All outputs alike, so that broadcasting would find no difference."""
+
+    class Flat(Halves):
+        def forward(self, x):
+            return 0 * x
+
+    model, wide = Flat(), nn.Sequential(linear([[0.0]] * outputs, [0.0] * outputs))
+    model.expert = lambda leaf: wide
+    c = certify_uniform_error(model, zero(), eps=1.0)
+    assert c.status is Status.INCONCLUSIVE
+    assert f"gives {outputs} outputs, the mixture 1" in c.reason
+
+
+def test_experts_with_other_inputs_are_refused():
+    class Plane(Halves):
+        def _cell_bounds(self, leaf):
+            return torch.tensor([leaf / 2, 0.0], **DOUBLE), torch.tensor([(leaf + 1) / 2, 1.0], **DOUBLE)
+
+    with pytest.raises(ValueError, match=r"does not accept 2 inputs|must take 2 inputs, got 1"):
+        certify_uniform_error(Plane(), zero(n=2), eps=1.0)
+
+
 # --- pencils along a routed axis (S3) --------------------------------------------------------------------
 
 

@@ -50,6 +50,8 @@ def simplex_error(
     for leaves in view.leaves.split(EXPERTS_PER_BATCH):
         try:
             pieces = _pieces(view, leaves)
+            if pieces.values.shape[-1] != f.m:
+                raise NotAffine(f"the experts have {pieces.values.shape[-1]} outputs, f has {f.m}")
         except NotAffine as failure:
             premise = Premise("affine on every simplex", False, f"leaves from {leaves[0].tolist()} on: {failure}")
             return math.inf, measured, [premise]

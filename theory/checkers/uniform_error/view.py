@@ -305,6 +305,9 @@ class MixtureView:
             units = precision(self.model, network)
             bank = _foreign_bank(network, lower[row : row + 1], upper[row : row + 1], *units)
             weights = [float(exact.fraction(v)) for v in exact.evaluate_network(network, point)]
+            if len(weights) != self.m:
+                detail = f"the expert of leaf {leaf.tolist()} gives {len(weights)} outputs, the mixture {self.m}"
+                return Premise(name, False, detail)
             gap = max(abs(a - b) for a, b in zip(weights, y[row].tolist(), strict=True))
             if not gap <= bank.forward_slack * 1.01 + 1e-300:
                 detail = (
@@ -335,6 +338,9 @@ class MixtureView:
         with torch.no_grad():
             y = self.model(x).double()
         tables = bank.values(expert, piece, x)
+        if tables.shape != y.shape:
+            detail = f"it gives {y.shape[1]} outputs, the experts from leaf {leaves[0].tolist()} on {tables.shape[1]}"
+            return Premise("forward() uses these weights", False, detail)
         excess = (y - tables).abs().amax(-1) - 1.01 * (bank.table_slack + bank.forward_slack)
         # a NaN from forward() must count as a difference
         wrong = ~(excess <= 0)
@@ -407,6 +413,8 @@ def _foreign_bank(network: nn.Module, lower: Tensor, upper: Tensor, unit: float,
             f"`model` must consist of plain Linear, ReLU and PReLU layers for this method: {stack_fault(network)}; "
             "use method='sampled'"
         )
+    if stack[0].weight.shape[1] != lower.shape[1]:
+        raise ValueError(f"`model.expert` must take {lower.shape[1]} inputs, got {stack[0].weight.shape[1]}")
     if len(stack) == 2 and stack[0].alpha is not None and stack[1].alpha is None:
         axis = first_layer_axis(stack[0].weight)
         if axis is not None:
