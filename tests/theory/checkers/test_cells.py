@@ -164,3 +164,28 @@ def test_cells_are_widened_by_the_routers_rounding_and_stay_inside():
     x[:, 0] = torch.where(torch.rand(2000) < 0.5, torch.nextafter(faces, torch.ones(2000).double()), faces)
     low, high = view.reach(view.route(x))
     assert bool(((x >= low) & (x <= high)).all())
+
+
+def test_routers_of_others_may_round_as_coarsely_as_their_weights():
+    class Halves(nn.Module):
+        num_leaves = 2
+
+        def __init__(self, dtype):
+            super().__init__()
+            self.net = nn.Linear(1, 1, dtype=dtype)
+
+        def route(self, x):
+            return (x[:, 0] > 0.5).long()
+
+        def expert(self, leaf):
+            return self.net
+
+        def cell_bounds(self, leaf):
+            return torch.tensor([leaf / 2]), torch.tensor([(leaf + 1) / 2])
+
+    line = Box((0.0,), (1.0,))
+    for dtype, unit in ((torch.float64, 2.0**-53), (torch.float32, 2.0**-24)):
+        view = view_of(Halves(dtype), line, 1, max_leaves=9)
+        lower, upper = view.reach(view.leaves)
+        assert lower[:, 0].tolist() == [0.0, 0.5 - 10 * unit]
+        assert upper[:, 0].tolist() == [0.5 + 10 * unit, 1.0]

@@ -27,12 +27,12 @@ from constructions.targets import LipschitzFunction
 from theory import exact
 from theory.checkers.uniform_error.certificate import Premise
 from theory.checkers.uniform_error.ridge import FirstLayer, RidgeBank, first_layer_axis
-from theory.checkers.uniform_error.stack import FLOATS, StackBank, altered, linear_stack, stack_fault
+from theory.checkers.uniform_error.stack import FLOATS, UNIT, StackBank, altered, linear_stack, stack_fault
 
 Bank = RidgeBank | StackBank
 Boxes = tuple[Tensor, ...]
 PIECES_PER_BANK = 1 << 16
-ROUTER_ROUNDING = 2.0**-50
+ROUTER_ROUNDING = 8  # units of roundoff, of a coordinate relative to the domain's side
 MAX_FOREIGN_LEAVES = 4096
 FORWARD_SAMPLE = 4096
 INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
@@ -229,10 +229,14 @@ class MixtureView:
         return y.double()
 
     def reach(self, leaves: Tensor) -> tuple[Tensor, Tensor]:
-        """Cells widened by the router's rounding, inside the domain: every x routed to a leaf lies in its reach."""
+        """Cells widened by the router's rounding, inside the domain: every x routed to a leaf lies in its reach.
+
+        Our own routers work in float64 whatever the experts do; others may in the model's coarsest precision.
+        """
         lower, upper = self.bounds(leaves)
         lo, hi = self.domain.tensors(lower.device)
-        margin = (hi - lo) * ROUTER_ROUNDING + torch.maximum(lo.abs(), hi.abs()) * 2.0**-52
+        unit = UNIT if isinstance(self.model, MoMLP) else precision(self.model)[0]
+        margin = (hi - lo) * (ROUTER_ROUNDING * unit) + torch.maximum(lo.abs(), hi.abs()) * (2 * unit)
         return torch.maximum(lower - margin, lo), torch.minimum(upper + margin, hi)
 
     # --- banks for the search ---
