@@ -20,6 +20,8 @@ Layers = list[tuple[Tensor, Tensor]]
 IntegerLayers = list[tuple[np.ndarray, np.ndarray]]
 """The same as arrays of float64, or of Python integers where float64 is too short."""
 LONGEST_WORD = 52
+MOST_BITS = 256  # of a word in integers: its certificate takes about a minute
+MOST_LAYERS = 4096
 
 
 @dataclass(frozen=True)
