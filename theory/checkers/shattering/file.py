@@ -36,6 +36,7 @@ from constructions.atomic import write_whole
 from constructions.domain import Box
 from constructions.errors import BudgetExceeded, StoreError, require_bool, require_int, shown
 from constructions.shattering import ShatteredMixture, ShatteredRouting, ShatteredSet
+from constructions.shattering.mixture import MOST_CELLS
 from constructions.shattering.shattered_set import LONGEST_WORD, Layers
 from theory.checkers.shattering.exact_routing import levels_fault, route_exactly
 from theory.checkers.shattering.integers import compact
@@ -60,7 +61,7 @@ KEY = "momlp_shattered"
 MAX_BYTES = 1 << 28
 RANDOM_LABELINGS = 20
 MOST_NUMBERS = 1 << 20  # of the networks of a stored table, which run as Python integers
-MOST_CELLS = 4096
+
 EXPERT_KINDS = ("signs", "table", "networks")
 
 Spec = dict[str, Any]
