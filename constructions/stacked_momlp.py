@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from constructions.domain import Box
+from constructions.errors import require_instance, require_int
 from constructions.lattice import Lattice
 from constructions.pathway_tree import PathwayTree
 from constructions.routed import Leaf, RoutedExperts
@@ -31,9 +32,15 @@ class StackedMoMLP(RoutedExperts):
     def __init__(
         self, domain: Box, cells: tuple[int, ...], layers: Sequence[tuple[Tensor, Tensor]], *, valency: int = 2
     ):
+        require_instance("domain", domain, Box)
+        require_instance("cells", cells, (tuple, list))
+        require_int("len(cells)", len(cells), 0, domain.n)
+        if not isinstance(layers, (list, tuple)) or not layers:
+            raise TypeError(f"`layers` must be a non-empty list of weights and biases, got {type(layers).__name__}")
         lattice, tree = Lattice(domain, tuple(cells), 0), PathwayTree(tuple(cells), valency=valency)
         inputs = domain.n
-        for i, (weight, bias) in enumerate(layers):
+        for i, layer in enumerate(layers):
+            weight, bias = _require_pair(i, layer)
             if weight.ndim != 3 or weight.shape[2] != inputs or bias.shape != weight.shape[:2]:
                 raise ValueError(
                     f"`layers[{i}]` must be weights (E, out, {inputs}) and biases (E, out), got {tuple(weight.shape)} "
@@ -92,3 +99,16 @@ class StackedMoMLP(RoutedExperts):
     def extra_repr(self) -> str:
         widths = [w.shape[1] for w in self.weights]
         return f"n={self.n}, leaves={self.num_leaves}, widths={widths}, valency={self.tree.valency}"
+
+
+def _require_pair(number: int, layer: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a layer, floating tensors of one type on one device; TypeError or ValueError otherwise."""
+    if not isinstance(layer, (list, tuple)) or len(layer) != 2 or not all(isinstance(t, Tensor) for t in layer):
+        raise TypeError(f"`layers[{number}]` must be a pair of tensors, got {type(layer).__name__}")
+    weight, bias = layer
+    if not weight.is_floating_point() or weight.dtype != bias.dtype or weight.device != bias.device:
+        raise ValueError(
+            f"`layers[{number}]` must be floating tensors of one dtype on one device, got {weight.dtype} on "
+            f"{weight.device} and {bias.dtype} on {bias.device}"
+        )
+    return weight, bias

@@ -21,7 +21,10 @@ from fractions import Fraction
 import torch
 from torch import Tensor, nn
 
-from constructions.errors import require_choice, require_int
+from constructions.errors import BudgetExceeded, require_choice, require_int, shown
+
+MOST_POINTS = 1 << 14
+MOST_WEIGHTS = 1 << 26
 
 
 class EUAF(nn.Module):
@@ -50,12 +53,16 @@ class OneWeightFamily:
 
     def points(self, k: int) -> list[Fraction]:
         """The k points, exact."""
-        return [Fraction(1, self.base**i) for i in range(1, require_int("k", k, 1) + 1)]
+        return [Fraction(1, self.base**i) for i in range(1, require_int("k", k, 1, MOST_POINTS) + 1)]
 
     def weight(self, labels: Sequence[bool | int]) -> int:
         """The integer w that realises the labels (k of them)."""
-        if not labels or any(label not in (0, 1) for label in labels):
-            raise ValueError(f"`labels` must be a non-empty sequence of 0 and 1, got {list(labels)[:8]}")
+        if (
+            not isinstance(labels, (list, tuple))
+            or not 1 <= len(labels) <= MOST_POINTS
+            or any(type(label) not in (bool, int) or label not in (0, 1) for label in labels)
+        ):
+            raise ValueError(f"`labels` must be a list of 1 to {MOST_POINTS} labels 0 and 1, got {shown(labels)}")
         if self.name == "euaf":
             return sum(4**i for i, label in enumerate(labels, 1) if label)
         return 1 + sum(2**i for i, label in enumerate(labels, 1) if not label)
@@ -81,18 +88,25 @@ def network(
     """A network of `depth` hidden layers of `width` units on R whose sign realises the labels, as far as `dtype` can.
 
     Only the first unit of each layer is used; the others have weight 0. The one label-dependent number is the first
-    weight.
+    weight. ValueError for more labels than the weight's exponent can hold, BudgetExceeded for too many weights.
     """
     family = FAMILIES[require_choice("name", name, tuple(FAMILIES))]
     require_int("depth", depth, 1)
     require_int("width", width, 1)
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise TypeError(f"`dtype` must be a floating torch.dtype, got {shown(dtype)}")
+    if depth * width * (width + 1) > MOST_WEIGHTS:
+        raise BudgetExceeded(f"`depth` and `width` must be smaller: more than {MOST_WEIGHTS} weights")
+    first = family.weight(labels)
+    if first.bit_length() > 1020:
+        raise ValueError(f"`labels` must be fewer: the weight of {len(labels)} labels is beyond the largest float")
     layers: list[nn.Module] = []
     for level in range(depth):
         linear = nn.Linear(1 if level == 0 else width, width, dtype=dtype)
         with torch.no_grad():
             linear.weight.zero_()
             linear.bias.zero_()
-            linear.weight[0, 0] = family.unit * float(family.weight(labels)) if level == 0 else 1.0
+            linear.weight[0, 0] = family.unit * float(first) if level == 0 else 1.0
         layers += [linear, family.activation()]
     last = nn.Linear(width, 1, dtype=dtype)
     with torch.no_grad():

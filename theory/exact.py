@@ -3,36 +3,47 @@
 Every float64 (and float32) weight is a dyadic rational, so a ReLU network evaluates exactly at a rational point.
 Nothing here is fast or clever; everything else may be compared with it.
 
-Main definitions: `evaluate_network`, `Compiled`, `along_line`, `route_lattice`, `route_graph`.
+Main definitions: `plain_layers`, `evaluate_network`, `Compiled`, `along_line`, `route_lattice`, `route_graph`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from fractions import Fraction
 
 import networkx as nx
 from flint import fmpq
 from torch import Tensor, nn
+from torch.nn.modules import module as torch_module
 
+from constructions.errors import require_int
 from constructions.experts.constant import Constant
 
 Vector = list[fmpq]
 
 
 def rational(value: float | int | Fraction | fmpq) -> fmpq:
-    """The exact value of a float, integer or fraction. ValueError for NaN or inf."""
+    """The exact value of a float, integer or fraction. ValueError for NaN or inf, TypeError for what is no number."""
     if isinstance(value, fmpq):
         return value
     try:
         numerator, denominator = value.as_integer_ratio()
     except (ValueError, OverflowError) as err:
         raise ValueError(f"`value` must be finite, got {value!r}") from err
+    except AttributeError as err:
+        raise TypeError(f"`value` must be a real number, got {type(value).__name__}") from err
     return fmpq(numerator, denominator)
 
 
 def vector(values: Tensor | Sequence) -> Vector:
-    return [rational(v) for v in (values.tolist() if isinstance(values, Tensor) else values)]
+    """A row of numbers, exactly. TypeError or ValueError for anything else."""
+    if isinstance(values, Tensor):
+        if values.ndim != 1:
+            raise ValueError(f"`values` must be one row of numbers, got a tensor of shape {tuple(values.shape)}")
+        values = values.tolist()
+    elif isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise TypeError(f"`values` must be one row of numbers, got {type(values).__name__}")
+    return [rational(v) for v in values]
 
 
 def fraction(value: fmpq) -> Fraction:
@@ -41,11 +52,41 @@ def fraction(value: fmpq) -> Fraction:
 
 # --- networks -----------------------------------------------------------------------------------------
 
+KNOWN = (nn.Linear, nn.ReLU, nn.PReLU, nn.Identity, Constant)
+
+
+def altered(module: nn.Module) -> str | None:
+    """Why forward() may not be what the module's class says (hooks, methods replaced on the object), or None."""
+    hooks = (module._forward_hooks, module._forward_pre_hooks)
+    everywhere = (torch_module._global_forward_hooks, torch_module._global_forward_pre_hooks)
+    if any(hooks) or any(everywhere):
+        return f"{type(module).__name__} has forward hooks"
+    # nn.Module keeps its own state under names that no class attribute has: whatever shadows one was put there
+    shadowed = [name for name in vars(module) if hasattr(type(module), name)]
+    return f"{type(module).__name__} has its own {shadowed[0]}" if shadowed else None
+
+
+def plain_layers(network: nn.Module) -> list[nn.Module]:
+    """The layers of a stack in the order in which forward() applies them: a module that occurs twice counts twice.
+
+    TypeError for a subclass, a hook or an unknown layer: its forward() may be anything.
+    """
+    if not isinstance(network, nn.Module):
+        raise TypeError(f"`network` must be a torch.nn.Module, got {type(network).__name__}")
+    change = altered(network)
+    if change is not None:
+        raise TypeError(f"no exact evaluation: {change}")
+    if type(network) is nn.Sequential:
+        return [layer for part in network for layer in plain_layers(part)]
+    if type(network) in KNOWN:
+        return [network]
+    raise TypeError(f"no exact evaluation for {type(network).__name__}")
+
 
 def evaluate_network(network: nn.Module, point: Tensor | Sequence) -> Vector:
     """The exact outputs of a Linear/ReLU/PReLU stack at a rational point (n numbers)."""
     state = vector(point)
-    for layer in _layers(network):
+    for layer in plain_layers(network):
         state = _apply(layer, state)
     return state
 
@@ -55,12 +96,16 @@ class Compiled:
 
     def __init__(self, network: nn.Module):
         self.layers: list[list[tuple[fmpq, list[tuple[int, fmpq]]]] | None] = []
-        for layer in _flat(network):
-            if isinstance(layer, nn.ReLU):
+        self.inputs: int | None = None
+        width: int | None = None
+        for layer in plain_layers(network):
+            if type(layer) is nn.ReLU:
                 self.layers.append(None)
-            elif isinstance(layer, nn.Linear):
-                bias = vector(layer.bias.detach()) if layer.bias is not None else [fmpq(0)] * layer.out_features
-                weight = layer.weight.detach()
+            elif type(layer) is nn.Linear:
+                weight, bias = _weights(layer)
+                if width is not None and weight.shape[1] != width:
+                    raise ValueError(f"{layer} does not accept {width} inputs")
+                self.inputs, width = weight.shape[1] if self.inputs is None else self.inputs, len(weight)
                 rows = [[(int(j), rational(float(row[j]))) for j in row.nonzero()[:, 0]] for row in weight]
                 self.layers.append(list(zip(bias, rows, strict=True)))
             else:
@@ -69,6 +114,8 @@ class Compiled:
     def __call__(self, point: Tensor | Sequence) -> Vector:
         """The exact outputs at a rational point."""
         state = vector(point)
+        if self.inputs is not None and len(state) != self.inputs:
+            raise ValueError(f"`point` must have {self.inputs} coordinates, got {len(state)}")
         for rows in self.layers:
             if rows is None:
                 state = [max(s, fmpq(0)) for s in state]
@@ -77,34 +124,42 @@ class Compiled:
         return state
 
 
-def _layers(network: nn.Module) -> list[nn.Module]:
-    return list(network) if isinstance(network, nn.Sequential) else [network]
+def _weights(layer: nn.Linear) -> tuple[Tensor, Vector]:
+    """Weight (out, in) and bias; ValueError when they do not fit together."""
+    weight = layer.weight.detach()
+    if weight.ndim != 2:
+        raise ValueError(f"{layer} must have a weight (out, in), got shape {tuple(weight.shape)}")
+    if layer.bias is None:
+        return weight, [fmpq(0)] * len(weight)
+    if layer.bias.shape != weight.shape[:1]:
+        raise ValueError(f"{layer} must have a bias ({len(weight)},), got shape {tuple(layer.bias.shape)}")
+    return weight, vector(layer.bias.detach())
 
 
 def _apply(layer: nn.Module, state: Vector) -> Vector:
-    if isinstance(layer, nn.Linear):
-        rows = [vector(row) for row in layer.weight.detach()]
-        bias = vector(layer.bias.detach()) if layer.bias is not None else [fmpq(0)] * len(rows)
-        if any(len(row) != len(state) for row in rows):
+    if type(layer) is nn.Linear:
+        weight, bias = _weights(layer)
+        if weight.shape[1] != len(state):
             raise ValueError(f"{layer} does not accept {len(state)} inputs")
+        rows = [vector(row) for row in weight]
         return [
             sum((w * s for w, s in zip(row, state, strict=True)), start=b) for row, b in zip(rows, bias, strict=True)
         ]
-    if isinstance(layer, nn.ReLU):
+    if type(layer) is nn.ReLU:
         return [max(s, fmpq(0)) for s in state]
-    if isinstance(layer, nn.PReLU):
+    if type(layer) is nn.PReLU:
         return [s if s > 0 else a * s for s, a in zip(state, _slopes(layer, len(state)), strict=True)]
-    if isinstance(layer, Constant):
+    if type(layer) is Constant:
         return vector(layer.bias.detach())
-    if isinstance(layer, nn.Identity):
+    if type(layer) is nn.Identity:
         return state
-    if isinstance(layer, nn.Sequential):
-        return evaluate_network(layer, state)
     raise TypeError(f"no exact evaluation for {type(layer).__name__}")
 
 
 def _slopes(layer: nn.PReLU, width: int) -> Vector:
     slopes = vector(layer.weight.detach())
+    if len(slopes) not in (1, width):
+        raise ValueError(f"{layer} does not accept {width} inputs")
     return slopes * width if len(slopes) == 1 else slopes
 
 
@@ -116,16 +171,13 @@ def along_line(network: nn.Module, start: Tensor | Sequence, end: Tensor | Seque
     """
     times = [fmpq(0), fmpq(1)]
     states = [vector(start), vector(end)]
-    for layer in _flat(network):
+    if len(states[0]) != len(states[1]):
+        raise ValueError(f"`end` must have {len(states[0])} coordinates like `start`, got {len(states[1])}")
+    for layer in plain_layers(network):
         if isinstance(layer, (nn.ReLU, nn.PReLU)):
             times, states = _with_sign_changes(times, states)
         states = [_apply(layer, state) for state in states]
     return times, states
-
-
-def _flat(network: nn.Module) -> list[nn.Module]:
-    layers = _layers(network)
-    return [part for each in layers for part in (_flat(each) if isinstance(each, nn.Sequential) else [each])]
 
 
 def _with_sign_changes(times: Vector, states: list[Vector]) -> tuple[Vector, list[Vector]]:
@@ -146,8 +198,12 @@ def _with_sign_changes(times: Vector, states: list[Vector]) -> tuple[Vector, lis
 
 def route_lattice(z: Tensor | Sequence, cells: Sequence[int]) -> tuple[int, ...]:
     """The nearest half-integer prototype of each axis, ties to the lowest: exact argmin of |z_a − (i + 1/2)|."""
+    point = vector(z)
+    if len(point) != len(cells):
+        raise ValueError(f"`z` must have {len(cells)} coordinates, one for each of `cells`, got {len(point)}")
     index = []
-    for value, count in zip(vector(z), cells, strict=True):
+    for value, count in zip(point, cells, strict=True):
+        require_int("cells", count, 1)
         floor = int(value.p // value.q)
         candidates = [i for i in range(floor - 1, floor + 2) if 0 <= i < count]
         if not candidates:
@@ -157,16 +213,34 @@ def route_lattice(z: Tensor | Sequence, cells: Sequence[int]) -> tuple[int, ...]
 
 
 def route_graph(graph: nx.DiGraph, z: Tensor | Sequence) -> list:
-    """Nodes from the root to a leaf: at each node the child with the nearest `prototype`, ties to the first child."""
+    """Nodes from the root to a leaf: at each node the child with the nearest `prototype`, ties to the first child.
+
+    ValueError when there is not exactly one root, or the way down never ends.
+    """
     point = vector(z)
-    (node,) = [v for v, degree in graph.in_degree() if degree == 0]
+    roots = [v for v, degree in graph.in_degree() if degree == 0]
+    if len(roots) != 1:
+        raise ValueError(f"`graph` must have exactly one root, got {len(roots)}")
+    node = roots[0]
     nodes = [node]
     while children := list(graph.successors(node)):
-        node = min(children, key=lambda c: distance_squared(point, graph.nodes[c]["prototype"]))
+        if len(nodes) >= graph.number_of_nodes():
+            raise ValueError(f"`graph` must be a tree, but the way down from {roots[0]} runs in a circle")
+        node = min(children, key=lambda c: distance_squared(point, _prototype(graph, c)))
         nodes.append(node)
     return nodes
 
 
+def _prototype(graph: nx.DiGraph, node: Hashable) -> Sequence:
+    prototype = graph.nodes[node].get("prototype")
+    if prototype is None:
+        raise ValueError(f"`graph` must give every child a `prototype`, node {node} has none")
+    return prototype
+
+
 def distance_squared(point: Vector, prototype: Sequence) -> fmpq:
     """‖point − prototype‖₂², exactly."""
-    return sum(((a - b) ** 2 for a, b in zip(point, vector(prototype), strict=True)), start=fmpq(0))
+    other = vector(prototype)
+    if len(other) != len(point):
+        raise ValueError(f"`prototype` must have {len(point)} coordinates, got {len(other)}")
+    return sum(((a - b) ** 2 for a, b in zip(point, other, strict=True)), start=fmpq(0))

@@ -16,6 +16,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from constructions import BitExtractionMoMLP, LipschitzFunction, MoMLP, plan
 from constructions.atomic import write_whole
+from constructions.errors import require_int
 from theory.bounds import bit_extraction
 from theory.bounds.vc import parameters_of_single_mlp
 from theory.rates import fit_slope
@@ -145,14 +146,17 @@ def draw_capacity(axes: Axes, n: int, inverse_eps: int) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
-def optimal_rates_figure() -> Figure:
-    """P of single MLPs for n = 1, 2, and L against P for n = 2, 3."""
-    figure = Figure(figsize=(11, 8), layout="constrained")
-    (first, second), (third, fourth) = figure.subplots(2, 2)
-    draw_single_mlp(first, 1)
-    draw_single_mlp(second, 2)
-    draw_capacity(third, 2, 10**6)
-    draw_capacity(fourth, 3, 10**6)
+def optimal_rates_figure(n: int, inverse_eps: int) -> Figure:
+    """P of a single MLP on [0, 1]^n and, for n = 2, 3, L against P of mixtures at ε = λ/inverse_eps."""
+    require_int("n", n, 1, 3)
+    require_int("inverse_eps", inverse_eps, 3, 10**12)
+    figure = Figure(figsize=(6 if n == 1 else 11, 4.2), layout="constrained")
+    if n == 1:
+        draw_single_mlp(figure.subplots(), n)
+        return figure
+    left, right = figure.subplots(1, 2)
+    draw_single_mlp(left, n)
+    draw_capacity(right, n, inverse_eps)
     return figure
 
 

@@ -17,12 +17,12 @@ from __future__ import annotations
 import numpy as np
 
 from constructions.errors import require_int
-from constructions.shattering.shattered_set import IntegerLayers
+from constructions.shattering.shattered_set import MOST_BITS, IntegerLayers
 
 
 def bit_tail(bits: int, layers_per_bit: int, value: np.ndarray, index: np.ndarray) -> IntegerLayers:
     """Layers (1, out, in) behind a layer whose units give X = value·h and j = index·h (rows, in one dtype)."""
-    require_int("bits", bits, 1)
+    require_int("bits", bits, 1, MOST_BITS)
     require_int("layers_per_bit", layers_per_bit, 1, 2)
     return (_one_layer_a_bit if layers_per_bit == 1 else _two_layers_a_bit)(bits, np.stack([value, index]))
 

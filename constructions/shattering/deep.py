@@ -19,7 +19,15 @@ import torch
 
 from constructions.errors import require_int
 from constructions.shattering.bit_tail import bit_tail
-from constructions.shattering.shattered_set import IntegerLayers, ShatteredSet, Table, from_table
+from constructions.shattering.shattered_set import (
+    MOST_BITS,
+    MOST_LAYERS,
+    IntegerLayers,
+    ShatteredSet,
+    Table,
+    from_table,
+    require_affordable,
+)
 from constructions.shattering.two_hidden_layers import second_differences
 
 
@@ -30,9 +38,10 @@ def deep(side: int, blocks: int, bits: int, *, layers_per_bit: int = 1) -> Shatt
     instead of 26 exactly at s = 2.
     """
     require_int("side", side, 1)
-    require_int("blocks", blocks, 1)
-    require_int("bits", bits, 1)
+    require_int("blocks", blocks, 1, MOST_LAYERS // 2)
+    require_int("bits", bits, 1, MOST_BITS)
     require_int("layers_per_bit", layers_per_bit, 1, 2)
+    require_affordable("side" if side > blocks else "blocks", blocks * side * side * bits, 3)
     q, r, j = torch.arange(blocks * side), torch.arange(side), torch.arange(1, bits + 1)
     points = torch.cartesian_prod(q, r, j)
     cells = blocks * side * side
@@ -50,9 +59,11 @@ def deep(side: int, blocks: int, bits: int, *, layers_per_bit: int = 1) -> Shatt
 def deep_sizes(depth: int, width: int) -> dict[str, int] | None:
     """The (side, blocks, bits) of most points that fit `depth` hidden layers of `width` units; None if none does."""
     side = (require_int("width", width, 1) - 3) // 2
-    if width < 8 or require_int("depth", depth, 1) < 4:
+    if require_int("depth", depth, 1) < 4 or width < 8:
         return None
-    blocks = max(range(1, (depth - 2) // 2 + 1), key=lambda b: b * (depth - 1 - 2 * b))
+    # b·(depth − 1 − 2b) is concave with its top at (depth − 1)/4, so the best integer is beside it
+    beside = [b for b in ((depth - 1) // 4, (depth - 1) // 4 + 1) if 1 <= b <= (depth - 2) // 2]
+    blocks = max(beside, key=lambda b: b * (depth - 1 - 2 * b))
     return {"side": side, "blocks": blocks, "bits": depth - 1 - 2 * blocks}
 
 

@@ -16,15 +16,19 @@ import torch
 from torch import Tensor
 
 from constructions.domain import Box
-from constructions.errors import require_int
+from constructions.errors import require_instance, require_int
+from constructions.pathway_tree import MAX_VALENCY
 from constructions.shattering.shattered_set import (
     IntegerLayers,
     Layers,
     ShatteredSet,
     from_table,
+    require_affordable,
     require_labeling,
 )
 from constructions.stacked_momlp import StackedMoMLP
+
+MOST_CELLS = 4096
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,10 @@ class ShatteredMixture:
 
 def mixture(expert: ShatteredSet, experts: int, *, valency: int = 2) -> ShatteredMixture:
     """`experts` copies of the set, each behind its own cell of a lattice with a tree of `valency`."""
-    require_int("experts", experts, 1)
+    require_instance("expert", expert, ShatteredSet)
+    require_int("experts", experts, 1, MOST_CELLS)
+    require_int("valency", valency, 2, MAX_VALENCY)
+    require_affordable("experts", experts * expert.size, expert.points.shape[1])
     low, high = expert.points.amin(0).tolist(), expert.points.amax(0).tolist()
     step = high[0] - low[0] + 1
     start = (low[0] + high[0] - step) / 2

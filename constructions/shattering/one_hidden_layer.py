@@ -16,13 +16,14 @@ import torch
 from torch import Tensor
 
 from constructions.errors import require_int
-from constructions.shattering.shattered_set import Layers, ShatteredSet
+from constructions.shattering.shattered_set import Layers, ShatteredSet, require_affordable
 
 
 def one_hidden_layer(n: int, width: int) -> ShatteredSet:
     """nW + 1 points shattered by one hidden layer; the apex (n = 1: the origin) comes first."""
     require_int("n", n, 1)
     require_int("width", width, 1)
+    require_affordable("n" if n > width else "width", n * width + 1, n)
     if n == 1:
         points = torch.arange(width + 1)[:, None]
         return ShatteredSet("one_hidden_layer", {"n": 1, "width": width}, points, _interpolant)

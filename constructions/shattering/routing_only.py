@@ -23,10 +23,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from constructions.errors import require_int
+from constructions.errors import require_bool, require_int, shown
 from constructions.nearest_prototype import NearestPrototype
 from constructions.shattering.one_hidden_layer import one_hidden_layer
-from constructions.shattering.shattered_set import require_labeling
+from constructions.shattering.shattered_set import require_affordable, require_labeling
 
 SPACING = 4  # of pairs; with 2 the prototype −e_1 of a pair would lie on the corner e_1 of the pair before it
 
@@ -57,6 +57,7 @@ def routing_only(n: int, experts: int) -> ShatteredRouting:
     """(experts − 1)·n + 1 points shattered by a flat router with constant answers."""
     require_int("n", n, 1)
     require_int("experts", experts, 1)
+    require_affordable("n" if n > experts else "experts", (experts - 1) * n + 1, n)
     sizes = {"n": n, "experts": experts}
     if n == 1 or experts == 1:
         points = torch.zeros(experts, n, dtype=torch.int64)
@@ -79,9 +80,11 @@ def routing_only(n: int, experts: int) -> ShatteredRouting:
 def routing_pairs(n: int, experts: int, *, tree: bool) -> ShatteredRouting:
     """(experts/2)·(n + 1) points; `experts` is even, and a power of two for the tree."""
     require_int("n", n, 1)
+    require_bool("tree", tree)
     if require_int("experts", experts, 2) % 2 or (tree and experts & (experts - 1)):
-        raise ValueError(f"`experts` must be {'a power of two' if tree else 'even'}, got {experts}")
+        raise ValueError(f"`experts` must be {'a power of two' if tree else 'even'}, got {shown(experts)}")
     pairs = experts // 2
+    require_affordable("n" if n > experts else "experts", pairs * (n + 1), n)
     points = torch.zeros(pairs, n + 1, n, dtype=torch.int64)
     points[:, 1:] = torch.eye(n, dtype=torch.int64)
     points[:, :, 0] += SPACING * torch.arange(pairs)[:, None]

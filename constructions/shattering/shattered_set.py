@@ -13,13 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from constructions.errors import require_int
+from constructions.errors import BudgetExceeded, require_instance, require_int
 
 Layers = list[tuple[Tensor, Tensor]]
 """Stacked affine layers, weights (B, out, in) and biases (B, out), with ReLU between them; B = 1 where all agree."""
 IntegerLayers = list[tuple[np.ndarray, np.ndarray]]
 """The same as arrays of float64, or of Python integers where float64 is too short."""
 LONGEST_WORD = 52
+MOST_BITS = 256  # of a word in integers: its certificate takes about a minute
+MOST_LAYERS = 4096
+MOST_COORDINATES = 1 << 24  # of all points of a set together
 
 
 @dataclass(frozen=True)
@@ -83,9 +86,24 @@ class ShatteredSet:
 
 def require_labeling(labels: Tensor, size: int) -> Tensor:
     """`labels` if it is a bool tensor of shape (size,); ValueError otherwise."""
+    if not isinstance(labels, Tensor):
+        raise TypeError(f"`labels` must be a torch.Tensor, got {type(labels).__name__}")
     if labels.shape != (size,) or labels.dtype != torch.bool:
         raise ValueError(f"`labels` must be a bool tensor of shape ({size},), got {labels.dtype} {tuple(labels.shape)}")
     return labels
+
+
+def require_affordable(name: str, points: int, n: int) -> None:
+    """BudgetExceeded, naming the argument to blame, when `points` points in R^n are too many to hold."""
+    if points * n > MOST_COORDINATES:
+        raise BudgetExceeded(
+            f"`{name}` must be smaller: {_count(points)} points in R^{_count(n)} have more than {MOST_COORDINATES} "
+            "coordinates"
+        )
+
+
+def _count(number: int) -> str:
+    return str(number) if number < 10**30 else "more than 10^30"
 
 
 def stack(layers: Layers) -> nn.Sequential:
@@ -107,7 +125,8 @@ def from_table(family: str, sizes: dict[str, int], points: Tensor, table: Table)
 
 def with_extra_layers(shattered: ShatteredSet, count: int) -> ShatteredSet:
     """The same points, with `count` more hidden layers that repeat the last one: ReLU keeps what is not negative."""
-    if not require_int("count", count, 0):
+    require_instance("shattered", shattered, ShatteredSet)
+    if not require_int("count", count, 0, MOST_LAYERS):
         return shattered
     sizes, table = {**shattered.sizes, "extra": count}, shattered.table
     if table is not None:
@@ -132,8 +151,10 @@ def with_extra_layers(shattered: ShatteredSet, count: int) -> ShatteredSet:
 
 def with_extra_inputs(shattered: ShatteredSet, count: int) -> ShatteredSet:
     """The same points with `count` more coordinates, all 0, and networks that do not read them."""
+    require_instance("shattered", shattered, ShatteredSet)
     if not require_int("count", count, 0):
         return shattered
+    require_affordable("count", shattered.size, shattered.points.shape[1] + count)
     points = torch.cat([shattered.points, shattered.points.new_zeros(shattered.size, count)], dim=1)
     sizes, table = {**shattered.sizes, "extra_inputs": count}, shattered.table
     if table is not None:

@@ -13,12 +13,13 @@ import numpy as np
 import torch
 
 from constructions.errors import require_int
-from constructions.shattering.shattered_set import IntegerLayers, ShatteredSet, Table, from_table
+from constructions.shattering.shattered_set import IntegerLayers, ShatteredSet, Table, from_table, require_affordable
 
 
 def two_hidden_layers(side: int) -> ShatteredSet:
     """The side × side grid, side ≥ 2, with networks of two hidden layers of at most 2(side − 1) units."""
     require_int("side", side, 2)
+    require_affordable("side", side * side, 2)
     axis = torch.arange(side)
     points = torch.cartesian_prod(axis, axis)
     count = side * side

@@ -16,7 +16,14 @@ import torch
 
 from constructions.errors import require_int
 from constructions.shattering.bit_tail import bit_tail
-from constructions.shattering.shattered_set import IntegerLayers, ShatteredSet, Table, from_table
+from constructions.shattering.shattered_set import (
+    MOST_BITS,
+    IntegerLayers,
+    ShatteredSet,
+    Table,
+    from_table,
+    require_affordable,
+)
 from constructions.shattering.two_hidden_layers import second_differences
 
 
@@ -24,7 +31,8 @@ def wide(n: int, units: int, bits: int) -> ShatteredSet:
     """(n − 1)·units·bits points in R^n (H = units), cell by cell; J = bits + 3, W = max(2·units, 8)."""
     require_int("n", n, 3)
     require_int("units", units, 1)
-    require_int("bits", bits, 1)
+    require_int("bits", bits, 1, MOST_BITS)
+    require_affordable("n" if n > units else "units", (n - 1) * units * bits, n)
     cells = (n - 1) * units
     points = torch.zeros(n - 1, units, bits, n, dtype=torch.int64)
     for i in range(n - 2):

@@ -16,9 +16,12 @@ import itertools
 import math
 from fractions import Fraction
 
-from constructions.errors import require_choice, require_int
-from theory.bounds.vc import LOG_E, ROUNDING, grid_points, log2
+from constructions.errors import BudgetExceeded, require_choice, require_instance, require_int, shown
+from theory.bounds.vc import LOG_E, LONGEST, ROUNDING, grid_points, log2
 
+MOST_LAYERS = 1 << 20
+DEEPEST_FOLD = 4096  # of J, where numbers have as many bits
+LARGEST = 10**50
 DEEP_I = {1: (0, 92, 286, 592), 2: (0, 817, 3265, 11383), 3: (0, 4539, 31114, 228052)}
 WIDE_I = {
     1: (0, 107, 240, 444, 674, 1050, 1456, 2232, 3104, 4876, 7156, 11740, 18896),
@@ -33,8 +36,14 @@ DEEP_NONZERO = {1: (0, 37), 2: (0, 212), 3: (0, 883)}
 
 def widths(n: int, J: int, m: int, H: int, r: int = 1, lookup: str = "deep") -> list[int]:
     """Hidden widths in order: stage 0, then I, L, F, D, H, E of every class."""
-    require_choice("lookup", lookup, ("deep", "wide"))
+    _require_design(n, J, m, H, lookup)
+    layers = depth(n, J, m, H, lookup)
+    if layers > MOST_LAYERS:
+        raise BudgetExceeded(
+            f"`n`, `J`, `m` and `H` must be smaller: {shown(layers)} layers, more than {MOST_LAYERS} are not listed"
+        )
     bits = m**n - 1 + H
+    require_int("r", r, 1, bits)
     size = -(-bits // r)
     lengths = [size] * (r - 1) + [bits - size * (r - 1)]
     result = [n, n]
@@ -48,6 +57,14 @@ def widths(n: int, J: int, m: int, H: int, r: int = 1, lookup: str = "deep") -> 
         result += [z + width for width in decoder]
         total = True
     return result
+
+
+def _require_design(n: int, J: int, m: int, H: int, lookup: str, most_axes: int = 16) -> None:
+    require_choice("lookup", lookup, ("deep", "wide"))
+    require_int("n", n, 1, most_axes)
+    require_int("J", J, 0, DEEPEST_FOLD // n)
+    require_int("m", m, 1, LARGEST)
+    require_int("H", H, 0, LARGEST)
 
 
 def _stages_i_l(n: int, J: int, r: int, lookup: str, total: int) -> list[int]:
@@ -135,6 +152,7 @@ def _boustrophedon(m: int, axes: int) -> list[tuple[int, ...]]:
 
 def depth(n: int, J: int, m: int, H: int, lookup: str = "deep") -> int:
     """D, the number of hidden layers, in closed form."""
+    _require_design(n, J, m, H, lookup)
     columns = max(0, n * J // 2 - 1)
     look_up = 2 ** (n * J) - 1 if lookup == "deep" else 0 if J == 0 else 1 if columns == 0 else 2
     decoder = 2 * (m - 1) + 2 * H if n == 1 else (n - 1) * m ** (n - 1) + 2 * m**n + 2 * H
@@ -143,6 +161,9 @@ def depth(n: int, J: int, m: int, H: int, lookup: str = "deep") -> int:
 
 def parameters_of_widths(hidden: list[int], inputs: int) -> int:
     """P = Σ (w_{l−1} + 1)·w_l with w_0 = inputs and one output."""
+    require_instance("hidden", hidden, (list, tuple))
+    for width in (inputs, *hidden):
+        require_int("hidden", width, 1)
     return sum((a + 1) * b for a, b in itertools.pairwise([inputs, *hidden, 1]))
 
 
@@ -151,7 +172,8 @@ def parameters_of_widths(hidden: list[int], inputs: int) -> int:
 
 def closed_parameters(n: int, J: int, m: int, H: int, lookup: str = "deep", inputs: int | None = None) -> int:
     """P = D_n(m, H) + I_n(J) for n = 1, 2, 3 and one word a block; n·(inputs − n) more for unread coordinates."""
-    require_int("n", n, 1, 3)
+    _require_design(n, J, m, H, lookup, most_axes=3)
+    require_int("inputs", n if inputs is None else inputs, n)
     decoder = {
         1: 168 * m + 120 * H - 182,
         2: 964 * m**2 + 66 * m + 340 * H - 662,
@@ -162,6 +184,7 @@ def closed_parameters(n: int, J: int, m: int, H: int, lookup: str = "deep", inpu
 
 def index_part(n: int, J: int, lookup: str) -> int:
     """I_n(J): what folding and looking up cost."""
+    _require_design(n, J, 1, 0, lookup, most_axes=3)
     if lookup == "wide":
         if len(WIDE_I[n]) <= J:
             raise ValueError(f"`J` must be below {len(WIDE_I[n])} for the tabulated wide look-up, got {J}")
@@ -177,11 +200,12 @@ def index_part(n: int, J: int, lookup: str) -> int:
 
 def closed_nonzeros(n: int, J: int, m: int, H: int) -> int:
     """Entries of the sparsity pattern, biases included, for n = 1, 2, 3, r = 1 and the deep look-up."""
+    _require_design(n, J, m, H, "deep", most_axes=3)
     decoder = {
         1: 42 * m + 34 * H - 26,
         2: 152 * m**2 + 34 * m + 76 * H - 65,
         3: 354 * m**3 + 238 * m**2 - 32 * m + 170 * H - 120,
-    }[require_int("n", n, 1, 3)]
+    }[n]
     if J < 2:
         return decoder + DEEP_NONZERO[n][J]
     index = {
@@ -194,7 +218,8 @@ def closed_nonzeros(n: int, J: int, m: int, H: int) -> int:
 
 def rate_bound(n: int, cells: int) -> float:
     """Theorem 4's bound of P at the balanced J, deep, r = 1, n = 1, 2, 3."""
-    k0 = require_int("cells", cells, 1)
+    require_int("n", n, 1, 3)
+    k0 = require_int("cells", cells, 1, LARGEST)
     J, m = balanced(k0)
     H = header(n, 2 ** (J + 1) * m - 1)
     if n == 1:
@@ -207,6 +232,7 @@ def rate_bound(n: int, cells: int) -> float:
 
 def balanced(cells: int) -> tuple[int, int]:
     """J = max(0, ⌈log₂((K₀+1)/2)/2⌉) and the least odd m ≥ 3 with 2^{J+1}·m > K₀."""
+    require_int("cells", cells, 1)
     J = next(j for j in itertools.count() if 2 * 4**j >= cells + 1)
     m = max(3, -(-(cells + 1) // 2 ** (J + 1)))
     return J, m + 1 - m % 2
@@ -214,11 +240,16 @@ def balanced(cells: int) -> tuple[int, int]:
 
 def header(n: int, cells: int) -> int:
     """H = bit length of ⌊√n·K⌋ + 1."""
+    require_int("n", n, 1)
+    require_int("cells", cells, 1)
     return max(2, (math.isqrt(n * cells * cells) + 1).bit_length())
 
 
 def cheapest(n: int, cells: int, lookup: str = "deep") -> tuple[int, int, int, int]:
     """(P, J, m, H) of fewest parameters with K ≥ cells and words of unbounded length (r = 1), n = 1, 2, 3."""
+    require_choice("lookup", lookup, ("deep", "wide"))
+    require_int("n", n, 1, 3)
+    require_int("cells", cells, 1, LARGEST)
     best = None
     limit = len(WIDE_I[n]) if lookup == "wide" else cells.bit_length() + 1
     for J in range(limit):
@@ -233,7 +264,7 @@ def cheapest(n: int, cells: int, lookup: str = "deep") -> tuple[int, int, int, i
 
 def asymptotic_constant(n: int) -> float:
     """κ_n = 2·√(A_n·D*_n·2^{−n}): P ~ κ_n·K^{n/2} for the deep look-up (up to the granularity of J)."""
-    leading = {1: 168, 2: 964, 3: 2970}[n]
+    leading = {1: 168, 2: 964, 3: 2970}[require_int("n", n, 1, 3)]
     index = {1: 50, 2: 156, 3: 434}[n]
     return 2 * math.sqrt(index * leading / 2**n)
 
@@ -246,6 +277,8 @@ def trade_off_constant(n: int, k: int) -> float:
 
     κ_k²·C_k^k·(√(n−k)/2)^{n−k}·n^n/(k^k·(n−k)^{n−k}); constants (k = 0, P = 1): (√n/2)^n.
     """
+    require_int("n", n, 1, 100)  # n^n is a float
+    require_int("k", k, 0, min(n, 3))
     if k == 0:
         return (math.sqrt(n) / 2) ** n
     c = 1.0 if k == 1 else 1 + math.sqrt(k) / 2
@@ -256,6 +289,10 @@ def trade_off_constant(n: int, k: int) -> float:
 
 def needed_cells(n: int, inverse_eps: Fraction) -> int:
     """K₀ = ⌈(C_n + 1e-9)·λs/ε⌉ with λs = 1; C_n rounded up."""
+    require_int("n", n, 1, LARGEST)
+    require_instance("inverse_eps", inverse_eps, (int, Fraction))
+    if not 0 < inverse_eps <= LARGEST:
+        raise ValueError(f"`inverse_eps` must be positive and at most 10^50, got {shown(inverse_eps)}")
     c = Fraction(1) if n == 1 else 1 + Fraction(math.isqrt(n << 80) + 1, 2**40) / 2
     return math.ceil((c + Fraction(1, 10**9)) * inverse_eps)
 
@@ -263,6 +300,12 @@ def needed_cells(n: int, inverse_eps: Fraction) -> int:
 def trade_off_point(n: int, k: int, inverse_eps: int, share: Fraction, lookup: str = "deep") -> tuple[int, int]:
     """(L, P) of the unit cube at ε = λ/inverse_eps with words of unbounded length; `share` of eps goes to the
     experts."""
+    require_int("n", n, 1, LARGEST)
+    require_int("k", k, 1, min(n, 3))
+    require_int("inverse_eps", inverse_eps, 1)
+    require_instance("share", share, Fraction)
+    if not 0 < share <= 1 or (share == 1) != (n == k):
+        raise ValueError(f"`share` must lie in (0, 1), and be 1 if every axis is resolved, got {shown(share)}")
     cells = needed_cells(k, inverse_eps / share)
     P = cheapest(k, cells, lookup)[0] + k * (n - k)
     if n == k:
@@ -270,6 +313,8 @@ def trade_off_point(n: int, k: int, inverse_eps: int, share: Fraction, lookup: s
     # M = ⌈√(n−k)·inverse_eps / (2(1 − share))⌉, the square root exact
     square = Fraction(n - k) * Fraction(inverse_eps) ** 2 / (4 * (1 - share) ** 2)
     per_axis = math.isqrt(math.ceil(square) - 1) + 1
+    if (n - k) * per_axis.bit_length() > LONGEST:
+        raise BudgetExceeded(f"`n` must be smaller: a number of experts of more than {LONGEST} bits")
     return per_axis ** (n - k), P
 
 
@@ -279,6 +324,8 @@ def trade_off_lower(n: int, inverse_eps: int, experts: int) -> int:
 
     From L·P·(log(eLM) + (J+1)·log(2e(J+1)M)) ≥ M = ⌈1/(2ε)⌉^n (the VC bound) and J + 1 ≤ P/2.
     """
+    require_int("inverse_eps", inverse_eps, 3)  # ε < 1/2
+    require_int("experts", experts, 1)
     points = grid_points(n, Fraction(1, inverse_eps))
 
     def enough(P: int) -> bool:

@@ -15,6 +15,7 @@ import torch
 from flint import fmpq
 from torch import Tensor, nn
 
+from constructions.errors import require_instance, require_int, require_positive, shown
 from theory import exact
 from theory.checkers.uniform_error.simplices import read_grid
 from theory.checkers.uniform_error.stack import linear_stack
@@ -25,6 +26,8 @@ Node = tuple[int, ...]
 def parity_rounded(values: Tensor, step: Fraction) -> tuple[dict[Node, int], Fraction]:
     """Node values (K+1, …, K+1) as integers y with y ≡ |v| mod 2 and |c0 + step·y − value| ≤ step, and c0 = min
     value."""
+    _require_values(values)
+    require_positive("step", step)
     low = Fraction(float(values.min()))
     found = {}
     for node in itertools.product(*(range(size) for size in values.shape)):
@@ -34,8 +37,15 @@ def parity_rounded(values: Tensor, step: Fraction) -> tuple[dict[Node, int], Fra
     return {node: int(y) for node, y in found.items()}, low
 
 
+def _require_values(values: Tensor) -> None:
+    require_instance("values", values, Tensor)
+    if not values.ndim or not values.numel() or not bool(torch.isfinite(values).all()):
+        raise ValueError(f"`values` must be finite and (K+1, …, K+1), got shape {tuple(values.shape)}")
+
+
 def j1_interpolant(y: Mapping[Node, int], z: Sequence[Fraction], cells: int) -> Fraction:
     """The continuous piecewise linear interpolant at z, clamped to [0, K]^k."""
+    require_int("cells", cells, 1)
     at = [min(max(c, Fraction(0)), Fraction(cells)) for c in z]
     floor = [min(int(c), cells - 1) for c in at]
     even = [a + a % 2 for a in floor]
@@ -57,12 +67,25 @@ def realises_interpolant(
 
     `values` are the target's node values (K+1, …, K+1). Differences from node 0 are compared exactly, as rationals; the
     value there may differ by the one rounding of the output bias. x(z) is the exact preimage under the first two
-    layers.
+    layers. ValueError when there is no point, or one that does not fit.
     """
+    require_instance("network", network, nn.Module)
+    _require_values(values)
+    require_positive("step", step)
+    if not isinstance(points, (list, tuple)) or not points:
+        raise ValueError(f"`points` must be a non-empty list of points, got {shown(points)}")
     stack = linear_stack(network)
     if stack is None:
         return "the network is not a Linear/ReLU stack"
+    if len(stack[-1].weight) != 1:
+        return f"the network has {len(stack[-1].weight)} outputs, not one"
     grid, inputs = read_grid(stack), stack[0].weight.shape[1]
+    if tuple(values.shape) != (grid.cells + 1,) * len(grid.axes):
+        nodes = (grid.cells + 1,) * len(grid.axes)
+        return f"the network has nodes {nodes}, the values are {tuple(values.shape)}"
+    for z in points:
+        if len(z) != len(grid.axes):
+            raise ValueError(f"`points` must have {len(grid.axes)} coordinates, got {shown(z)}")
     y, low = parity_rounded(values, Fraction(step))
     compiled = exact.Compiled(network)
 
@@ -88,6 +111,8 @@ def realises_interpolant(
 def sample_points(cells: int, m: int, k: int, count: int, generator: torch.Generator) -> list[list[Fraction]]:
     """`count` dyadic z: a third anywhere (and outside the cube), a third at nodes and block ends, a third inside
     the gaps, where the address ramps from one block to the next and the decoded word is garbage."""
+
+    require_int("count", count, 1)
 
     def pick(low: int, high: int) -> int:
         return int(torch.randint(low, high, (1,), generator=generator))

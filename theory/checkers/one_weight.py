@@ -11,7 +11,11 @@ from fractions import Fraction
 
 import torch
 
-from constructions.super_expressive import FAMILIES, network
+from constructions.errors import require_choice, require_instance, require_int, shown
+from constructions.super_expressive import FAMILIES, MOST_POINTS, OneWeightFamily, network
+
+MOST_ENUMERATED = 20
+LONGEST_FLOAT = 500  # labels whose weight 4^k a float64 can hold
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,9 @@ def exact_labels(name: str, weight: int, k: int) -> tuple[list[bool], Fraction]:
     With p = w mod 2·base^i the phase w·x_i mod 2 is p/base^i. EUAF is p/base^i up to 1 and 2 − p/base^i beyond,
     compared with 1/2; the sine of π·phase is positive for 0 < phase < 1.
     """
-    family = FAMILIES[name]
+    family = _family(name)
+    require_instance("weight", weight, int)
+    require_int("k", k, 1, MOST_POINTS)
     labels, margin = [], Fraction(1)
     for i in range(1, k + 1):
         scale = family.base**i
@@ -53,8 +59,13 @@ def exact_labels(name: str, weight: int, k: int) -> tuple[list[bool], Fraction]:
 
 
 def shattered_exactly(name: str, k: int, labelings: Sequence[Sequence[int]]) -> OneWeightReport:
-    """Build the weight of each labeling and decide every point in integers."""
-    family = FAMILIES[name]
+    """Build the weight of each labeling and decide every point in integers.
+
+    ValueError when there is no labeling, or one that does not give each of the k points a 0 or 1.
+    """
+    family = _family(name)
+    require_int("k", k, 1, MOST_POINTS)
+    _require_labelings(labelings, k)
     least = Fraction(1)
     for labels in labelings:
         found, margin = exact_labels(name, family.weight(labels), k)
@@ -67,13 +78,30 @@ def shattered_exactly(name: str, k: int, labelings: Sequence[Sequence[int]]) -> 
     return OneWeightReport(k, len(labelings), least, None)
 
 
+def _family(name: str) -> OneWeightFamily:
+    return FAMILIES[require_choice("name", name, tuple(FAMILIES))]
+
+
+def _require_labelings(labelings: Sequence[Sequence[int]], k: int) -> None:
+    if not isinstance(labelings, (list, tuple)) or not labelings:
+        raise ValueError(f"`labelings` must be a non-empty list of labelings, got {shown(labelings)}")
+    for labels in labelings:
+        right = isinstance(labels, (list, tuple)) and len(labels) == k
+        if not right or any(type(label) not in (int, bool) or label not in (0, 1) for label in labels):
+            raise ValueError(f"`labelings` must be lists of {k} labels 0 and 1, got {shown(labels)}")
+
+
 def every_labeling(k: int) -> list[list[int]]:
     """All 2^k labelings."""
+    require_int("k", k, 1, MOST_ENUMERATED)
     return [[(number >> i) & 1 for i in range(k)] for number in range(2**k)]
 
 
 def structured_and_random(k: int, random: int, generator: torch.Generator) -> list[list[int]]:
     """All ones, all zeros, both alternations, and `random` random labelings."""
+    require_int("k", k, 1, MOST_POINTS)
+    require_int("random", random, 0, MOST_POINTS)
+    require_instance("generator", generator, torch.Generator)
     fixed = [[1] * k, [0] * k, [i % 2 for i in range(k)], [1 - i % 2 for i in range(k)]]
     return fixed + torch.randint(2, (random, k), generator=generator).tolist()
 
@@ -82,11 +110,14 @@ def first_float_failure(
     name: str, dtype: torch.dtype, generator: torch.Generator, *, limit: int = 128, random: int = 16
 ) -> tuple[int, str] | None:
     """(k, sentence) for the least k ≤ limit at which the module in `dtype` misses a label; None if there is none."""
-    family = FAMILIES[name]
+    family = _family(name)
+    require_int("limit", limit, 1, LONGEST_FLOAT)
     for k in range(1, limit + 1):
         x = torch.tensor([float(p) for p in family.points(k)], dtype=dtype)[:, None]
         for labels in structured_and_random(k, random, generator):
-            found = (network(name, labels, dtype=dtype)(x)[:, 0] > 0).int().tolist()
+            output = network(name, labels, dtype=dtype)(x)[:, 0]
+            # an output of NaN is neither label: −1 differs from both
+            found = torch.where(output.isnan(), -1, (output > 0).int()).tolist()
             if found != labels:
                 point = next(i for i, (a, b) in enumerate(zip(found, labels, strict=True)) if a != b)
                 word = "".join(map(str, labels))

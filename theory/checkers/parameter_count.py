@@ -13,10 +13,12 @@ import sympy
 import torch
 from torch import nn
 
+from constructions.errors import require_instance, require_int, shown
 from constructions.momlp import MoMLP
 from theory.checkers.uniform_error.view import Mixture
 
 MAX_EXPERTS_READ = 64
+MIXTURE = ("route", "expert", "cell_bounds", "num_leaves")
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,22 @@ class MeasuredCounts:
 
 @dataclass(frozen=True)
 class CountComparison:
-    """`measured == formula`, name by name; `mismatches` are sentences."""
+    """`measured == formula`, name by name; `mismatches` are sentences.
+
+    `read` of `experts` experts were read: an odd one among the others would not be seen.
+    """
 
     values: dict[str, tuple[int, int]]
+    read: int
+    experts: int
 
     @property
     def mismatches(self) -> list[str]:
-        return [f"{k}: measured {a}, formula {b}" for k, (a, b) in self.values.items() if a != b]
+        return [
+            f"{k}: measured {a}, formula {b} ({self.read} of {self.experts} experts read)"
+            for k, (a, b) in self.values.items()
+            if a != b
+        ]
 
     @property
     def equal(self) -> bool:
@@ -45,26 +56,42 @@ class CountComparison:
 
 
 def measured_counts(model: nn.Module) -> MeasuredCounts:
-    """Counts read from `expert(leaf)` of evenly spread leaves (all of them up to 64), or from the module itself."""
-    total = int(getattr(model, "num_leaves", 1))
-    if not hasattr(model, "expert"):
-        experts = [model]
-    else:
-        count = min(total, MAX_EXPERTS_READ)
-        mixture = cast(Mixture, model)
-        experts = [mixture.expert(i * (total - 1) // max(1, count - 1)) for i in range(count)]
+    """Counts read from `expert(leaf)` of evenly spread leaves (all of them up to 64), or from the module itself.
+
+    TypeError for a module that has `expert` and not the rest of a mixture, or the other way round.
+    """
+    require_instance("model", model, nn.Module)
+    experts = _experts(model)
     sizes = [sum(p.numel() for p in e.parameters()) for e in experts]
     nonzero = max(int(sum(torch.count_nonzero(p) for p in e.parameters())) for e in experts)
     return MeasuredCounts(max(sizes), min(sizes), nonzero, len(experts))
 
 
+def _experts(model: nn.Module) -> list[nn.Module]:
+    has = [name for name in MIXTURE if hasattr(model, name)]
+    if not has:
+        return [model]
+    if len(has) < len(MIXTURE):
+        missing = [name for name in MIXTURE if name not in has]
+        raise TypeError(f"`model` must have all of {', '.join(MIXTURE)} or none, it lacks {', '.join(missing)}")
+    mixture = cast(Mixture, model)
+    total = require_int("num_leaves", mixture.num_leaves, 1)
+    count = min(total, MAX_EXPERTS_READ)
+    return [
+        require_instance("expert(leaf)", mixture.expert(i * (total - 1) // max(1, count - 1)), nn.Module)
+        for i in range(count)
+    ]
+
+
 def parameter_count_eq(model: MoMLP, formulas: Mapping[str, int | sympy.Basic]) -> CountComparison:
     """Compare measured counts with `formulas`; keys: active, total, stored, loaded, leaves.
 
-    active: numel of every expert read (a smaller one is a mismatch too); total: leaves × active; stored: numel of the
-    bank's tensors; loaded: child prototypes on the worst path of the materialised graph, n numbers each, plus active;
-    leaves: rows of the bank (a lazy model: leaves of its tree).
+    active: numel of every expert read, at most 64 (a smaller one is a mismatch too); total: leaves × active; stored:
+    numel of the bank's tensors; loaded: child prototypes on the worst path of the materialised graph, n numbers each,
+    plus active; leaves: rows of the bank (a lazy model: leaves of its tree), which must also be the model's num_leaves.
     """
+    require_instance("model", model, MoMLP)
+    require_instance("formulas", formulas, Mapping)
     counts = measured_counts(model)
     # an eager bank has one row an expert; a lazy model has no rows to count, only its tree
     leaves = model.num_leaves if model.out_bias is None else len(model.out_bias)
@@ -79,14 +106,21 @@ def parameter_count_eq(model: MoMLP, formulas: Mapping[str, int | sympy.Basic]) 
     unknown = set(formulas) - set(measured)
     if unknown:
         raise ValueError(f"`formulas` may have the keys {sorted(measured)}, got {sorted(unknown)}")
-    return CountComparison({k: (measured[k], _integer(v)) for k, v in formulas.items()})
+    values = {k: (measured[k], _integer(v)) for k, v in formulas.items()}
+    if leaves != model.num_leaves:
+        values["leaves"] = leaves, model.num_leaves  # whatever was asked: the model counts its own experts wrongly
+    return CountComparison(values, counts.read, leaves)
 
 
 def _integer(value: Any) -> int:
     """An exact integer; a formula that is not one is a defect, not something to round."""
-    if value != int(value):
-        raise ValueError(f"`formulas` must be integers, got {value}")
-    return int(value)
+    try:
+        whole = int(value)
+    except (TypeError, ValueError, OverflowError) as err:
+        raise ValueError(f"`formulas` must be integers, got {shown(value)}") from err
+    if isinstance(value, (str, bool)) or value != whole:
+        raise ValueError(f"`formulas` must be integers, got {shown(value)}")
+    return whole
 
 
 def _worst_path_children(model: MoMLP) -> int:

@@ -10,6 +10,7 @@ Main definitions: `tree_structure`, `tree_structure_by_shape`, `router_agreement
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,6 +19,7 @@ import networkx as nx
 import torch
 from torch import Tensor
 
+from constructions.errors import require_instance, require_int, shown
 from constructions.pathway_tree import IndexBox, PathwayTree
 from theory import exact
 
@@ -44,9 +46,14 @@ def tree_structure(graph: nx.DiGraph, cells: Sequence[int], *, valency: int) -> 
     leaves are the unit boxes, one each; out-degree ≤ valency; the bisector property at every inner node; and that exact
     nearest-child routing of every leaf's own prototype (up to 2,048 leaves) follows the path to it.
     """
+    require_instance("graph", graph, nx.DiGraph)
+    cells = tuple(require_int("cells", c, 1) for c in cells)
+    require_int("valency", valency, 2)
     if graph.number_of_nodes() == 0 or not nx.is_arborescence(graph):
         return TreeReport(graph.number_of_nodes(), 0, 0, 0, ("the graph is not an arborescence",))
-    failures: list[str] = []
+    failures = _malformed(graph, len(cells))
+    if failures:
+        return TreeReport(graph.number_of_nodes(), 0, 0, 0, tuple(failures))
     (root,) = [v for v, degree in graph.in_degree() if degree == 0]
     if root != tuple((0, c) for c in cells):
         failures.append(f"the root is {root}, not the box of all cells {tuple(cells)}")
@@ -73,6 +80,32 @@ def tree_structure(graph: nx.DiGraph, cells: Sequence[int], *, valency: int) -> 
         failures.extend(_routing_failures(graph, leaves[:2048]))
     height = int(nx.dag_longest_path_length(graph))
     return TreeReport(graph.number_of_nodes(), len(leaves), height, bisectors, tuple(failures))
+
+
+def _malformed(graph: nx.DiGraph, q: int) -> list[str]:
+    """A sentence for the first node that is no index box of q axes, or has a prototype that is not q finite numbers."""
+    for node, data in graph.nodes.items():
+        if not _is_box(node, q):
+            return [f"node {shown(node)} is not a box of {q} index ranges"]
+        prototype = data.get("prototype")
+        if prototype is None and graph.in_degree(node) == 0:
+            continue  # nobody is routed to the root
+        if not isinstance(prototype, (tuple, list)) or len(prototype) != q:
+            return [f"the prototype of node {node} is not {q} numbers: {shown(prototype)}"]
+        try:
+            exact.vector(prototype)
+        except (TypeError, ValueError) as err:
+            return [f"the prototype of node {node}: {err}"]
+    return []
+
+
+def _is_box(node: object, q: int) -> bool:
+    return (
+        isinstance(node, tuple)
+        and len(node) == q
+        and all(isinstance(r, tuple) and len(r) == 2 and all(type(end) is int for end in r) for r in node)
+        and all(first < last for first, last in node)
+    )
 
 
 def _node_failures(node: IndexBox, prototypes: dict[IndexBox, tuple]) -> tuple[int, list[str]]:
@@ -122,13 +155,14 @@ def tree_structure_by_shape(tree: PathwayTree) -> TreeReport:
     A node's split depends on its widths only (checked on the box at the origin and on a translate); leaves and height
     follow by dynamic programming over shapes, in exact integers.
     """
+    require_instance("tree", tree, PathwayTree)
     failures: list[str] = []
     bisectors = 0
     counts: dict[tuple[int, ...], tuple[int, int]] = {}
     shapes = sorted(tree.shapes(), key=lambda s: (sum(s), s))
     for shape in shapes:
         box = tuple((0, w) for w in shape)
-        if tree.is_leaf(box):
+        if max(shape, default=1) == 1:  # not what is_leaf() says
             counts[shape] = (1, 0)
             continue
         moved = tuple((7 + 3 * a, 7 + 3 * a + w) for a, w in enumerate(shape))
@@ -142,8 +176,8 @@ def tree_structure_by_shape(tree: PathwayTree) -> TreeReport:
         below = [counts[_shape(c)] for c in tree.children(box)]
         counts[shape] = (sum(b[0] for b in below), 1 + max(b[1] for b in below))
     leaves, height = counts[tuple(sorted(tree.cells, reverse=True))]
-    if leaves != tree.num_leaves:
-        failures.append(f"the shapes add up to {leaves} leaves, the lattice has {tree.num_leaves}")
+    if leaves != math.prod(tree.cells):
+        failures.append(f"the shapes add up to {leaves} leaves, the lattice has {math.prod(tree.cells)}")
     return TreeReport(len(shapes), leaves, height, bisectors, tuple(failures))
 
 
@@ -177,7 +211,18 @@ def face_points(cells: Sequence[int], count: int, generator: torch.Generator) ->
 
 
 def router_agreement(routers: dict[str, Tensor], z: Tensor) -> Agreement:
-    """Compare leaf indices (B, q) of several routers at the points z (B, q)."""
+    """Compare leaf indices (B, q) of several routers at the points z (B, q).
+
+    ValueError for fewer than two routers, no points, or indices of another shape: nothing may be broadcast.
+    """
+    require_instance("z", z, Tensor)
+    if z.ndim != 2 or not len(z):
+        raise ValueError(f"`z` must be points (B, q) with B ≥ 1, got {tuple(z.shape)}")
+    if not isinstance(routers, dict) or len(routers) < 2:
+        raise ValueError(f"`routers` must hold at least two routers, got {shown(routers)}")
+    for name, index in routers.items():
+        if not isinstance(index, Tensor) or index.shape != z.shape or index.dtype != torch.int64:
+            raise ValueError(f"`routers` must hold int64 indices {tuple(z.shape)}, {name} has {shown(index)}")
     names = list(routers)
     reference = routers[names[0]]
     differ = torch.zeros(len(z), dtype=torch.bool)

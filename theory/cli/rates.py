@@ -33,7 +33,7 @@ def _rates(args: argparse.Namespace) -> int:
     out.print(_single(args.n))
     out.print(_mixtures(args.n))
     if args.out is not None:
-        plots.save_figure(plots.optimal_rates_figure(), args.out)
+        plots.save_figure(plots.optimal_rates_figure(args.n, INVERSE[args.n][-1]), args.out)
         out.print(f"drawn to {args.out}", highlight=False)
     return 0
 

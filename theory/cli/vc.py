@@ -6,12 +6,14 @@ Main definition: `add_commands`.
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
 from rich.markup import escape
 from rich.table import Table
 
+from constructions.errors import shown
 from constructions.shattering import (
     ShatteredSet,
     deep,
@@ -25,10 +27,12 @@ from constructions.shattering import (
 )
 from theory.bounds.vc import KINDS, Architecture, no_go_eps, vc_upper_flat, vc_upper_tree
 from theory.checkers.shattering import Shattered, ShatteringReport, certified
+from theory.checkers.shattering.certificates import FEW_POINTS
 from theory.checkers.shattering.file import check_file, save_shattered
 from theory.cli.common import Command, err, out, require_writable
 
 CERTIFIED_POINTS = 20_000  # a few seconds
+CERTIFIED_CELLS = 256
 SIZES = {
     "n": "inputs",
     "width": "units of the hidden layer",
@@ -101,7 +105,8 @@ def _lower(architecture: Architecture, experts: int) -> tuple[int, str]:
     best = largest_set(architecture.n, architecture.depth, width)
     points = experts * best.points
     each = f"{experts} cells of {best.points} points, {best.family}" if experts > 1 else f"{best.family}"
-    if points > CERTIFIED_POINTS or (architecture.n == 1 and best.points > 20):
+    affordable = points <= CERTIFIED_POINTS and experts <= CERTIFIED_CELLS
+    if not affordable or (architecture.n == 1 and best.points > FEW_POINTS):
         return points, f"{each} (proved, not checked at this size)"
     expert = best.build()
     report = certified(mixture(expert, experts) if experts > 1 else expert)
@@ -147,7 +152,7 @@ def _given(args: argparse.Namespace, name: str) -> int:
 def _check(args: argparse.Namespace) -> int:
     with err.status("checking"):
         spec, report = check_file(args.file)
-    name = spec.get("family", "a set of unknown origin")
+    name = _plain(spec.get("family", "a set of unknown origin"))
     _print_report(f"{name} {_words(spec.get('sizes', {}))}({spec['kind']})", report)
     return 0 if report.holds else 1
 
@@ -155,7 +160,13 @@ def _check(args: argparse.Namespace) -> int:
 def _words(sizes: object) -> str:
     if not isinstance(sizes, dict):  # files of others may say anything here
         return ""
-    return "".join(f"{name}={value} " for name, value in sizes.items())
+    return "".join(f"{_plain(name)}={_plain(value)} " for name, value in itertools.islice(sizes.items(), 8))
+
+
+def _plain(value: object) -> str:
+    """What a file says of itself, short and without control characters."""
+    text = value if isinstance(value, str) else shown(value)
+    return "".join(c for c in text[:60] if c.isprintable())
 
 
 def _print_report(title: str, report: ShatteringReport) -> None:

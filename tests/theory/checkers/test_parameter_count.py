@@ -64,3 +64,88 @@ def test_unknown_and_fractional_formulas_are_refused():
 
 def test_plain_modules_are_counted():
     assert measured_counts(nn.Linear(3, 2, dtype=torch.float64)).active == 8
+
+
+def test_a_lying_number_of_leaves_is_a_mismatch():
+    model = build_momlp(targets.get("cone", n=2), eps=0.1)
+    rows = model.num_leaves
+
+    class Few(type(model)):
+        @property
+        def num_leaves(self):
+            return 1
+
+    model.__class__ = Few
+    comparison = parameter_count_eq(model, {"active": model.plan.parameters})
+    assert comparison.mismatches == [f"leaves: measured {rows}, formula 1 (1 of {rows} experts read)"]
+
+
+def test_an_odd_expert_between_those_read_is_not_claimed_to_be_seen():
+    """100 experts, 64 read: the comparison says how many, and an odd one that was read is a mismatch."""
+
+    class Hidden(nn.Module):
+        num_leaves = 100
+
+        def __init__(self, odd):
+            super().__init__()
+            self.odd, self.asked = odd, []
+
+        def route(self, x):
+            return x
+
+        def cell_bounds(self, leaf):
+            return leaf
+
+        def expert(self, leaf):
+            self.asked.append(leaf)
+            return nn.Linear(2 if leaf == self.odd else 3, 1)
+
+    honest = Hidden(-1)
+    counts = measured_counts(honest)
+    assert (counts.active, counts.smallest, counts.nonzero, counts.read) == (4, 4, 4, 64)
+    assert (honest.asked[0], honest.asked[-1], len(set(honest.asked))) == (0, 99, 64)
+    assert measured_counts(Hidden(99)).smallest == 3
+    Hidden.num_leaves = 5
+    assert measured_counts(Hidden(3)).read == 5
+    assert measured_counts(Hidden(3)).smallest == 3
+    for wrong in (0, -1, 2.0, None):
+        Hidden.num_leaves = wrong
+        with pytest.raises(ValueError, match="`num_leaves`"):
+            measured_counts(Hidden(-1))
+    Hidden.num_leaves = 1
+    del Hidden.route
+    with pytest.raises(TypeError, match="or none, it lacks route"):
+        measured_counts(Hidden(-1))
+
+
+def test_arguments_are_named():
+    model = build_momlp(targets.get("cone", n=1), eps=0.1)
+    with pytest.raises(TypeError, match="`model` must be a MoMLP"):
+        parameter_count_eq(nn.Linear(1, 1), {"active": 2})
+    with pytest.raises(TypeError, match="`model` must be a Module"):
+        measured_counts(None)
+    with pytest.raises(TypeError, match="`formulas`"):
+        parameter_count_eq(model, None)
+    for value in (float("nan"), float("inf"), "5", None, True, [1]):
+        with pytest.raises(ValueError, match="`formulas` must be integers"):
+            parameter_count_eq(model, {"active": value})
+
+
+@pytest.mark.exact
+def test_every_key_by_hand():
+    model = build_momlp(targets.get("cone", n=2), eps=0.2)
+    k, leaves = model.plan.knots, model.num_leaves
+    active = 4 * k + 1
+    children = model.tree.max_path_children
+    formulas = {
+        "active": active,
+        "leaves": leaves,
+        "total": leaves * active,
+        "stored": sum(p.numel() for p in model.parameters()),
+        "loaded": active + 2 * (children if isinstance(children, int) else children()),
+    }
+    comparison = parameter_count_eq(model, formulas)
+    assert comparison.equal, comparison.mismatches
+    assert (comparison.read, comparison.experts) == (min(64, leaves), leaves)
+    off = parameter_count_eq(model, {name: value + 1 for name, value in formulas.items()})
+    assert len(off.mismatches) == 5

@@ -111,3 +111,106 @@ def test_router_agreement_names_the_point():
     assert agreement.disagreements > 0
     assert "floor says" in agreement.first
     assert router_agreement({"tree": tree.route(z), "brute": tree.nearest_leaf(z)}, z).first is None
+
+
+# --- graphs and routers made to be believed ---------------------------------------------------------------
+
+
+def add_a_coordinate(g):
+    """A third coordinate tilts the bisectors out of sight of the two axes."""
+    for child in g.successors(((0, 7), (0, 5))):
+        g.nodes[child]["prototype"] = (*g.nodes[child]["prototype"], float(child[0][0]))
+
+
+def set_prototype(value):
+    def damage(g):
+        g.nodes[((0, 1), (0, 1))]["prototype"] = value
+
+    return damage
+
+
+def relabel(node):
+    return lambda g: nx.relabel_nodes(g, {((6, 7), (4, 5)): node}, copy=False)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (add_a_coordinate, "is not 2 numbers"),
+        (set_prototype(None), "is not 2 numbers: None"),
+        (set_prototype((0.5,)), "is not 2 numbers"),
+        (set_prototype((float("nan"), 0.5)), "must be finite"),
+        (set_prototype((0.5, float("inf"))), "must be finite"),
+        (set_prototype((0.5, "0.5")), "must be a real number, got str"),
+        (relabel("leaf"), "node 'leaf' is not a box of 2 index ranges"),
+        (relabel(((6, 7),)), "is not a box of 2"),
+        (relabel(((7, 6), (4, 5))), "is not a box of 2"),
+        (relabel(((6, 7), (4, 4))), "is not a box of 2"),
+    ],
+)
+def test_malformed_nodes_are_named(damage, message):
+    broken = graph()
+    damage(broken)
+    report = tree_structure(broken, CELLS, valency=VALENCY)
+    assert len(report.failures) == 1
+    assert message in report.failures[0]
+
+
+def test_a_root_needs_no_prototype():
+    free = graph()
+    free.nodes[((0, 7), (0, 5))].pop("prototype")
+    assert tree_structure(free, CELLS, valency=VALENCY).holds
+
+
+@pytest.mark.parametrize(("cells", "valency", "message"), [((7, 0), 3, "`cells`"), ((7, 5), 1, "`valency`")])
+def test_sizes_are_named(cells, valency, message):
+    with pytest.raises(ValueError, match=message):
+        tree_structure(graph(), cells, valency=valency)
+
+
+def test_types_are_named():
+    with pytest.raises(TypeError, match="`graph`"):
+        tree_structure(None, CELLS, valency=VALENCY)
+    with pytest.raises(TypeError, match="`tree`"):
+        tree_structure_by_shape(graph())
+
+
+def test_by_shape_does_not_ask_the_tree_how_many_leaves_it_has():
+    class Few(PathwayTree):
+        @property
+        def num_leaves(self):
+            return 1
+
+    honest = tree_structure_by_shape(PathwayTree((4, 4)))
+    assert (honest.leaves, honest.height, honest.holds) == (16, 4, True)
+    assert tree_structure_by_shape(Few((4, 4))) == honest
+
+
+def test_counts_by_hand():
+    report = tree_structure(PathwayTree((3, 2), valency=2).to_networkx(), (3, 2), valency=2)
+    assert (report.nodes, report.leaves, report.height, report.bisectors) == (11, 6, 3, 5)
+    by_shape = tree_structure_by_shape(PathwayTree((3, 2), valency=2))
+    assert (by_shape.leaves, by_shape.height) == (6, 3)
+
+
+def test_router_agreement_of_shapes_that_broadcast():
+    z = face_points((4, 4), 10, torch.Generator().manual_seed(0))
+    leaf = PathwayTree((4, 4)).route(z)
+    for routers, message in (
+        ({"one": leaf}, "at least two routers"),
+        ({}, "at least two routers"),
+        (None, "at least two routers"),
+        ({"one": leaf, "two": leaf[:1]}, "must hold int64 indices"),
+        ({"one": leaf[:, :1], "two": leaf[:, :1]}, "must hold int64 indices"),
+        ({"one": leaf.double() * float("nan"), "two": leaf}, "must hold int64 indices"),
+        ({"one": leaf.tolist(), "two": leaf}, "must hold int64 indices"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            router_agreement(routers, z)
+    with pytest.raises(ValueError, match="`z` must be points"):
+        router_agreement({"one": leaf[:0], "two": leaf[:0]}, z[:0])
+    other = leaf.clone()
+    other[3, 1] = (other[3, 1] + 1) % 4
+    agreement = router_agreement({"one": leaf, "two": leaf, "three": other}, z)
+    assert (agreement.points, agreement.disagreements) == (len(z), 1)
+    assert agreement.first.startswith(f"z = {z[3].tolist()}: one says")

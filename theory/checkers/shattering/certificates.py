@@ -1,38 +1,58 @@
-"""Which certificate decides which family.
+"""Which certificate decides which set: the readers are asked in turn, whatever the set is called.
 
 Main definition: `certified`.
 """
 
 from __future__ import annotations
 
-from constructions.shattering import ShatteredMixture, ShatteredRouting, ShatteredSet
-from theory.checkers.shattering.labelings import Shattered, shattered_exhaustively
+from collections.abc import Iterator
+
+from constructions.errors import BudgetExceeded
+from constructions.shattering import ShatteredMixture, ShatteredRouting
+from theory.checkers.shattering.labelings import Shattered, require_shattered, shattered_exhaustively
 from theory.checkers.shattering.mixtures import shattered_by_cells
-from theory.checkers.shattering.reflections import shattered_by_reflections
+from theory.checkers.shattering.reflections import check_router, read_reflections
 from theory.checkers.shattering.report import ShatteringReport
-from theory.checkers.shattering.signs import shattered_by_one_hidden_layer
-from theory.checkers.shattering.table import shattered_by_table
+from theory.checkers.shattering.signs import check_signs, read_signs
+from theory.checkers.shattering.table import check_set, read_set
 
 FEW_POINTS = 20
+VERY_FEW_POINTS = 10  # all networks are run beside the certificate
 
 
 def certified(shattered: Shattered) -> ShatteringReport:
-    """A report that covers all labelings: by certificate, or by enumeration of at most 2²⁰ where there is none.
+    """A report that covers all labelings: by certificate, or by enumeration of at most 2²⁰ where none holds.
 
-    BudgetExceeded when there is neither.
+    BudgetExceeded when no certificate reads the set and there are too many labelings.
     """
+    require_shattered(shattered)
     if isinstance(shattered, ShatteredMixture):
         return shattered_by_cells(shattered, certified)
-    if isinstance(shattered, ShatteredRouting):
-        if shattered.family == "routing_only" and shattered.points.shape[1] > 1 and shattered.size > 1:
-            return shattered_by_reflections(shattered)
+    rejected, unread = None, []
+    for found in _certificates(shattered):
+        if isinstance(found, str):
+            unread.append(found)
+        elif found.holds:
+            plain = shattered_exhaustively(shattered) if shattered.size <= VERY_FEW_POINTS else found
+            return found if plain.holds else plain
+        else:
+            rejected = rejected or found
+    if shattered.size <= FEW_POINTS:
         return shattered_exhaustively(shattered, max_points=FEW_POINTS)
-    if shattered.table is not None:
-        return shattered_by_table(shattered)
-    if _has_apex(shattered):
-        return shattered_by_one_hidden_layer(shattered)
-    return shattered_exhaustively(shattered, max_points=FEW_POINTS)
+    if rejected is not None:
+        return rejected
+    why = "; ".join(unread)
+    raise BudgetExceeded(f"{shattered.size} points have 2^{shattered.size} labelings, and no certificate reads: {why}")
 
 
-def _has_apex(shattered: ShatteredSet) -> bool:
-    return shattered.family == "one_hidden_layer" and shattered.points.shape[1] > 1
+def _certificates(shattered: Shattered) -> Iterator[ShatteringReport | str]:
+    """What every certificate says of the set: a report, or a sentence when it is none that it reads."""
+    if isinstance(shattered, ShatteredRouting):
+        family = read_reflections(shattered)
+        yield family if isinstance(family, str) else check_router(shattered, family)
+        return
+    assert not isinstance(shattered, ShatteredMixture)
+    table = read_set(shattered)
+    yield table if isinstance(table, str) else check_set(shattered, table)
+    signs = read_signs(shattered)
+    yield signs if isinstance(signs, str) else check_signs(signs)

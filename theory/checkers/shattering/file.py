@@ -18,8 +18,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -31,23 +34,35 @@ from torch import Tensor
 
 from constructions.atomic import write_whole
 from constructions.domain import Box
-from constructions.errors import BudgetExceeded, StoreError, require_int
-from constructions.shattering import ShatteredMixture, ShatteredRouting, ShatteredSet, one_hidden_layer
+from constructions.errors import BudgetExceeded, StoreError, require_bool, require_int, shown
+from constructions.shattering import ShatteredMixture, ShatteredRouting, ShatteredSet
+from constructions.shattering.mixture import MOST_CELLS
 from constructions.shattering.shattered_set import LONGEST_WORD, Layers
-from theory.checkers.shattering.exact_routing import route_exactly
+from theory.checkers.shattering.exact_routing import levels_fault, route_exactly
 from theory.checkers.shattering.integers import compact
-from theory.checkers.shattering.labelings import Shattered, all_labelings, run_networks
+from theory.checkers.shattering.labelings import (
+    Shattered,
+    all_labelings,
+    require_shattered,
+    run_networks,
+    wrong_answer,
+)
 from theory.checkers.shattering.mixtures import exact_cells
 from theory.checkers.shattering.networks import check_networks, missing_labelings
-from theory.checkers.shattering.reflections import check_reflections
-from theory.checkers.shattering.report import ShatteringReport, distinct_points, wrong_label
+from theory.checkers.shattering.reflections import check_reflections, read_reflections
+from theory.checkers.shattering.report import ShatteringReport, distinct_points
+from theory.checkers.shattering.shapes import require_labels, require_numbers, require_points
 from theory.checkers.shattering.signs import SignFamily, check_signs, read_signs
+from theory.checkers.shattering.stored import Stored
 from theory.checkers.shattering.table import TableFamily, check_table, read_table
 
 SCHEMA = 1
 KEY = "momlp_shattered"
 MAX_BYTES = 1 << 28
 RANDOM_LABELINGS = 20
+MOST_NUMBERS = 1 << 20  # of the networks of a stored table, which run as Python integers
+
+EXPERT_KINDS = ("signs", "table", "networks")
 
 Spec = dict[str, Any]
 Tensors = dict[str, Tensor]
@@ -59,6 +74,8 @@ Tensors = dict[str, Tensor]
 def save_shattered(shattered: Shattered, path: str | os.PathLike, *, every_network: bool = False) -> Path:
     """Write what a check needs: the certificate where the family has one, else (or with `every_network`) the networks
     of all labelings. StoreError when that is too much, or the path cannot be written."""
+    require_shattered(shattered)
+    require_bool("every_network", every_network)
     spec, tensors = _contents(shattered, every_network)
     spec = {"schema": SCHEMA, "family": shattered.family, "sizes": shattered.sizes, **spec}
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
@@ -73,18 +90,14 @@ def _contents(shattered: Shattered, every_network: bool) -> tuple[Spec, Tensors]
     if isinstance(shattered, ShatteredMixture):
         return _mixture_contents(shattered, every_network)
     if isinstance(shattered, ShatteredRouting):
-        n, k = shattered.points.shape[1], shattered.size
-        if every_network or shattered.family != "routing_only" or n == 1 or k == 1:
+        family = "" if every_network else read_reflections(shattered)
+        if isinstance(family, str):
             return _router_contents(shattered)
-        family = read_signs(one_hidden_layer(n, (k - 1) // n))
-        assert isinstance(family, SignFamily)
         return {"kind": "reflections", "binary_digits": shattered.binary_digits}, _sign_tensors(family)
     if not every_network and shattered.table is not None:
         return _table_contents(shattered)
-    if not every_network and shattered.points.shape[1] > 1:
-        family = read_signs(shattered)
-        if isinstance(family, str):
-            raise StoreError(f"`shattered` cannot be stored as signs: {family}")
+    family = "" if every_network else read_signs(shattered)
+    if not isinstance(family, str):
         return {"kind": "signs"}, _sign_tensors(family)
     labels = _every_labeling(shattered)
     layers = shattered.weights(labels)
@@ -150,7 +163,7 @@ def _digest(spec: Spec, tensors: Tensors) -> str:
     digest = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         digest.update(f"{name}{tensors[name].dtype}{tuple(tensors[name].shape)}".encode())
-        digest.update(tensors[name].contiguous().numpy().tobytes())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().tobytes())  # numpy has no bfloat16
     return digest.hexdigest()
 
 
@@ -158,78 +171,142 @@ def _digest(spec: Spec, tensors: Tensors) -> str:
 
 
 def check_file(path: str | os.PathLike) -> tuple[Spec, ShatteringReport]:
-    """The file's JSON and what was found. StoreError when it is damaged, truncated or no file of this kind."""
+    """The file's JSON and what was found.
+
+    StoreError when it is damaged, truncated or no file of this kind: also for a tensor that is missing, not finite, of
+    another shape or type than its kind says, or that nothing reads. BudgetExceeded when the check would take too long.
+    """
     source = Path(path)
     try:
         with safe_open(source, framework="pt") as file:
             text = (file.metadata() or {}).get(KEY)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as err:
+    except (SafetensorError, OSError, RuntimeError, TypeError, ValueError) as err:
         raise StoreError(f"cannot read {source}: {err}") from err
     if text is None:
         raise StoreError(f"{source} is a safetensors file without the metadata entry {KEY!r}")
     try:
-        spec = json.loads(text)
-        if spec["schema"] != SCHEMA:
-            raise StoreError(f"{source} has schema {spec['schema']!r}, this version reads schema {SCHEMA}")
+        spec = _read_spec(text)
         if "root" in spec and spec["root"] != _digest(spec, tensors):
             raise StoreError(f"{source}: the root digest differs: the file was altered or damaged after it was written")
         return spec, _check(spec, tensors)
-    except (KeyError, TypeError, IndexError, RuntimeError) as err:
-        raise StoreError(f"{source} lacks what its kind needs, or has wrong shapes ({err!r})") from err
     except ValueError as err:
         if isinstance(err, (StoreError, BudgetExceeded)):
             raise
         raise StoreError(f"{source} cannot be read as a shattered set: {err}") from err
 
 
+def _read_spec(text: str) -> Spec:
+    try:
+        spec = json.loads(text)
+    except RecursionError as err:
+        raise ValueError("the JSON is nested too deeply") from err
+    if not isinstance(spec, dict):
+        raise ValueError(f"the JSON must be an object, got {type(spec).__name__}")
+    schema = spec.get("schema")
+    if type(schema) is not int or schema != SCHEMA:
+        raise ValueError(f"the file has schema {shown(schema)}, this version reads schema {SCHEMA}")
+    return spec
+
+
+def _entry(spec: Spec, name: str, kind: type) -> Any:
+    """An entry of the JSON, of exactly this type: True is no integer here."""
+    value = spec.get(name)
+    if type(value) is not kind:
+        raise ValueError(f"`{name}` must be a JSON {kind.__name__}, got {shown(value)}")
+    return value
+
+
 def _check(spec: Spec, tensors: Tensors) -> ShatteringReport:
-    kind = spec["kind"]
-    if kind == "networks":
-        return check_networks(tensors["points"], tensors["labels"].bool(), _layers(tensors, "layer"))
-    if kind == "routers":
-        return _check_routers(tensors)
-    if kind in ("signs", "reflections"):
-        family = SignFamily(tensors["points"], tensors["base"].double(), tensors["directions"].double())
-        return check_signs(family) if kind == "signs" else check_reflections(family, int(spec["binary_digits"]))
-    if kind == "table":
-        return _check_table(spec, tensors)
-    if kind == "mixture":
-        return _check_mixture(spec, tensors)
-    raise StoreError(f"`kind` {kind!r} is not one this version knows")
+    checks: dict[str, Callable[[Spec, Stored], ShatteringReport]] = {
+        "networks": _check_networks,
+        "routers": _check_routers,
+        "signs": _check_signs,
+        "reflections": _check_signs,
+        "table": _check_table,
+        "mixture": _check_mixture,
+    }
+    kind = _entry(spec, "kind", str)
+    if kind not in checks:
+        raise ValueError(f"`kind` {shown(kind)} is not one this version knows")
+    return checks[kind](spec, Stored(tensors))
 
 
-def _layers(tensors: Tensors, prefix: str) -> Layers:
-    count = sum(name.startswith(f"{prefix}.") and name.endswith(".weight") for name in tensors)
-    if not count:
-        raise KeyError(f"{prefix}.0.weight")
-    return [(tensors[f"{prefix}.{i}.weight"].double(), tensors[f"{prefix}.{i}.bias"].double()) for i in range(count)]
+def _check_networks(spec: Spec, stored: Stored) -> ShatteringReport:
+    points = stored.points()
+    labels = stored.labels(len(points))
+    layers = stored.layers("layer", len(labels), points.shape[1])
+    stored.finish()
+    return check_networks(points, labels, layers)
 
 
-def _check_routers(tensors: Tensors) -> ShatteringReport:
-    points, labels = tensors["points"].double(), tensors["labels"].bool()
-    failure = distinct_points(points) or missing_labelings(labels)
+def _check_routers(spec: Spec, stored: Stored) -> ShatteringReport:
+    points = stored.points()
+    labels = stored.labels(len(points))
+    levels = stored.levels(len(labels), points.shape[1])
+    values = stored.real("values", (len(labels), math.prod(level.shape[2] for level in levels)))
+    stored.finish()
+    return check_routers(points, labels, levels, values)
+
+
+def check_routers(points: Tensor, labels: Tensor, levels: list[Tensor], values: Tensor) -> ShatteringReport:
+    """Whether nearest-prototype routers with answers (N, L) realise labels (N, k), and whether those are all 2^k.
+
+    ValueError when points, labels, levels (N, nodes, children, n) and answers do not fit each other.
+    """
+    k, n = require_points("points", points).shape
+    labels = require_labels("labels", labels, (None, k))
+    fault = levels_fault(levels, n)
+    if fault is not None:
+        raise ValueError(fault)
+    require_numbers("values", values, (len(labels), math.prod(level.shape[2] for level in levels)))
+    if len(levels[0]) != len(labels):
+        raise ValueError(f"`levels` must hold {len(labels)} routers, one for each labeling, got {len(levels[0])}")
+    failure, x, done = distinct_points(points) or missing_labelings(labels), points.double(), 0
     if failure is None:
-        count = sum(name.startswith("level.") for name in tensors)
-        leaf = route_exactly([tensors[f"level.{h}"] for h in range(count)], points)
-        failure = leaf if isinstance(leaf, str) else wrong_label(labels, tensors["values"].gather(1, leaf), points)
-    return ShatteringReport(len(points), len(labels), labels.numel(), failure)
+        leaf, done = route_exactly(levels, x), len(labels)
+        failure = leaf if isinstance(leaf, str) else wrong_answer(labels, values, leaf, levels, x)
+    return ShatteringReport(k, done, done * k, failure)
 
 
-def _check_table(spec: Spec, tensors: Tensors) -> ShatteringReport:
-    require_int("bits", spec["bits"], 1, LONGEST_WORD)
-    array = {name: tensor.numpy() for name, tensor in tensors.items()}
-    count = sum(name.startswith("base.") and name.endswith(".weight") for name in array)
+def _check_signs(spec: Spec, stored: Stored) -> ShatteringReport:
+    points = stored.points()
+    n = points.shape[1]
+    base = stored.real("base", (None, n + 1))
+    family = SignFamily(points, base, stored.real("directions", (len(base), n, n + 1)))
+    stored.finish()
+    if spec["kind"] == "signs":
+        return check_signs(family)
+    return check_reflections(family, _entry(spec, "binary_digits", int))
+
+
+def _check_table(spec: Spec, stored: Stored) -> ShatteringReport:
+    bits, memory = _entry(spec, "bits", int), _entry(spec, "memory", int)
+    require_int("bits", bits, 1, LONGEST_WORD)
+    points = stored.points()
+    size, inputs = points.shape
+    cell, bit = stored.whole("cell", (size,)), stored.whole("bit", (size,))
+    layer = stored.whole("entry.layer", (None,))
+    row, vector = stored.whole("entry.row", (len(layer),)), stored.whole("entry.vector", (len(layer), None))
+    base: list[tuple[Tensor, Tensor]] = []
+    while not base or f"base.{len(base)}.weight" in stored:
+        weight = stored.whole(f"base.{len(base)}.weight", (None, inputs))
+        base.append((weight, stored.whole(f"base.{len(base)}.bias", (len(weight),))))
+        inputs = len(weight)
+    stored.finish()
+    numbers = sum(weight.numel() for weight, _ in base)
+    if numbers > MOST_NUMBERS:
+        raise BudgetExceeded(f"networks of {numbers} weights, more than {MOST_NUMBERS} are not checked")
     family = TableFamily(
-        array["points"],
-        array["cell"],
-        array["bit"],
-        int(spec["bits"]),
-        int(spec["memory"]),
-        [(compact(array[f"base.{i}.weight"]), compact(array[f"base.{i}.bias"])) for i in range(count)],
-        array["entry.layer"],
-        array["entry.row"],
-        compact(array["entry.vector"]),
+        require_numbers("points", points, points.shape, whole=True).long().numpy(),
+        cell.numpy(),
+        bit.numpy(),
+        bits,
+        memory,
+        [(compact(weight.numpy()), compact(bias.numpy())) for weight, bias in base],
+        layer.numpy(),
+        row.numpy(),
+        compact(vector.numpy()),
     )
     report = check_table(family)
     return report if report.failure else replace(report, failure=_random_tables(family))
@@ -246,18 +323,53 @@ def _random_tables(family: TableFamily) -> str | None:
     return run_networks(layers, torch.from_numpy(labels == 1), torch.from_numpy(family.points).double())
 
 
-def _check_mixture(spec: Spec, tensors: Tensors) -> ShatteringReport:
-    lo, hi = spec["domain"]
-    domain, count = Box(tuple(map(float, lo)), tuple(map(float, hi))), len(spec["kinds"])
+def _check_mixture(spec: Spec, stored: Stored) -> ShatteringReport:
+    domain, kinds = _domain(spec), _entry(spec, "kinds", list)
+    if not 1 <= len(kinds) <= MOST_CELLS:
+        raise ValueError(f"`kinds` must name the kind of 1 to {MOST_CELLS} cells, got {len(kinds)}")
+    cells = [stored.cell(number) for number in range(len(kinds))]
+    stored.finish()
     failure, size, evaluations, everything = None, 0, 0, []
-    for number, kind in enumerate(spec["kinds"]):
-        prefix = f"cell.{number}."
-        cell = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
-        report = _check(kind, cell)
+    for number, (kind, cell) in enumerate(zip(kinds, cells, strict=True)):
+        try:
+            points, report = _check_cell(kind, cell)
+        except BudgetExceeded:
+            raise
+        except ValueError as err:
+            raise ValueError(f"cell {number}: {err}") from err
         size, evaluations = size + report.points, evaluations + report.evaluations
-        everything.append(cell["points"])
-        home = torch.full((len(cell["points"]),), number)
-        failure = report.failure or exact_cells(domain, count, cell["points"], home)
+        home = torch.full((len(points),), number)
+        failure = report.failure or exact_cells(domain, len(kinds), points, home)
         if failure is not None:
             return ShatteringReport(size, 0, evaluations, f"cell {number}: {failure}")
+        everything.append(points)
     return ShatteringReport(size, 0, evaluations, distinct_points(torch.cat(everything)))
+
+
+def _check_cell(kind: object, cell: Tensors) -> tuple[Tensor, ShatteringReport]:
+    """The points of one cell in float64, and its report. Mixtures do not nest, and routers are no experts."""
+    if not isinstance(kind, dict) or kind.get("kind") not in EXPERT_KINDS:
+        found = kind.get("kind") if isinstance(kind, dict) else kind
+        raise ValueError(f"`kinds` must be JSON objects of kind {', '.join(EXPERT_KINDS)}, got {shown(found)}")
+    report = _check(kind, cell)
+    return cell["points"].double(), report
+
+
+def _domain(spec: Spec) -> Box:
+    ends = _entry(spec, "domain", list)
+    if len(ends) != 2 or any(type(end) is not list or len(end) != len(ends[0]) for end in ends):
+        raise ValueError(f"`domain` must be two lists of as many numbers, got {shown(ends)}")
+    if not all(type(value) in (int, float) for end in ends for value in end):
+        raise ValueError(f"`domain` must be numbers, got {shown(ends)}")
+    try:
+        lo, hi = (tuple(float(value) for value in end) for end in ends)
+    except OverflowError as err:
+        raise ValueError(f"`domain` must be numbers that a float can hold, got {shown(ends)}") from err
+    if any(Fraction(a) != Fraction(b) for end, read in zip(ends, (lo, hi), strict=True) for a, b in _finite(end, read)):
+        raise ValueError(f"`domain` must be numbers that a float holds exactly, got {shown(ends)}")
+    return Box(lo, hi)
+
+
+def _finite(end: list, read: tuple[float, ...]) -> list[tuple]:
+    """Pairs to compare; what is not finite is left to `Box`."""
+    return [(a, b) for a, b in zip(end, read, strict=True) if math.isfinite(b)]

@@ -6,6 +6,9 @@ Implementation notes: a product goes through float64 matrix multiplication when 
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 
 SMALL = 2**53
@@ -13,12 +16,22 @@ SMALL = 2**53
 
 def largest(values: np.ndarray) -> int:
     """max |values|, 0 if there are none."""
-    return int(abs(values).max()) if values.size else 0
+    # not abs(values): −2⁶³ has no absolute value in int64
+    return max(int(values.max()), -int(values.min())) if values.size else 0
 
 
 def compact(values: np.ndarray) -> np.ndarray:
-    """int64 if every number is below 2⁵³, else Python integers."""
+    """int64 if every number is below 2⁵³, else Python integers. ValueError for a number that is no integer."""
+    if values.dtype.kind not in "iu":
+        values = np.asarray(np.frompyfunc(_whole, 1, 1)(values.astype(object)), dtype=object)
     return values.astype(np.int64 if largest(values) < SMALL else object)
+
+
+def _whole(value: Any) -> int:
+    """`value` as a Python integer: a float among objects would round in silence later on."""
+    if isinstance(value, (int, float, np.integer, np.floating)) and math.isfinite(value) and value == int(value):
+        return int(value)
+    raise ValueError(f"`values` must be integers, got {value!r}")
 
 
 def product(rows: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -30,4 +43,5 @@ def product(rows: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 def times(factor: int, values: np.ndarray) -> np.ndarray:
     """factor·values, exact."""
-    return values * factor if factor * max(1, largest(values)) < SMALL else values.astype(object) * factor
+    small = abs(factor) * max(1, largest(values)) < SMALL
+    return values * factor if small else values.astype(object) * factor

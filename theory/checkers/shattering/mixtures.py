@@ -15,7 +15,7 @@ from constructions.domain import Box
 from constructions.shattering import ShatteredMixture, ShatteredSet
 from constructions.stacked_momlp import StackedMoMLP
 from theory import exact
-from theory.checkers.shattering.labelings import shattered_by_random_labelings
+from theory.checkers.shattering.labelings import require_shattered, shattered_by_random_labelings
 from theory.checkers.shattering.report import ShatteringReport, distinct_points
 from theory.checkers.tree_structure import tree_structure
 
@@ -26,7 +26,9 @@ def shattered_by_cells(
     shattered: ShatteredMixture, certificate: Callable[[ShatteredSet], ShatteringReport]
 ) -> ShatteringReport:
     """Exact routing, `certificate` on every cell's own networks, and the actual module on random labelings."""
-    points = shattered.points
+    if type(shattered) is not ShatteredMixture:
+        raise TypeError(f"`shattered` must be a ShatteredMixture, got {type(shattered).__name__}")
+    points = require_shattered(shattered)
     failure = distinct_points(points) or _module_failure(shattered)
     evaluations, worst = 0, None
     for number, cell in enumerate(shattered.cells):
@@ -58,13 +60,15 @@ def _module_failure(shattered: ShatteredMixture) -> str | None:
 
 
 def _same(parameters: list[Tensor], network: torch.nn.Module) -> bool:
-    pairs = zip(parameters, network.parameters(), strict=True)
-    return all(torch.equal(a, b) for a, b in pairs)
+    others = list(network.parameters())
+    return len(parameters) == len(others) and all(torch.equal(a, b) for a, b in zip(parameters, others, strict=True))
 
 
 def routing_failure(module: StackedMoMLP, points: Tensor, home: Tensor) -> str | None:
     """Whether index rule, tree and nearest prototype send points (k, n) to cells `home`, in float64 and exactly."""
     x = points.double()
+    if len(home) != len(points):
+        return f"{len(home)} cells are named for {len(points)} points"
     z = module.lattice.coordinates(x)
     routers = {
         "the index rule": module.route(x),
@@ -84,10 +88,17 @@ def routing_failure(module: StackedMoMLP, points: Tensor, home: Tensor) -> str |
 
 def exact_cells(domain: Box, count: int, points: Tensor, home: Tensor) -> str | None:
     """Whether the first coordinate of every point lies strictly inside cell `home` of `count` equal ones, exactly."""
-    low, width = Fraction(domain.lo[0]), domain.sides[0] / count
-    pairs = torch.unique(torch.stack([points[:, 0], home], dim=1), dim=0)
+    if points.shape[1] != domain.n:
+        return f"the domain is in R^{domain.n}, the points are in R^{points.shape[1]}"
+    low, high = domain.tensors(points.device)
+    x = points.double()
+    inside = ((x >= low) & (x <= high)).all(1)
+    if not bool(inside.all()):
+        return f"point {points[int(inside.int().argmin())].tolist()} is not in the domain {domain}"
+    start, width = Fraction(domain.lo[0]), domain.sides[0] / count
+    pairs = torch.unique(torch.stack([x[:, 0], home.double()], dim=1), dim=0)
     for first, cell in pairs.tolist():
-        z = (Fraction(first) - low) / width
-        if exact.route_lattice([z], [count]) != (cell,) or z.denominator == 1:
-            return f"points with first coordinate {first} are not inside cell {cell}"
+        z = (Fraction(first) - start) / width
+        if exact.route_lattice([z], [count]) != (int(cell),) or z.denominator == 1:
+            return f"points with first coordinate {first} are not inside cell {int(cell)}"
     return None

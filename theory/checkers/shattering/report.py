@@ -1,6 +1,6 @@
 """`ShatteringReport`, and what every check of a shattered set starts with.
 
-Main definitions: `ShatteringReport`, `distinct_points`.
+Main definitions: `ShatteringReport`, `distinct_points`, `wrong_label`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ShatteringReport:
-    """`points` are shattered if there is no `failure`.
+    """`points` are shattered if there is no `failure` and all labelings were covered.
 
     `labelings` networks were evaluated one by one (`evaluations` pairs of a labeling and a point); 0 for a certificate,
-    which covers all 2^points labelings. `worst` is the certificate's largest off-cluster value (it must be ≤ −1).
+    which covers all 2^points labelings; fewer than 2^points are a sample, which proves nothing. `worst` is the
+    certificate's largest off-cluster value (it must be ≤ −1). ValueError for a report that holds of nothing.
     """
 
     points: int
@@ -25,13 +26,20 @@ class ShatteringReport:
     failure: str | None
     worst: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.failure is None and (self.points < 1 or self.evaluations < 1):
+            raise ValueError(
+                f"`failure` must be given when nothing was evaluated, got {self.points} points and "
+                f"{self.evaluations} evaluations"
+            )
+
     @property
     def holds(self) -> bool:
         return self.failure is None
 
 
 def distinct_points(points: Tensor) -> str | None:
-    """A sentence naming a point of (k, n) that occurs twice, or None."""
+    """A sentence naming a point of (k, n) that occurs twice, or None. Of finite points: NaN differs from itself."""
     values, counts = torch.unique(points, dim=0, return_counts=True)
     if bool((counts > 1).any()):
         return f"the point {values[counts.argmax()].tolist()} occurs {int(counts.max())} times"
@@ -40,7 +48,10 @@ def distinct_points(points: Tensor) -> str | None:
 
 def wrong_label(labels: Tensor, outputs: Tensor, points: Tensor) -> str | None:
     """A sentence naming the first labeling (B, k) and point where sgn of an output (B, k) is not the label, or None."""
-    wrong = (outputs > 0) != labels
+    if labels.shape != outputs.shape or len(points) != labels.shape[1]:
+        return f"outputs {tuple(outputs.shape)} at {len(points)} points do not match labels {tuple(labels.shape)}"
+    # NaN is neither > 0 nor ≤ 0, so it is wrong for both labels
+    wrong = ~torch.where(labels, outputs > 0, outputs <= 0)
     if not bool(wrong.any()):
         return None
     row = int(wrong.any(1).int().argmax())

@@ -10,11 +10,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from constructions.errors import BudgetExceeded
 from constructions.shattering import ShatteredSet
-from theory.checkers.shattering.labelings import LARGEST_EXACT, float64_is_exact
+from theory.checkers.shattering.labelings import float64_is_exact, require_shattered
 from theory.checkers.shattering.report import ShatteringReport, distinct_points
+from theory.checkers.shattering.shapes import LARGEST_EXACT, layers_fault, require_numbers, require_points
 
 CERTIFICATE_CHUNK = 1 << 22
+MOST_PRODUCTS = 1 << 36
+"""Largest k·W·n·(n + 1): a minute or two."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,33 @@ def shattered_by_one_hidden_layer(shattered: ShatteredSet) -> ShatteringReport:
 
     The affine forms are read off the networks' weights (`read_signs`), then checked (`check_signs`).
     """
+    if type(shattered) is not ShatteredSet:
+        raise TypeError(f"`shattered` must be a ShatteredSet, got {type(shattered).__name__}")
     family = read_signs(shattered)
     if isinstance(family, str):
         return ShatteringReport(shattered.size, 0, 0, family)
     return check_signs(family)
+
+
+def require_sign_family(family: SignFamily) -> SignFamily:
+    """`family` with its forms in float64; ValueError when points and forms do not fit each other or are not finite."""
+    k, n = require_points("points", family.points).shape
+    require_affordable(k, n)
+    units = (k - 1) // n
+    base = require_numbers("base", family.base, (None, n + 1))
+    if len(base) * n + 1 != k:
+        raise ValueError(f"`base` must have a row for each of the {units} clusters, got {len(base)} for {k} points")
+    directions = require_numbers("directions", family.directions, (units, n, n + 1))
+    return SignFamily(family.points, base.double(), directions.double())
+
+
+def require_affordable(k: int, n: int) -> None:
+    """BudgetExceeded when the certificate of k points in R^n takes too long."""
+    products = k * (k - 1) * (n + 1)
+    if products > MOST_PRODUCTS:
+        raise BudgetExceeded(
+            f"the certificate of {k} points in R^{n} takes {products:.3g} products, more than {MOST_PRODUCTS:.3g}"
+        )
 
 
 def check_signs(family: SignFamily) -> ShatteringReport:
@@ -64,6 +91,7 @@ def check_signs(family: SignFamily) -> ShatteringReport:
     included (the ℓ₁ norm is the maximum over all sign vectors), then the hidden layer is the indicator of s_i = +1 on
     the set, and the output layer ±(2Σ − 1) gives any labeling.
     """
+    family = require_sign_family(family)
     points, base, directions = family.points.double(), family.base, family.directions
     k, n = points.shape
     units = len(base)
@@ -114,15 +142,21 @@ def read_signs(shattered: ShatteredSet) -> SignFamily | str:
     Affinity in the signs is read off networks with one sign flipped at a time and probed on random ones. More hidden
     layers may follow, if they hand the first one on unchanged.
     """
-    points = shattered.points.double()
+    points = require_shattered(shattered).double()
     k, n = points.shape
     units = (k - 1) // n
-    if units * n + 1 != k:
-        raise ValueError(f"`shattered` must have n·W + 1 points for clusters of n, got {k} points in R^{n}")
+    if units < 1 or units * n + 1 != k:
+        return f"{k} points in R^{n} are not clusters of n and an apex"
+    require_affordable(k, n)
     labels = probe_labelings(k, n)
     layers = shattered.weights(labels)
+    fault = layers_fault(layers, len(labels), n)
+    if fault is not None:
+        return f"the networks: {fault}"
     if not float64_is_exact(layers, points):
         return "the networks' weights are not integers that float64 evaluates exactly"
+    if len(layers) < 2 or len(layers[0][0]) != len(labels) or len(layers[0][1]) != len(labels):
+        return "the first layer does not depend on the labeling"
     (weight, bias), *between, (out, offset) = layers
     if not all(_is_identity(w, b) for w, b in between):
         return "a layer behind the first one changes what it is given"
@@ -133,7 +167,7 @@ def read_signs(shattered: ShatteredSet) -> SignFamily | str:
     (expected, expected_bias), (expected_out, expected_offset) = family.networks(labels)
     if not (torch.equal(weight, expected) and torch.equal(bias, expected_bias)):
         return "the hidden units are not affine functions of their clusters' signs"
-    if not (torch.equal(out, expected_out) and torch.equal(offset, expected_offset)):
+    if not (torch.equal(out, expected_out) and torch.equal(offset, expected_offset)):  # of NaN: never equal
         return "the output layer is not ±(2Σ − 1)"
     return family
 

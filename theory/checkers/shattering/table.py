@@ -16,20 +16,27 @@ Main definitions: `TableFamily`, `read_table`, `check_table`, `shattered_by_tabl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from constructions.errors import BudgetExceeded, shown
 from constructions.shattering import ShatteredSet
-from constructions.shattering.shattered_set import IntegerLayers, Table
-from theory.checkers.shattering.integers import compact, product, times
+from constructions.shattering.shattered_set import LONGEST_WORD, MOST_BITS, MOST_LAYERS, IntegerLayers, Table
+from theory.checkers.shattering.integers import SMALL, compact, largest, product, times
+from theory.checkers.shattering.labelings import require_shattered
 from theory.checkers.shattering.report import ShatteringReport, distinct_points
+from theory.checkers.shattering.shapes import fits, numbers_fault
 
 ENUMERATED_BITS = 12
 MAX_PARTS = 4096
 PROBES_PER_CHUNK = 64
 CHUNK = 1 << 22
+PROBES = 2  # random labelings on which the set's own networks are compared with the table's
+MOST_READ = 1 << 28  # numbers compared when a table is read: a minute or two
+MOST_PAIRS = 1 << 30  # of a point and an entry
+MOST_STEPS = 1 << 28  # of parts through layers
 
 
 @dataclass(frozen=True)
@@ -71,13 +78,41 @@ class TableFamily:
 
 def shattered_by_table(shattered: ShatteredSet) -> ShatteringReport:
     """Read the family off the networks, then check it."""
-    table = shattered.table
-    if table is None:
+    if type(shattered) is not ShatteredSet:
+        raise TypeError(f"`shattered` must be a ShatteredSet, got {type(shattered).__name__}")
+    if shattered.table is None:
         raise ValueError(f"`shattered` must keep its labels in a table, {shattered.family} does not")
-    family = read_table(table, shattered.points.numpy())
+    family = read_set(shattered)
     if isinstance(family, str):
         return ShatteringReport(shattered.size, 0, 0, family)
-    return check_table(family)
+    return check_set(shattered, family)
+
+
+def read_set(shattered: ShatteredSet) -> TableFamily | str:
+    """The table of a set, or a sentence when it is not of this kind."""
+    points = require_shattered(shattered)
+    if shattered.table is None:
+        return "the labels are not kept in a table"
+    return read_table(shattered.table, points.cpu().numpy())
+
+
+def check_set(shattered: ShatteredSet, family: TableFamily) -> ShatteringReport:
+    """The certificate of `family`, and whether the set's own networks are those of its table."""
+    report = check_table(family)
+    if report.holds and family.bits <= LONGEST_WORD and not _same_networks(shattered):
+        return replace(report, failure="the set's networks are not those of its table")
+    return report
+
+
+def _same_networks(shattered: ShatteredSet) -> bool:
+    """On a few random labelings."""
+    table = shattered.table
+    assert table is not None
+    labels = torch.rand(PROBES, shattered.size, generator=torch.Generator().manual_seed(0)) < 0.5
+    own, kept = shattered.weights(labels), table.weights(labels)
+    return len(own) == len(kept) and all(
+        torch.equal(a, b) for one, two in zip(own, kept, strict=True) for a, b in zip(one, two, strict=True)
+    )
 
 
 # --- reading -------------------------------------------------------------------------------------------
@@ -85,7 +120,19 @@ def shattered_by_table(shattered: ShatteredSet) -> ShatteringReport:
 
 def read_table(table: Table, points: np.ndarray) -> TableFamily | str:
     """Networks at A = 0 and at every unit table, probed on random tables; a sentence when they do not agree."""
-    base = [(compact(w[0]), compact(b[0])) for w, b in table.networks(_integers((1, table.size)))]
+    fault = _table_fault(table, len(points))
+    if fault is not None:
+        return fault
+    found = table.networks(_integers((1, table.size)))
+    fault = _stack_fault([(np.asarray(w), np.asarray(b)) for w, b in found])
+    if fault is not None:
+        return f"the networks: {fault}"
+    base = [(compact(w[0]), compact(b[0])) for w, b in found]
+    numbers = table.size * sum(weight.size + bias.size for weight, bias in base)
+    if numbers > MOST_READ:
+        raise BudgetExceeded(
+            f"a table of {table.size} entries takes {numbers} numbers to read, more than {MOST_READ} are not tried"
+        )
     layers, rows = np.zeros(table.size, dtype=np.int64), np.zeros(table.size, dtype=np.int64)
     widest = max(weight.shape[1] for weight, _ in base)
     vectors = _integers((table.size, widest + 1))
@@ -96,6 +143,8 @@ def read_table(table: Table, points: np.ndarray) -> TableFamily | str:
         found = np.zeros(len(entries), dtype=np.int64)
         for i, ((weight, bias), (w, b)) in enumerate(zip(table.networks(unit), base, strict=True)):
             shape = (len(entries), *w.shape)
+            if weight.shape[1:] != w.shape or bias.shape[1:] != w.shape[:1]:
+                return f"layer {i} has another shape for another table"
             change = np.concatenate(
                 [np.broadcast_to(weight - w, shape), np.broadcast_to(bias - b, shape[:2])[..., None]], axis=2
             )
@@ -106,14 +155,37 @@ def read_table(table: Table, points: np.ndarray) -> TableFamily | str:
             vectors[entries[at], -1] = change[at, row, -1]
         if (found != 1).any():
             return f"entry {entries[np.argmax(found != 1)]} of the table does not sit in exactly one row of one layer"
-    family = TableFamily(
-        points, table.cell.numpy(), table.bit.numpy(), table.bits, table.memory, base, layers, rows, compact(vectors)
-    )
+    cell, bit = table.cell.cpu().numpy(), table.bit.cpu().numpy()
+    family = TableFamily(points, cell, bit, table.bits, table.memory, base, layers, rows, compact(vectors))
     probe = np.random.default_rng(0).integers(0, 2**20, (2, table.size)).astype(object)
     for (w, b), (v, a) in zip(table.networks(probe), family.networks(probe), strict=True):
         if not ((w == v).all() and (b == a).all()):
             return "the networks are not affine in the table"
     return family
+
+
+def _table_fault(table: Table, size: int) -> str | None:
+    """Why a table's own numbers are not those of `size` points, or None."""
+    for name, value, most in (("bits", table.bits, MOST_BITS), ("memory", table.memory, MOST_LAYERS)):
+        if type(value) is not int or not 1 <= value <= most:
+            return f"`{name}` must be an integer between 1 and {most}, got {shown(value)}"
+    for name, tensor in (("cell", table.cell), ("bit", table.bit)):
+        fault = numbers_fault(name, tensor, (size,), whole=True)
+        if fault is not None:
+            return fault
+    return "an entry of the table is negative" if int(table.cell.min()) < 0 else None
+
+
+def _stack_fault(layers: IntegerLayers) -> str | None:
+    """Why layers (1, out, in), (1, out) do not fit together and end with one output, or None."""
+    if not layers:
+        return "there are no layers"
+    inputs = layers[0][0].shape[-1]
+    for i, (weight, bias) in enumerate(layers):
+        if not fits(weight.shape, (1, None, inputs)) or bias.shape != weight.shape[:2]:
+            return f"layer {i} has weights {weight.shape} and biases {bias.shape} behind {inputs} units"
+        inputs = weight.shape[1]
+    return None if inputs == 1 else f"there are {inputs} outputs"
 
 
 def _integers(shape: tuple[int, int]) -> np.ndarray:
@@ -125,28 +197,74 @@ def _integers(shape: tuple[int, int]) -> np.ndarray:
 
 def check_table(family: TableFamily) -> ShatteringReport:
     """Both parts of the certificate, and the plain enumeration of all words for K ≤ 12."""
-    failure = distinct_points(torch.from_numpy(family.points)) or _inconsistent(family)
+    failure = _malformed(family) or distinct_points(torch.from_numpy(family.points)) or _inconsistent(family)
+    if failure is not None:
+        return ShatteringReport(len(family.points), 0, 0, failure)
+    pairs = family.size * len(family.layers)
+    if pairs > MOST_PAIRS:
+        raise BudgetExceeded(f"{family.size} points and {len(family.layers)} entries are more than {MOST_PAIRS} pairs")
     evaluations = family.size * sum(weight.size for weight, _ in family.base)
-    if failure is None:
-        starts = _memory(family)
-        failure = starts if isinstance(starts, str) else _bits(family, *starts)
-        if failure is None and family.bits <= ENUMERATED_BITS and not isinstance(starts, str):
-            failure = _every_word(family, *starts)
+    starts = _memory(family)
+    failure = starts if isinstance(starts, str) else _bits(family, *starts)
+    if failure is None and family.bits <= ENUMERATED_BITS and not isinstance(starts, str):
+        failure = _every_word(family, *starts)
     return ShatteringReport(family.size, 0, evaluations, failure)
 
 
-def _inconsistent(family: TableFamily) -> str | None:
-    """Every point must ask for another bit, of entries 0 … C−1, and only memory layers may hold entries."""
-    words = len(family.layers)
-    if family.points.dtype.kind not in "iO":
+def _malformed(family: TableFamily) -> str | None:
+    """Why the arrays are not integers of shapes that belong together, or None."""
+    if family.points.dtype.kind != "i":
         return f"the points are {family.points.dtype}, not integers"
+    fault = numbers_fault("points", torch.from_numpy(family.points), (None, None), whole=True)
+    if fault is not None:
+        return fault
+    if any(type(v) is not int for v in (family.bits, family.memory)) or not 1 <= family.bits <= MOST_BITS:
+        found = f"{shown(family.bits)} and {shown(family.memory)}"
+        return f"`bits` and `memory` must be integers, `bits` between 1 and {MOST_BITS}, got {found}"
+    fault = _stack_fault([(weight[None], bias[None]) for weight, bias in family.base])
+    if fault is not None:
+        return fault
+    k, n = family.points.shape
+    if family.base[0][0].shape[1] != n:
+        return f"the networks have {family.base[0][0].shape[1]} inputs, the points are in R^{n}"
+    if not 1 <= family.memory < len(family.base):
+        return f"`memory` must be between 1 and the {len(family.base) - 1} hidden layers, got {family.memory}"
+    widest = max(weight.shape[1] for weight, _ in family.base)
+    arrays = {
+        "cell": (family.cell, (k,)),
+        "bit": (family.bit, (k,)),
+        "layers": (family.layers, (None,)),
+        "rows": (family.rows, family.layers.shape),
+        "vectors": (family.vectors, (*family.layers.shape, widest + 1)),
+    }
+    for name, (array, shape) in arrays.items():
+        kinds = "iO" if name == "vectors" else "i"
+        if array.dtype.kind not in kinds or not fits(array.shape, shape):
+            return f"`{name}` must be integers of shape {shape}, got {array.dtype} {array.shape}"
+    forms = (family.vectors, *(part for layer in family.base for part in layer))
+    if any(part.dtype.kind not in "iO" for part in forms):
+        return "the weights are not integers"
+    return None
+
+
+def _inconsistent(family: TableFamily) -> str | None:
+    """Every point must ask for another bit, of entries 0 … C−1, and entries sit in rows of memory layers."""
+    words = len(family.layers)
     if not ((family.bit >= 1) & (family.bit <= family.bits) & (family.cell >= 0) & (family.cell < words)).all():
         return f"a point asks for a bit outside 1 … {family.bits} or an entry outside 0 … {words - 1}"
     asked = family.cell * (family.bits + 1) + family.bit
     if len(np.unique(asked)) != len(asked):
         return "two points ask for the same bit of the same entry"
-    if words and family.layers.max() >= family.memory:
+    if family.layers.max() >= family.memory:
         return "an entry of the table sits behind the memory"
+    if family.layers.min() < 0:
+        return "an entry of the table sits in a layer below 0"
+    rows, inputs = (np.array([weight.shape[axis] for weight, _ in family.base]) for axis in (0, 1))
+    if not ((family.rows >= 0) & (family.rows < rows[family.layers])).all():
+        return "an entry of the table sits in a row that its layer does not have"
+    unread = np.arange(family.vectors.shape[1] - 1) >= inputs[family.layers][:, None]
+    if (family.vectors[:, :-1] != 0)[unread].any():
+        return "an entry of the table multiplies a unit that its layer does not have"
     return None
 
 
@@ -242,10 +360,14 @@ def _bits(family: TableFamily, a: np.ndarray, b: np.ndarray) -> str | None:
     """Halve and merge through the layers behind the memory; None when every word's bits come out right."""
     whole = [[int(v) for v in row] for row in a], [[int(v) for v in row] for row in b]
     parts = {_Part(j + 1, family.bits, None, tuple(u), tuple(v)) for j, (u, v) in enumerate(zip(*whole, strict=True))}
+    steps = 0
     for i in range(family.memory + 1, len(family.base)):
         parts = _decided(parts, family.bits, output=False)
         if isinstance(parts, str):
             return f"layer {i - 1}: {parts}"
+        steps += len(parts) * family.base[i][0].size
+        if steps > MOST_STEPS:
+            raise BudgetExceeded(f"layer {i}: more than {MOST_STEPS} products to take words apart")
         weight, bias = ([[int(v) for v in row] for row in np.atleast_2d(part)] for part in family.base[i])
         parts = {_through(part, weight, bias[0]) for part in parts}
     parts = _decided(parts, family.bits, output=True)
@@ -281,14 +403,16 @@ def _through(part: _Part, weight: list[list[int]], bias: list[int]) -> _Part:
 
 
 def _every_word(family: TableFamily, a: np.ndarray, b: np.ndarray) -> str | None:
-    """Run the layers behind the memory on all 2^K words and all K bits."""
+    """Run the layers behind the memory on all 2^K words and all K bits, in integers."""
     words = np.arange(2**family.bits)
-    hidden = a.astype(np.float64) + b.astype(np.float64) * words[:, None, None]
+    big = object if largest(a) + largest(b) * len(words) >= SMALL else np.int64
+    hidden = (a.astype(big) + b.astype(big) * words[:, None, None].astype(big)).reshape(-1, a.shape[1])
     for weight, bias in family.base[family.memory + 1 :]:
-        hidden = np.maximum(hidden, 0) @ weight.T.astype(np.float64) + bias.astype(np.float64)
+        hidden = product(np.maximum(hidden, 0), weight) + bias
+    answers = hidden[:, 0].reshape(len(words), family.bits)
     expected = (words[:, None] >> (family.bits - 1 - np.arange(family.bits))) & 1
-    wrong = (hidden[..., 0] > 0) != (expected == 1)
+    wrong = (answers > 0) != (expected == 1)
     if not wrong.any():
         return None
     word, bit = np.argwhere(wrong)[0]
-    return f"word {word}: bit {bit + 1} is answered with {hidden[word, bit, 0]:g}"
+    return f"word {word}: bit {bit + 1} is answered with {answers[word, bit]}"

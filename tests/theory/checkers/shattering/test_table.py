@@ -17,7 +17,7 @@ from constructions.shattering import (
 )
 from constructions.shattering.shattered_set import from_table
 from theory.checkers.shattering import shattered_by_random_labelings, shattered_by_table, shattered_exhaustively
-from theory.checkers.shattering.integers import compact, product, times
+from theory.checkers.shattering.integers import compact, largest, product, times
 from theory.checkers.shattering.table import TableFamily, check_table, read_table
 
 SMALL = [
@@ -203,3 +203,121 @@ def test_integer_products_are_exact():
     assert times(2**70, np.array([3])).tolist() == [3 * 2**70]
     assert compact(np.array([2**53], dtype=object)).dtype == object
     assert compact(np.array([5], dtype=object)).dtype == np.int64
+
+
+# --- integers at their edges ------------------------------------------------------------------------------
+
+
+def test_the_largest_number_of_int64():
+    """abs(−2⁶³) is negative in int64."""
+    assert largest(np.array([-(2**63)])) == 2**63
+    assert largest(np.array([2**63 - 1, -5])) == 2**63 - 1
+    assert largest(np.array([3, -7])) == 7
+    assert largest(np.array([-7, -3])) == 7
+    assert largest(np.array([], dtype=np.int64)) == 0
+    assert largest(np.array([2**70, -(2**71)], dtype=object)) == 2**71
+    assert compact(np.array([-(2**63)])).tolist() == [-(2**63)]
+    assert compact(np.array([-(2**63)])).dtype == object
+    assert compact(np.array([-(2**53)])).dtype == object
+    assert compact(np.array([2**53 - 1, 1 - 2**53])).dtype == np.int64
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize("top", [2**26, 2**26 + 1, 2**27 - 1, 2**31 + 1, 2**52 + 1, 2**53 - 1, 2**53 + 1, 2**62 + 1])
+@pytest.mark.parametrize("inputs", [1, 2, 3])
+def test_products_at_the_edges_are_those_of_python(top, inputs):
+    """Odd numbers just where a float64 product would round, with one, two and three summands, of both signs."""
+    rows = np.array([[top] * inputs, [-top, *[top - 2] * (inputs - 1)]])
+    weight = np.array([[top] * inputs, [3 - top] * inputs, [1] * inputs])
+    truth = [[sum(int(a) * int(b) for a, b in zip(r, w, strict=True)) for w in weight] for r in rows]
+    assert product(rows, weight).tolist() == truth
+    assert product(compact(rows), compact(weight)).tolist() == truth
+
+
+@pytest.mark.exact
+def test_products_go_through_float64_only_where_it_is_exact():
+    one = np.ones((1, 1), dtype=np.int64)
+    assert product(one * (2**53 - 1), one).dtype == np.int64
+    assert product(one * 2**53, one).dtype == object
+    assert product(np.full((1, 2), 2**26), np.full((1, 2), 2**25)).dtype == np.int64
+    assert product(np.full((1, 2), 2**26), np.full((1, 2), 2**26)).dtype == object
+    assert product(np.zeros((2, 0), dtype=np.int64), np.zeros((3, 0), dtype=np.int64)).tolist() == [[0] * 3] * 2
+    assert product(np.array([[-(2**63)]]), np.array([[1]])).tolist() == [[-(2**63)]]
+
+
+@pytest.mark.exact
+def test_multiples_at_the_edges():
+    for factor in (1, 2**10, 2**52, 2**53 - 1, 2**53, 2**70, 0):
+        for value in (0, 1, -1, 2, 3, 2**43 + 1, -(2**63)):
+            assert times(factor, np.array([value])).tolist() == [factor * value]
+    assert times(2**52, np.array([1])).dtype == np.int64
+    assert times(2**52, np.array([2])).dtype == object
+    assert times(2**53, np.array([0])).dtype == object
+    assert times(-(2**60), np.array([2**30])).tolist() == [-(2**90)]
+
+
+@pytest.mark.parametrize("value", [0.5, float("nan"), float("inf"), None, "1", 1j])
+def test_only_integers_become_compact(value):
+    with pytest.raises(ValueError, match="`values` must be integers"):
+        compact(np.array([1, value], dtype=object))
+
+
+def test_floats_become_python_integers():
+    """A float among objects would round in silence: 1e22 + 1 is 1e22."""
+    found = compact(np.array([1e22, 2.0]))
+    assert [type(v) for v in found.tolist()] == [int, int]
+    assert (found + 1).tolist() == [10**22 + 1, 3]
+
+
+# --- intervals of other entries, by hand ------------------------------------------------------------------
+
+
+def crossed(reach=1, gate=None, start=None):
+    """Two points on the line, a word of one bit each; each entry also reaches the other point, `reach` times.
+
+    Layers: (x, 1 − x); (A_0·(1 − x + reach·x), A_1·(x + reach·(1 − x)), x, 1 − x); (start − row 0, start − row 1, x,
+    1 − x); (v_0, v_1) with v_0 = relu(start − w_0 − gate·x): A_0 at 0, and 0 at 1 because gate ≥ reach.
+    """
+    gate = reach if gate is None else gate
+    start = max(1, reach) if start is None else start
+    base = [
+        ([[1], [-1]], [0, 1]),
+        ([[0, 0], [0, 0], [1, 0], [0, 1]], [0, 0, 0, 0]),
+        ([[-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], [start, start, 0, 0]),
+        ([[-1, 0, -gate, 0], [0, -1, 0, -gate]], [start, start]),
+        ([[2, 2]], [-1]),
+    ]
+    vectors = np.zeros((2, 5), dtype=np.int64)
+    vectors[0, :2], vectors[1, :2] = (reach, 1), (1, reach)
+    return TableFamily(
+        np.array([[0], [1]]),
+        np.array([0, 1]),
+        np.array([1, 1]),
+        1,
+        4,
+        [(np.array(w), np.array(b)) for w, b in base],
+        np.array([1, 1]),
+        np.array([0, 1]),
+        vectors,
+    )
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize("reach", [0, 1, 2, 5])
+def test_other_entries_may_reach_a_unit_that_a_later_layer_switches_off(reach):
+    assert check_table(crossed(reach)).failure is None
+
+
+@pytest.mark.parametrize(
+    ("family", "failure"),
+    [
+        (crossed(2, gate=1), "layer 3, unit 1: over all tables it lies between -1 and 1 at point 0, [0]"),
+        (crossed(5, gate=4), "layer 3, unit 1: over all tables it lies between -4 and 1 at point 0, [0]"),
+        (crossed(3, start=2), "layer 2, unit 1: over all tables it lies between -1 and 2 at point 0, [0]"),
+        (crossed(-2), "bit 1: words that have None there are answered with 3 … 5"),
+        (crossed(1, gate=0), "what leaves the memory depends on entries that were not asked for"),
+        (crossed(0, start=0), "bit 1: words that have None there are answered with -1 … -1"),  # every unit is 0
+    ],
+)
+def test_intervals_of_other_entries_by_hand(family, failure):
+    assert check_table(family).failure == failure
