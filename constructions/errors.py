@@ -8,7 +8,9 @@ Main definitions: `ExpressionError`, `ModulusViolation`, `BudgetExceeded`, `Stor
 from __future__ import annotations
 
 import math
+import os
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -87,6 +89,13 @@ def require_instance(name: str, value: Any, kinds: type | tuple[type, ...]) -> A
     every = kinds if isinstance(kinds, tuple) else (kinds,)
     wanted = " or ".join(("None" if k is type(None) else k.__name__) for k in every)
     raise TypeError(f"`{name}` must be a {wanted}, got {type(value).__name__}")
+
+
+def require_path(name: str, value: Any) -> Path:
+    """`value` as a Path if it is one, or a string; TypeError otherwise."""
+    if isinstance(value, (str, os.PathLike)) and isinstance(os.fspath(value), str):
+        return Path(value)
+    raise TypeError(f"`{name}` must be a path or a string that names one, got {type(value).__name__}")
 
 
 LARGEST_SEED = 2**63 - 1

@@ -199,7 +199,7 @@ def test_a_claim_refuses_fields_of_another_kind(change, error, field):
 @pytest.mark.parametrize("answer", [None, True, Status.PROVED, "PROVED"])
 def test_a_reproduction_that_returns_no_verdict_is_inconclusive(answer):
     wrong = Claim(**CLAIM, reproduce=lambda context: answer)
-    with pytest.raises(TypeError, match="`reproduce` of a.b must return a Verdict"):
+    with pytest.raises(TypeError, match=r"`reproduce` of a\.b must return a Verdict"):
         wrong.verdict(Context())
     (row,) = run([wrong], Context()).rows
     assert row.verdict.status is Status.INCONCLUSIVE
