@@ -49,6 +49,8 @@ KINDS = {
 
 def write_whole(path: str | os.PathLike, write: Callable[[Path], object]) -> Path:
     """Let `write` fill a draft beside `path`, then move it into place; OSError names the path."""
+    if not callable(write):
+        raise TypeError(f"`write` must be callable with a path, got {type(write).__name__}")
     target = _target(path)
     try:
         with _draft_folder(target.parent) as folder:

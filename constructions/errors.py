@@ -139,6 +139,8 @@ def require_points(name: str, x: Any, n: int) -> Tensor:
         raise ValueError(f"`{name}` must have shape (B, {n}), got {tuple(x.shape)}")
     if not x.is_floating_point():
         raise TypeError(f"`{name}` must be a floating tensor, got dtype {x.dtype}")
+    if x.layout != torch.strided or x.is_meta:
+        raise TypeError(f"`{name}` must be a dense tensor that holds numbers, got {x.layout} on {x.device}")
     return x
 
 

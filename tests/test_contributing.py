@@ -62,7 +62,10 @@ def test_step_5_registers_the_new_system_and_loses_none(tmp_path):
     source = (claims / "__init__.py").read_text(encoding="utf-8")
     (claims / "__init__.py").write_text(edited(source), encoding="utf-8")
     (claims / "midpoint.py").write_text(printed_modules()[0], encoding="utf-8")
-    code = "import json, theory.claims as c; from theory.claim import REGISTRY; print(json.dumps([c.__file__, c.__all__, list(REGISTRY)]))"
+    code = (
+        "import json, theory.claims as c; from theory.claim import REGISTRY; "
+        "print(json.dumps([c.__file__, c.__all__, list(REGISTRY)]))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from constructions.atomic import require_writable, write_whole
 from constructions.distributed.sharded_momlp import ShardedMoMLP
-from constructions.errors import require_int, require_path
+from constructions.errors import require_instance, require_int, require_path
 from constructions.points_file import points_file
 from constructions.progress import tracked
 
@@ -28,6 +28,7 @@ def evaluate_file(model: ShardedMoMLP, points: Path, out: Path, *, batch: int = 
     Every rank takes a block of consecutive points, `batch` at a time; ranks that run out go on with empty batches.
     """
     require_int("batch", batch, 1)
+    require_instance("model", model, ShardedMoMLP)
     ranks = model.ranks
     source, error = None, None
     try:

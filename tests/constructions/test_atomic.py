@@ -45,7 +45,7 @@ def words(path):
 
 
 def drafts(folder):
-    return [p for p in folder.rglob("momlp-draft-*")]
+    return list(folder.rglob("momlp-draft-*"))
 
 
 # --- special files --------------------------------------------------------------------------------------
@@ -134,9 +134,9 @@ def test_what_is_no_regular_file_is_refused_and_stays(tmp_path, kind):
     path = tmp_path / "target.safetensors"
     SPECIAL[kind](path)
     before, called = state(tmp_path), []
-    with pytest.raises(OSError, match="cannot write .*target.safetensors"):
+    with pytest.raises(OSError, match=r"cannot write .*target"):
         write_whole(path, called.append)
-    with pytest.raises(OSError, match="cannot write .*target.safetensors"):
+    with pytest.raises(OSError, match=r"cannot write .*target"):
         require_writable(path)
     assert not called
     assert state(tmp_path) == before
@@ -520,7 +520,7 @@ def test_reading_waits_for_nobody(tmp_path, kind):
 
 def test_a_checkpoint_that_is_no_file_is_refused(tmp_path, trained):
     os.mkfifo(tmp_path / "state")
-    with pytest.raises(StoreError, match="cannot resume from .*FIFO"):
+    with pytest.raises(StoreError, match=r"cannot resume from .*FIFO"):
         trained(checkpoint=tmp_path / "state")
 
 

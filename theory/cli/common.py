@@ -1,6 +1,7 @@
 """What the commands share: the two consoles, devices, and paths that are tried before the work.
 
-Main definitions: `out`, `err`, `Command`, `device_named`, `require_writable`, `output_file`, `joined`.
+Main definitions: `out`, `err`, `Command`, `device_named`, `require_writable`, `output_file`, `seed`,
+`joined`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from rich.console import Console
 from constructions import atomic
 from constructions.distributed import Ranks
 from constructions.distributed.ranks import DEFAULT_PATIENCE
+from constructions.errors import require_seed
 
 WIDTH = 130  # of tables that go to a file or a pipe
 
@@ -52,6 +54,11 @@ def require_writable(path: Path | None, *sources: Path | None) -> None:
     """Fail before the work, not after it: the rule is that of `constructions.atomic`."""
     if path is not None:
         atomic.require_writable(path, *sources)
+
+
+def seed(text: str) -> int:
+    """The argument of `--seed`."""
+    return require_seed("--seed", int(text))
 
 
 def output_file(text: str) -> Path:

@@ -31,7 +31,7 @@ from theory import data_plots, plots
 from theory.checkers.uniform_error.certificate import UniformErrorCertificate
 from theory.checkers.uniform_error.certify import METHODS
 from theory.claim import Status
-from theory.cli.common import Command, add_patience, device_named, err, joined, out, output_file, require_writable
+from theory.cli.common import Command, add_patience, device_named, err, joined, out, output_file, require_writable, seed
 from theory.distributed import certify_together
 
 
@@ -61,7 +61,7 @@ def add_commands(command: Command) -> None:
     sub.add_argument("--enclosed", action="store_true", help="evaluate the formula in Arb balls (slow)")
     sub.add_argument("--max-evaluations", type=int, default=100_000_000)
     sub.add_argument("--function", metavar="MODULE:ATTR", help="the LipschitzFunction, when the file has no formula")
-    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--seed", type=seed, default=0)
     sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu")
     add_patience(sub)
     sub = command("eval", _eval, "evaluate a stored model on a .npy file of points (B, n)")

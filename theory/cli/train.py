@@ -18,7 +18,7 @@ from constructions.pathway_tree import NET_METHODS
 from constructions.points_file import array_file, points_file
 from constructions.trained_momlp.model import ROUTERS, TASKS
 from constructions.trained_momlp.training import Options
-from theory.cli.common import Command, device_named, err, out, output_file, require_writable
+from theory.cli.common import Command, device_named, err, out, output_file, require_writable, seed
 
 
 def add_commands(command: Command) -> None:
@@ -43,7 +43,7 @@ def add_commands(command: Command) -> None:
     sub.add_argument("--rate", type=float, default=defaults.learning_rate)
     sub.add_argument("--budget-bytes", type=int, help="train group after group within this many bytes")
     sub.add_argument("--checkpoint", type=output_file, metavar="FILE", help="write it while training, resume from it")
-    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--seed", type=seed, default=0)
     sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu")
 
 
@@ -95,7 +95,7 @@ def _values(path: Path, task: str) -> Tensor:
 
 def _widths(text: str) -> tuple[int, ...]:
     try:
-        return tuple(int(part) for part in text.split(",") if part.strip())
+        return tuple(int(part) for part in text.split(",")) if text.strip() else ()
     except ValueError as error:
         raise ValueError(f"`--hidden` must be integers separated by commas, got {text!r}") from error
 

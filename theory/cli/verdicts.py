@@ -18,7 +18,7 @@ from constructions.atomic import require_folder
 from constructions.distributed import Ranks
 from theory import doctor, report
 from theory.claim import REGISTRY, Claim, Context, select
-from theory.cli.common import Command, add_patience, device_named, err, joined, out, output_file, require_writable
+from theory.cli.common import Command, add_patience, device_named, err, joined, out, output_file, require_writable, seed
 from theory.distributed import run_together
 from theory.verify import Row, Run
 
@@ -30,7 +30,7 @@ def add_commands(command: Command) -> None:
     sub.add_argument("claims", nargs="*", metavar="CLAIM", help="claim ids or systems (default: all)")
     sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     sub.add_argument("--budget", choices=("quick", "full"), default="quick")
-    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--seed", type=seed, default=0)
     sub.add_argument("--numbers", action="store_true", help="also print every measured number")
     sub.add_argument(
         "--json", metavar="FILE", type=output_file, help="write the verdicts as JSON (- for standard output)"
