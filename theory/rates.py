@@ -84,7 +84,8 @@ def fit_slope(x: Sequence[float], y: Sequence[float]) -> SlopeFit:
     from scipy import stats  # takes most of a second to import
 
     for name, values in (("x", x), ("y", y)):
-        if not isinstance(values, (Sequence, np.ndarray)) or isinstance(values, (str, bytes)):
+        listed = isinstance(values, Sequence) or (isinstance(values, np.ndarray) and values.ndim == 1)
+        if not listed or isinstance(values, (str, bytes)):
             raise TypeError(f"`{name}` must be a sequence of numbers, got {type(values).__name__}")
         real = all(isinstance(v, (int, float, Fraction)) and not isinstance(v, bool) for v in values)
         if not real or not all(0 < v < math.inf for v in values):

@@ -28,11 +28,13 @@ def evaluate_file(model: ShardedMoMLP, points: Path, out: Path, *, batch: int = 
     Every rank takes a block of consecutive points, `batch` at a time; ranks that run out go on with empty batches.
     """
     require_int("batch", batch, 1)
+    require_path("points", points)
+    require_path("out", out)
     require_instance("model", model, ShardedMoMLP)
     ranks = model.ranks
     source, error = None, None
     try:
-        source = points_file(require_path("points", points), model.n)
+        source = points_file(points, model.n)
         if ranks.leads:
             require_writable(out)
     except Exception as err:

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-from constructions.errors import require_int, require_positive, shown
+from constructions.errors import require_instance, require_int, require_positive, shown
 
 DEFAULT_TIMEOUT = 60.0
 DEFAULT_PATIENCE = 3600.0
@@ -77,7 +77,7 @@ class Ranks:
         """
         require_positive("timeout", timeout)
         require_positive("patience", patience)
-        variables = os.environ if environment is None else environment
+        variables = os.environ if environment is None else require_instance("environment", environment, Mapping)
         place = _device(device)
         if _variable(variables, "WORLD_SIZE", low=1, default=1) == 1:
             yield cls(0, 1, place, timeout, patience)
@@ -165,7 +165,7 @@ def _device(device: torch.device | str) -> torch.device:
     """`device`, not touched yet: each process is to use its own one."""
     try:
         place = torch.device(device)
-    except (RuntimeError, TypeError) as err:
+    except (RuntimeError, TypeError, ValueError) as err:
         raise ValueError(f"`device` must be a torch.device or its name, got {shown(device)}") from err
     if place.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"`device` must be one that torch sees, got {place}")

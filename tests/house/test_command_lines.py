@@ -454,13 +454,13 @@ REAL = [
 ]
 
 
-@pytest.mark.parametrize("line", REAL[:2])
+@pytest.mark.parametrize("line", REAL[:1])
 def test_a_real_command_waits_for_nobody(folder, line):
     check_real(folder, line)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("line", REAL[2:])
+@pytest.mark.parametrize("line", REAL[1:])
 def test_real_commands_end_in_one_sentence(folder, line):
     check_real(folder, line)
 
@@ -474,14 +474,15 @@ def check_real(folder, line):
 
 
 @pytest.mark.parametrize(
-    ("shell", "code", "quiet"),
+    ("shell", "code"),
     [
-        ('"$@" | head -c 1 >/dev/null; exit ${PIPESTATUS[0]}', (0, 141), True),  # 0 when all was written before
-        ('"$@" >&-', (0,), True),
-        ('"$@" >&- 2>&- <&-', (0,), True),
+        pytest.param('"$@" | head -c 1 >/dev/null; exit ${PIPESTATUS[0]}', (0, 141), marks=pytest.mark.slow),
+        pytest.param('"$@" >&-', (0,), marks=pytest.mark.slow),
+        ('"$@" >&- 2>&- <&-', (0,)),
     ],
+    ids=["pipe", "closed output", "all closed"],  # a pipe's reader may have been quicker than the writer: 0
 )
-def test_nobody_reads_what_is_printed(tmp_path, shell, code, quiet):
+def test_nobody_reads_what_is_printed(tmp_path, shell, code):
     json_file = tmp_path / "v.json"
     done = command("verify", "momlp.sharpness", "--numbers", "--json", str(json_file), shell=shell)
     assert done.returncode in code
