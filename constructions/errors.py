@@ -8,7 +8,9 @@ Main definitions: `ExpressionError`, `ModulusViolation`, `BudgetExceeded`, `Stor
 from __future__ import annotations
 
 import math
+import os
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -89,6 +91,13 @@ def require_instance(name: str, value: Any, kinds: type | tuple[type, ...]) -> A
     raise TypeError(f"`{name}` must be a {wanted}, got {type(value).__name__}")
 
 
+def require_path(name: str, value: Any) -> Path:
+    """`value` as a Path if it is one, or a string; TypeError otherwise."""
+    if isinstance(value, (str, os.PathLike)) and isinstance(os.fspath(value), str):
+        return Path(value)
+    raise TypeError(f"`{name}` must be a path or a string that names one, got {type(value).__name__}")
+
+
 LARGEST_SEED = 2**63 - 1
 
 
@@ -130,6 +139,8 @@ def require_points(name: str, x: Any, n: int) -> Tensor:
         raise ValueError(f"`{name}` must have shape (B, {n}), got {tuple(x.shape)}")
     if not x.is_floating_point():
         raise TypeError(f"`{name}` must be a floating tensor, got dtype {x.dtype}")
+    if x.layout != torch.strided or x.is_meta:
+        raise TypeError(f"`{name}` must be a dense tensor that holds numbers, got {x.layout} on {x.device}")
     return x
 
 

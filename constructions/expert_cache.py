@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from constructions.errors import BudgetExceeded
+from constructions.errors import BudgetExceeded, require_instance, require_int, shown
 
 Rows = tuple[Tensor, ...]
 """What experts have of their own: tensors of one row an expert."""
@@ -25,6 +25,7 @@ ExpertSource = Callable[[Tensor], Rows]
 """Leaves (E, q) -> their rows, e.g. output weights (E, m, K) and biases (E, m)."""
 
 FIRST_SLOTS = 64
+MOST_AXES = 1 << 20
 MULTIPLIER = 0x5851F42D4C957F2D  # odd, of the 64-bit linear congruential generators
 
 
@@ -74,6 +75,18 @@ class ExpertCache:
         cache_bytes: int,
         staging_bytes: int | None = None,
     ):
+        if not callable(source):
+            raise TypeError(f"`source` must be callable with leaves, got {type(source).__name__}")
+        require_int("q", q, 0, MOST_AXES)
+        if not isinstance(shapes, tuple) or not all(isinstance(shape, tuple) for shape in shapes):
+            raise TypeError(f"`shapes` must be a tuple of tuples of integers, got {shown(shapes)}")
+        for size in (size for shape in shapes for size in shape):
+            require_int("shapes", size, 0)
+        require_instance("dtype", dtype, torch.dtype)
+        require_instance("device", device, torch.device)
+        require_int("cache_bytes", cache_bytes, 1)
+        if staging_bytes is not None:
+            require_int("staging_bytes", staging_bytes, 1)
         self.source, self.cache_bytes = source, cache_bytes
         self._q, self._shapes = q, shapes
         self._options = {"dtype": dtype, "device": device}
@@ -107,6 +120,7 @@ class ExpertCache:
 
     def fetch(self, leaves: Tensor) -> Tensor:
         """Slots (U,) of at most `capacity` distinct leaves (U, q), building what is missing."""
+        self._require_leaves(leaves)
         self._clock += 1
         slots = self._index.find(leaves)
         missing = slots < 0
@@ -130,12 +144,20 @@ class ExpertCache:
 
     def prefetch(self, leaves: Tensor) -> None:
         """Start reading those of distinct leaves (U, q) that are not resident, as many as the staging holds."""
+        self._require_leaves(leaves)
         wanted = leaves[self._index.find(leaves) < 0][: self._staging_rows]
         if self._ahead is not None or not len(wanted):
             return
         if self._reader is None:
             self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="experts")
         self._ahead = (wanted, self._reader.submit(self.source, wanted))
+
+    def _require_leaves(self, leaves: Tensor) -> None:
+        if not isinstance(leaves, Tensor) or leaves.dtype != torch.int64 or leaves.device != self.keys.device:
+            found = f"{leaves.dtype} on {leaves.device}" if isinstance(leaves, Tensor) else type(leaves).__name__
+            raise TypeError(f"`leaves` must be an int64 tensor on {self.keys.device}, got {found}")
+        if leaves.ndim != 2 or leaves.shape[1] != self._q or leaves.layout != torch.strided:
+            raise ValueError(f"`leaves` must be dense of shape (U, {self._q}), got {tuple(leaves.shape)}")
 
     # --- slots ---
 

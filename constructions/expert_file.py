@@ -4,7 +4,7 @@ A file is safetensors with a JSON spec in the metadata entry `momlp`; one row of
 expert, and `expert_digests` (L, 32) holds the SHA-256 of each expert's rows. Digests detect damage, not forgery:
 whoever rewrites a file can rewrite its digests.
 
-Main definitions: `ExpertFile`, `write_model`, `read_spec`, `expert_digests`, `root_digest`.
+Main definitions: `ExpertFile`, `write_model`, `read_metadata`, `read_spec`, `expert_digests`, `root_digest`.
 Implementation notes: experts are read with plain file reads, not through a memory map, so that what is resident is what
 was asked for.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 import weakref
 from collections.abc import Iterable, Iterator
@@ -21,10 +22,9 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from constructions.atomic import write_whole
+from constructions.atomic import require_regular, write_tensors
 from constructions.errors import StoreError
 from constructions.expert_cache import Rows
 
@@ -35,32 +35,40 @@ READ_BYTES = 1 << 20
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "I64": torch.int64, "U8": torch.uint8}
 
 
-def write_model(path: Path, spec: dict[str, Any], tensors: dict[str, Tensor]) -> Path:
+def write_model(path: str | os.PathLike, spec: dict[str, Any], tensors: dict[str, Tensor]) -> Path:
     """Write a model file, whole or not at all; StoreError when the path cannot be written."""
-    metadata = {"momlp": json.dumps(spec)}
     try:
-        return write_whole(path, lambda draft: save_file(tensors, draft, metadata=metadata))
-    except (OSError, SafetensorError) as err:
+        return write_tensors(path, tensors, {"momlp": json.dumps(spec)})
+    except OSError as err:
         raise StoreError(str(err)) from err
 
 
 def read_spec(path: Path) -> dict[str, Any]:
     """The spec of a model file, its schema checked; StoreError for a file that is not one of ours."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get("momlp")
-    except (SafetensorError, OSError) as err:
-        raise StoreError(f"cannot read {path}: {err}") from err
+    text = read_metadata(path).get("momlp")
     if text is None:
         raise StoreError(f"{path} is a safetensors file, but not one that momlp wrote")
     try:
         spec = json.loads(text)
-    except json.JSONDecodeError as err:
+    except (ValueError, RecursionError) as err:  # also numbers too long, and nesting too deep, to be read
         raise StoreError(f"{path} has an unreadable spec: {DAMAGE}") from err
     if not isinstance(spec, dict) or spec.get("schema") != SCHEMA:
         found = spec.get("schema") if isinstance(spec, dict) else None
         raise StoreError(f"{path} has schema {found!r}, this version reads schema {SCHEMA}")
     return spec
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of a safetensors file; StoreError for anything else, which may be a folder, a FIFO or a device."""
+    try:
+        require_regular(path)
+    except OSError as err:
+        raise StoreError(str(err)) from err
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError) as err:
+        raise StoreError(f"cannot read {path}: {err}") from err
 
 
 def require_shapes(path: Path, expected: dict[str, list[int]]) -> None:

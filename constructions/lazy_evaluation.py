@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from constructions.errors import BudgetExceeded
+from constructions.errors import BudgetExceeded, require_int
 from constructions.expert_cache import ExpertCache, Rows, distinct_leaves
 
 # shares of what the budget leaves beside the fixed part: resident experts, rows being read, rows read ahead, gathers
@@ -35,6 +35,9 @@ class BudgetShares:
 
 def share_budget(budget_bytes: int, *, fixed_bytes: int, slot_bytes: int) -> BudgetShares:
     """Split a budget; `fixed_bytes` (router, shared layers) are always held. BudgetExceeded when it is too small."""
+    require_int("budget_bytes", budget_bytes, 1)
+    require_int("fixed_bytes", fixed_bytes, 0)
+    require_int("slot_bytes", slot_bytes, 1)
     free = budget_bytes - fixed_bytes
     points = free * GATHER // SHARES // (GATHER_COPIES * slot_bytes)
     staging = free * STAGING // SHARES

@@ -67,5 +67,6 @@ def kmeans_centres(points: Tensor, leaves: int, seed: int) -> Tensor:
     # takes a second to import, and every process would pay for it
     from sklearn.cluster import KMeans
 
-    model = KMeans(n_clusters=leaves, random_state=seed, n_init="auto").fit(points.cpu().numpy())
+    # numpy's seeds have 32 bits, torch's (and that of a generator nobody seeded) 63
+    model = KMeans(n_clusters=leaves, random_state=seed % 2**32, n_init="auto").fit(points.cpu().numpy())
     return torch.unique(torch.from_numpy(model.cluster_centers_).to(points), dim=0)

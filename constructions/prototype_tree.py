@@ -18,7 +18,7 @@ import networkx as nx
 import torch
 from torch import Tensor
 
-from constructions.errors import BudgetExceeded, require_int, require_points
+from constructions.errors import BudgetExceeded, require_device, require_instance, require_int, require_points
 
 CHUNK_BYTES = 1 << 24
 LLOYD_STEPS = 12
@@ -45,6 +45,13 @@ class PrototypeTree:
     """
 
     def __init__(self, prototypes: Tensor, children: Tensor, leaf_prototypes: Tensor):
+        for name, value in (("prototypes", prototypes), ("leaf_prototypes", leaf_prototypes)):
+            require_instance(name, value, Tensor)
+            if not value.is_floating_point() or value.device.type == "meta":
+                raise TypeError(f"`{name}` must be a floating tensor, got {value.dtype} on {value.device}")
+        require_instance("children", children, Tensor)
+        if children.dtype != torch.int64 or children.device.type == "meta":
+            raise TypeError(f"`children` must be an int64 tensor, got {children.dtype} on {children.device}")
         _require_tree(prototypes, children)
         self.prototypes, self.children = prototypes, children
         self.leaf_prototypes = leaf_prototypes
@@ -55,6 +62,8 @@ class PrototypeTree:
                 f"`leaf_prototypes` must have shape ({leaves}, {prototypes.shape[1]}), "
                 f"got {tuple(leaf_prototypes.shape)}"
             )
+        if not bool(torch.isfinite(leaf_prototypes).all()):
+            raise ValueError("`leaf_prototypes` must be finite")
 
     @property
     def n(self) -> int:
@@ -81,7 +90,8 @@ class PrototypeTree:
 
     def to(self, device: torch.device | str) -> PrototypeTree:
         """The same tree with its tensors on `device`."""
-        return PrototypeTree(self.prototypes.to(device), self.children.to(device), self.leaf_prototypes.to(device))
+        place = require_device("device", device)
+        return PrototypeTree(self.prototypes.to(place), self.children.to(place), self.leaf_prototypes.to(place))
 
     # --- routing ---
 
@@ -110,8 +120,9 @@ class PrototypeTree:
 
     def to_networkx(self, *, max_nodes: int = 200_000) -> nx.DiGraph:
         """The tree as a DiGraph on node ids, with `prototype` on every node and `leaf` on the leaves."""
+        require_int("max_nodes", max_nodes, 1)
         if self.num_nodes > max_nodes:
-            raise BudgetExceeded(f"the graph has {self.num_nodes} nodes, more than max_nodes = {max_nodes}")
+            raise BudgetExceeded(f"the graph has {self.num_nodes} nodes, more than `max_nodes` = {max_nodes}")
         graph = nx.DiGraph()
         for node, prototype in enumerate(self.prototypes.tolist()):
             graph.add_node(node, prototype=tuple(prototype))
@@ -171,7 +182,10 @@ def arrange(net: Tensor, *, valency: int = 2) -> tuple[PrototypeTree, Tensor]:
     the points of the net nearest to its prototype.
     """
     require_int("valency", valency, 2, MAX_VALENCY)
-    net = net.double()
+    require_instance("net", net, Tensor)
+    if net.ndim != 2 or not net.numel() or not net.is_floating_point() or not bool(torch.isfinite(net).all()):
+        raise ValueError(f"`net` must be finite floating points (L, n), got {net.dtype} of shape {tuple(net.shape)}")
+    net = net.detach().double()
     count, device = len(net), net.device
     prototypes, rows = [net.mean(0, keepdim=True)], []
     point = torch.arange(count, device=device)

@@ -1,12 +1,14 @@
 """The vocabulary of verdicts: `Claim`, `Verdict`, `Status`, `Evidence`, and the registry of claims.
 
 A verdict's status may not outrun its evidence: PROVED needs EXACT or SYMBOLIC, CERTIFIED at least FLOAT64, samples
-and fits give NOT_REFUTED at most, REFUTED needs a witness. `Verdict` enforces it.
+and fits give NOT_REFUTED at most, REFUTED needs a witness. `Verdict` enforces it, and takes nothing that only looks
+like a status, an evidence or a number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, IntEnum
 from typing import Any
@@ -14,6 +16,10 @@ from typing import Any
 import torch
 
 Number = int | float | str | bool
+
+BUDGETS = ("quick", "full")
+LARGEST_SEED = 2**63 - 1
+MOST_SECONDS = 1e12
 
 
 class Status(Enum):
@@ -44,12 +50,35 @@ STRENGTH_NEEDED = {
 }
 
 
+def _require(holds: bool, kind: type[Exception], name: str, requirement: str, value: Any) -> None:
+    """An error of this kind, naming field, requirement and value, unless the field `holds`."""
+    if not holds:
+        raise kind(f"`{name}` must be {requirement}, got {_shown(value)} of type {type(value).__name__}")
+
+
+def _shown(value: Any) -> str:
+    try:
+        return " ".join(repr(value).split())[:80]
+    except Exception:  # an integer too long to print, or a broken __repr__
+        return "a value"
+
+
+def _require_text(name: str, value: Any) -> None:
+    _require(isinstance(value, str), TypeError, name, "a string", value)
+
+
+def _require_seed(value: Any) -> None:
+    good = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_SEED
+    _require(good, ValueError, "seed", f"an integer between 0 and {LARGEST_SEED}", value)
+
+
 @dataclass(frozen=True)
 class Verdict:
     """The outcome of one reproduction.
 
     `numbers` is flat: measured name -> value. `witness` re-checks a refutation. `seconds` and `device` are filled in
-    by the runner. ValueError when the status claims more than the evidence allows.
+    by the runner. ValueError when the status claims more than the evidence allows, or a statement that holds was
+    measured by something that is not a number (NaN); TypeError for a field of another type.
     """
 
     status: Status
@@ -63,13 +92,37 @@ class Verdict:
     seed: int | None = None
 
     def __post_init__(self) -> None:
+        # the integer 6 and the text "PROVED" are no evidence and no status, though they compare like them
+        _require(isinstance(self.status, Status), TypeError, "status", "a Status", self.status)
+        _require(isinstance(self.evidence, Evidence), TypeError, "evidence", "an Evidence", self.evidence)
+        _require_text("reason", self.reason)
+        for name in ("numbers", "bounds"):
+            object.__setattr__(self, name, self._measured(name, getattr(self, name)))
+        if self.witness is not None:
+            _require_text("witness", self.witness)
+        good = isinstance(self.seconds, (int, float)) and not isinstance(self.seconds, bool)
+        good = good and 0 <= self.seconds <= MOST_SECONDS
+        _require(good, ValueError, "seconds", f"a number from 0 to {MOST_SECONDS:g}", self.seconds)
+        _require_text("device", self.device)
+        if self.seed is not None:
+            _require_seed(self.seed)
         needed = STRENGTH_NEEDED.get(self.status)
         if needed is not None and self.evidence < needed:
             raise ValueError(
                 f"`status` {self.status.value} needs evidence of at least {needed.name}, got {self.evidence.name}"
             )
-        if self.status is Status.REFUTED and not self.witness:
+        if self.status is Status.REFUTED and not (self.witness or "").strip():
             raise ValueError("`status` REFUTED needs a witness that anyone can check again")
+
+    def _measured(self, name: str, values: Any) -> dict[str, Number]:
+        """A copy of `values`, which are numbers by name, and no NaN where the statement is said to hold."""
+        _require(isinstance(values, Mapping), TypeError, name, "a mapping of names to numbers", values)
+        for key, value in values.items():
+            _require(isinstance(key, str), TypeError, name, "named by strings", key)
+            _require(isinstance(value, Number), TypeError, name, f"a number or a string at {key!r}", value)
+            if self.status in STRENGTH_NEEDED and isinstance(value, float) and math.isnan(value):
+                raise ValueError(f"`{name}` must not be NaN at {key!r} for the status {self.status.value}, got nan")
+        return dict(values)
 
 
 def undecided(reason: str, **numbers: Number) -> Verdict:
@@ -79,12 +132,27 @@ def undecided(reason: str, **numbers: Number) -> Verdict:
 
 @dataclass(frozen=True)
 class Context:
-    """What a reproduction may use. `budget` is "quick" or "full"; `log` reports progress and may be called often."""
+    """What a reproduction may use. `budget` is "quick" or "full"; `log` reports progress and may be called often.
+
+    `device` may be given by its name. ValueError or TypeError for anything else.
+    """
 
     budget: str = "quick"
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     seed: int = 0
     log: Callable[[str], None] = lambda message: None
+
+    def __post_init__(self) -> None:
+        known = isinstance(self.budget, str) and self.budget in BUDGETS
+        _require(known, ValueError, "budget", " or ".join(map(repr, BUDGETS)), self.budget)
+        named = isinstance(self.device, (str, torch.device))
+        _require(named, TypeError, "device", "a torch.device or its name", self.device)
+        try:
+            object.__setattr__(self, "device", torch.device(self.device))
+        except RuntimeError as err:
+            raise ValueError(f"`device` must be a torch.device or its name, got {self.device!r}") from err
+        _require_seed(self.seed)
+        _require(callable(self.log), TypeError, "log", "callable with a message", self.log)
 
     @property
     def full(self) -> bool:
@@ -100,7 +168,8 @@ class Claim:
     """A statement, where it comes from, and how it is reproduced.
 
     `id` is "system.name"; `statement` is LaTeX; `expected` is the status that `momlp verify` insists on.
-    `reproduce` is None for a claim that nobody has decided here yet: it shows as OPEN.
+    `reproduce` is None for a claim that nobody has decided here yet: it shows as OPEN. ValueError for a malformed id,
+    TypeError for a field of another type, also when `reproduce` returns no Verdict.
     """
 
     id: str
@@ -111,6 +180,18 @@ class Claim:
     hypotheses: tuple[str, ...] = ()
     reproduce: Callable[[Context], Verdict] | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("id", "title", "statement", "source"):
+            _require_text(name, getattr(self, name))
+        system, _, name = self.id.partition(".")
+        if not system.isidentifier() or not name.isidentifier():
+            raise ValueError(f"`id` must look like system.name, got {self.id!r}")
+        _require(isinstance(self.expected, Status), TypeError, "expected", "a Status", self.expected)
+        good = isinstance(self.hypotheses, tuple) and all(isinstance(h, str) for h in self.hypotheses)
+        _require(good, TypeError, "hypotheses", "a tuple of strings", self.hypotheses)
+        good = self.reproduce is None or callable(self.reproduce)
+        _require(good, TypeError, "reproduce", "None, or callable with a Context", self.reproduce)
+
     @property
     def system(self) -> str:
         return self.id.split(".")[0]
@@ -118,19 +199,21 @@ class Claim:
     def verdict(self, context: Context) -> Verdict:
         if self.reproduce is None:
             return Verdict(Status.OPEN, Evidence.NONE, "no reproduction is implemented yet")
-        return self.reproduce(context)
+        _require(isinstance(context, Context), TypeError, "context", "a Context", context)
+        verdict = self.reproduce(context)
+        if not isinstance(verdict, Verdict):
+            raise TypeError(f"`reproduce` of {self.id} must return a Verdict, got {type(verdict).__name__}")
+        return verdict
 
 
 REGISTRY: dict[str, Claim] = {}
 
 
 def register(claim: Claim) -> Claim:
-    """Add a claim to the registry; ValueError for a duplicate or malformed id."""
+    """Add a claim to the registry; ValueError for a duplicate id."""
+    _require(isinstance(claim, Claim), TypeError, "claim", "a Claim", claim)
     if claim.id in REGISTRY:
         raise ValueError(f"`id` must be new, {claim.id!r} is registered already")
-    system, _, name = claim.id.partition(".")
-    if not system.isidentifier() or not name.isidentifier():
-        raise ValueError(f"`id` must look like system.name, got {claim.id!r}")
     REGISTRY[claim.id] = claim
     return claim
 
@@ -144,8 +227,11 @@ def claim(**fields: Any) -> Callable[[Callable[[Context], Verdict]], Claim]:
     return wrap
 
 
-def select(patterns: list[str]) -> list[Claim]:
+def select(patterns: Sequence[str]) -> list[Claim]:
     """Claims whose id or system equals one of `patterns`, in registry order; all of them for []."""
+    # a string is a sequence too, of letters
+    good = isinstance(patterns, (list, tuple)) and all(isinstance(p, str) for p in patterns)
+    _require(good, TypeError, "patterns", "a list of claims and systems by name", patterns)
     unknown = [p for p in patterns if not any(p in (c.id, c.system) for c in REGISTRY.values())]
     if unknown:
         raise ValueError(f"no claim or system named {', '.join(unknown)} (see `momlp list`)")

@@ -18,6 +18,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from constructions.errors import require_choice, require_instance, require_int
+
+LEAST_POINTS, MOST_POINTS = 16, 10**8
+MOST_INPUTS = 10**4
+
 
 @dataclass(frozen=True)
 class Cloud:
@@ -33,6 +38,10 @@ class Cloud:
 
 def embedded(name: str, n: int, *, count: int, generator: torch.Generator) -> Cloud:
     """The cloud `name` of about `count` points, placed in R^n by a random rotation of its coordinates."""
+    require_choice("name", name, tuple(SHAPES))
+    require_int("n", n, 1, MOST_INPUTS)
+    require_int("count", count, LEAST_POINTS, MOST_POINTS)
+    require_instance("generator", generator, torch.Generator)
     points, dimension, spacing, low, high = SHAPES[name](count)
     if n < points.shape[1]:
         raise ValueError(f"`n` must be at least {points.shape[1]} for {name}, got {n}")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,13 @@ def fit_slope(x: Sequence[float], y: Sequence[float]) -> SlopeFit:
     """Slope of log y against log x over at least 3 positive points (exact ints may exceed float range)."""
     from scipy import stats  # takes most of a second to import
 
+    for name, values in (("x", x), ("y", y)):
+        listed = isinstance(values, Sequence) or (isinstance(values, np.ndarray) and values.ndim == 1)
+        if not listed or isinstance(values, (str, bytes)):
+            raise TypeError(f"`{name}` must be a sequence of numbers, got {type(values).__name__}")
+        real = all(isinstance(v, (int, float, Fraction)) and not isinstance(v, bool) for v in values)
+        if not real or not all(0 < v < math.inf for v in values):
+            raise ValueError(f"`{name}` must be positive finite numbers")
     if len(x) != len(y) or len(x) < 3:
         raise ValueError(f"`x` and `y` must have the same length of at least 3, got {len(x)} and {len(y)}")
     # math.log takes integers of any size, numpy's does not

@@ -15,13 +15,14 @@ import torch
 from jinja2 import Environment, FileSystemLoader
 from rich.table import Table
 
-from constructions.atomic import write_whole
+from constructions.atomic import require_folder, write_whole
 from theory import plots
 from theory.claim import Status
 from theory.verify import Run
 
 SCHEMA = 1
 LARGEST_JSON_INTEGER = 2**53
+HTML_FILES = ("rates.png", "trade_off.png", "index.html")
 STYLES = {
     Status.PROVED: "bold green",
     Status.CERTIFIED: "green",
@@ -129,8 +130,8 @@ def json_text(run: Run) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `path` whole or not at all."""
-    write_whole(path, lambda draft: draft.write_text(text, encoding="utf-8"))
+    """Write `path` whole or not at all; a name that is no text (half of a surrogate pair) is written as its escape."""
+    write_whole(path, lambda draft: draft.write_text(text, encoding="utf-8", errors="backslashreplace"))
 
 
 # --- HTML -----------------------------------------------------------------------------------------------
@@ -138,7 +139,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_html(run: Run, folder: Path) -> Path:
     """index.html with the verdict table, all numbers and the plots; returns its path."""
-    folder.mkdir(parents=True, exist_ok=True)
+    require_folder(folder)
     pictures = {
         "rates.png": ("Parameters and leaves against 1/ε, from exact counts", plots.rates_figure()),
         "trade_off.png": ("Experts against their size along the split θ", plots.trade_off_figure()),

@@ -45,8 +45,16 @@ def run(
     finished: Callable[[Row], None] = lambda row: None,
 ) -> Run:
     """Decide the claims in order. A reproduction that raises becomes INCONCLUSIVE with the error as its reason."""
+    if not isinstance(context, Context):
+        raise TypeError(f"`context` must be a Context, got {type(context).__name__}")
+    try:
+        claims = iter(claims)
+    except TypeError as err:
+        raise TypeError(f"`claims` must be claims one after another, got {type(claims).__name__}") from err
     result = Run(context)
     for claim in claims:
+        if not isinstance(claim, Claim):
+            raise TypeError(f"`claims` must be claims one after another, got {type(claim).__name__} among them")
         starting(claim)
         started = time.perf_counter()
         try:

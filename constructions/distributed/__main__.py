@@ -1,6 +1,7 @@
 """`torchrun --nproc-per-node N -m constructions.distributed MODEL --points P.npy --out Y.npy`.
 
-Exit codes: 0 done, 1 a rank failed or was lost (the output file is absent), 2 usage, 130 after Ctrl-C.
+Exit codes: 0 done, 1 a rank failed or was lost (the output file is absent), 2 usage, 3 an error that nobody foresaw,
+130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from constructions.atomic import write_whole
+from constructions.atomic import require_writable, write_whole
 from constructions.distributed import RankFailed, RankLost, Ranks, ShardedMoMLP, evaluate_file
 from constructions.distributed.ranks import DEFAULT_TIMEOUT
 
@@ -33,12 +34,14 @@ def main() -> int:
     # torchrun ends the survivors of a lost rank with SIGTERM: let them clean up their drafts
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     device = ("cuda" if torch.cuda.is_available() else "cpu") if args.device == "auto" else args.device
-    out = args.out.with_suffix(".npy")
     try:
+        require_writable(args.out, args.model, args.points, args.report)
+        if args.report:
+            require_writable(args.report, args.model, args.points)
         with Ranks.start(timeout=args.timeout, device=device) as ranks:
             model = ShardedMoMLP.load(args.model, ranks)
             started = time.perf_counter()
-            count = evaluate_file(model, args.points, out, batch=args.batch, progress=sys.stderr.isatty())
+            count = evaluate_file(model, args.points, args.out, batch=args.batch, progress=sys.stderr.isatty())
             seconds = time.perf_counter() - started
             reports = ranks.gathered(model.report(), "reporting")
             if ranks.leads:
@@ -47,15 +50,18 @@ def main() -> int:
                 experts = [r["experts"] for r in reports]
                 each = f"{min(experts)} to {max(experts)}" if min(experts) != max(experts) else f"{experts[0]}"
                 print(f"{count} points evaluated by {ranks.world} ranks of {each} experts in {seconds:.2f} s")
-                print(f"written to {out}")
+                print(f"written to {args.out}")
     except (RankLost, RankFailed) as err:
         print(f"momlp: error: {err}", file=sys.stderr, flush=True)
         return 1
     except KeyboardInterrupt:
         return 130
-    except (ValueError, TypeError, OSError) as err:
-        print(f"momlp: error: {err}", file=sys.stderr, flush=True)
+    except (ValueError, TypeError, OSError, MemoryError) as err:
+        print(f"momlp: error: {err or type(err).__name__}", file=sys.stderr, flush=True)
         return 2
+    except Exception as err:
+        print(f"momlp: error: unexpected {type(err).__name__}: {err}; please report it", file=sys.stderr, flush=True)
+        return 3
     return 0
 
 

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from constructions.atomic import write_whole
+from constructions.atomic import require_writable, write_whole
 from constructions.distributed.sharded_momlp import ShardedMoMLP
-from constructions.errors import require_int
+from constructions.errors import require_instance, require_int, require_path
 from constructions.points_file import points_file
 from constructions.progress import tracked
 
@@ -28,10 +28,15 @@ def evaluate_file(model: ShardedMoMLP, points: Path, out: Path, *, batch: int = 
     Every rank takes a block of consecutive points, `batch` at a time; ranks that run out go on with empty batches.
     """
     require_int("batch", batch, 1)
+    require_path("points", points)
+    require_path("out", out)
+    require_instance("model", model, ShardedMoMLP)
     ranks = model.ranks
     source, error = None, None
     try:
         source = points_file(points, model.n)
+        if ranks.leads:
+            require_writable(out)
     except Exception as err:
         error = err
     ranks.agree(error, f"opening {points}")
@@ -72,14 +77,17 @@ def evaluate_file(model: ShardedMoMLP, points: Path, out: Path, *, batch: int = 
 
 
 def _fill(draft: Path, shape: tuple[int, int], run: Callable[[Callable[[int, int, Tensor], None]], None]) -> None:
-    """Fill a `.npy` file of this shape while the rounds go on; nothing but the present round is held."""
-    target = np.lib.format.open_memmap(draft, mode="w+", dtype=np.float64, shape=shape) if shape[0] else None
-    if target is None:
-        np.save(draft, np.empty(shape), allow_pickle=False)
-        return
+    """Fill a `.npy` file of this shape while the rounds go on; nothing but the present round is held.
 
-    def write(first: int, last: int, part: Tensor) -> None:
-        target[first:last] = part.double().numpy()
+    Plain writes, not a memory map: on a full disk a map ends the process, a write is an error.
+    """
+    with open(draft, "wb") as file:
+        header = {"descr": np.dtype(np.float64).str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        start, row = file.tell(), 8 * shape[1]
 
-    run(write)
-    target.flush()
+        def write(first: int, last: int, part: Tensor) -> None:
+            file.seek(start + first * row)
+            file.write(part.double().contiguous().numpy().tobytes())
+
+        run(write)

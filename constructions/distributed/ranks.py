@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-from constructions.errors import require_positive
+from constructions.errors import require_instance, require_int, require_positive, shown
 
 DEFAULT_TIMEOUT = 60.0
 DEFAULT_PATIENCE = 3600.0
@@ -77,16 +77,16 @@ class Ranks:
         """
         require_positive("timeout", timeout)
         require_positive("patience", patience)
-        variables = os.environ if environment is None else environment
-        place = torch.device(device)
-        if int(variables.get("WORLD_SIZE", "1")) == 1:
+        variables = os.environ if environment is None else require_instance("environment", environment, Mapping)
+        place = _device(device)
+        if _variable(variables, "WORLD_SIZE", low=1, default=1) == 1:
             yield cls(0, 1, place, timeout, patience)
             return
         if place.type == "cuda":
-            place = torch.device("cuda", int(variables.get("LOCAL_RANK", "0")))
+            place = torch.device("cuda", _variable(variables, "LOCAL_RANK", default=0))
             torch.cuda.set_device(place)
         backend = "nccl" if place.type == "cuda" else "gloo"
-        with _clear_loss("joining the other ranks", int(variables["RANK"]), timeout):
+        with _clear_loss("joining the other ranks", _variable(variables, "RANK"), timeout):
             store, rank, world = next(rendezvous("env://", timeout=timedelta(seconds=timeout)))
             shared = PrefixStore("momlp", store)
             dist.init_process_group(
@@ -159,6 +159,26 @@ class Ranks:
         if self.world > 1:
             with _clear_loss(stage, self.rank, self.patience):
                 dist.barrier(group=self.patient)
+
+
+def _device(device: torch.device | str) -> torch.device:
+    """`device`, not touched yet: each process is to use its own one."""
+    try:
+        place = torch.device(device)
+    except (RuntimeError, TypeError, ValueError) as err:
+        raise ValueError(f"`device` must be a torch.device or its name, got {shown(device)}") from err
+    if place.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"`device` must be one that torch sees, got {place}")
+    return place
+
+
+def _variable(variables: Mapping[str, str], name: str, *, low: int = 0, default: int | None = None) -> int:
+    """A number that torchrun put into the environment; ValueError where there is none."""
+    text = variables.get(name, default)
+    try:
+        return require_int(name, int(text) if isinstance(text, str) else text, low)
+    except ValueError as err:
+        raise ValueError(f"`{name}` in the environment must be an integer of at least {low}, got {text!r}") from err
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from constructions.distributed.ranks import Ranks
 from constructions.distributed.shards import Shards
-from constructions.errors import require_points
+from constructions.errors import require_instance, require_path, require_points
 from constructions.expert_cache import Rows
 from constructions.momlp import MoMLP
 from constructions.store import load
@@ -42,6 +42,8 @@ class ShardedMoMLP:
     @classmethod
     def load(cls, path: str | os.PathLike, ranks: Ranks) -> ShardedMoMLP:
         """The model stored at `path`, this rank's experts only. Together; `StoreError` on every rank if one has it."""
+        require_instance("ranks", ranks, Ranks)
+        require_path("path", path)
         result, error = None, None
         try:
             result = cls._load(path, ranks)

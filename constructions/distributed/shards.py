@@ -14,11 +14,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from constructions.errors import require_int
+from constructions.errors import require_instance, require_int
 from constructions.pathway_tree import IndexBox, PathwayTree
 from constructions.prototype_tree import PrototypeTree
 
 PIECES = 8
+MOST_RANKS = 1 << 20
 CHUNK_BYTES = 1 << 24
 
 
@@ -39,7 +40,8 @@ class Shards:
     @classmethod
     def of(cls, tree: PathwayTree | PrototypeTree, world: int) -> Shards:
         """Deal the leaves of a tree to `world` ranks."""
-        require_int("world", world, 1)
+        require_int("world", world, 1, MOST_RANKS)
+        require_instance("tree", tree, (PathwayTree, PrototypeTree))
         if isinstance(tree, PrototypeTree):
             cells, boxes = (tree.num_leaves,), _ranges(tree.num_leaves, world)
         else:
@@ -59,7 +61,11 @@ class Shards:
 
     def owner(self, leaves: Tensor) -> Tensor:
         """Ranks (B,), int64, of leaves (B, q)."""
-        place = leaves.device
+        require_instance("leaves", leaves, Tensor)
+        place, q = leaves.device, len(self.cells)
+        if leaves.dtype != torch.int64 or leaves.ndim != 2 or leaves.shape[1] != q or leaves.is_meta:
+            found = f"{leaves.dtype} {tuple(leaves.shape)} on {place}"
+            raise ValueError(f"`leaves` must be int64 of shape (B, {q}), got {found}")
         lower, upper, rank = (t.to(place) for t in (self.lower, self.upper, self.rank))
         rows = max(1, CHUNK_BYTES // max(1, 4 * lower.numel()))
         found = []
@@ -70,6 +76,7 @@ class Shards:
 
     def leaves_of(self, rank: int) -> Tensor:
         """Leaf ids (E,), ascending, that a rank owns; ids are lexicographic in the multi-index."""
+        require_int("rank", rank, 0, self.world - 1)
         parts = [torch.empty(0, dtype=torch.int64)]
         mine = (self.rank == rank).nonzero()[:, 0].tolist()
         for box in mine:

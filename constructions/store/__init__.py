@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from constructions.errors import StoreError
+from constructions.errors import StoreError, require_bool, require_device, require_int, require_path, shown
 from constructions.expert_file import DAMAGE, SCHEMA, read_spec
 from constructions.momlp import DEFAULT_CACHE_BYTES, MoMLP
 from constructions.store.built import KINDS, load_built, save_built
@@ -26,11 +26,12 @@ def save(model: MoMLP | TrainedMoMLP, path: str | os.PathLike) -> Path:
     A lazy model of a formula is saved as its plan; a lazy model of a black box has no finite description and is
     refused. Raises `StoreError` when refused or when the path cannot be written.
     """
+    require_path("path", path)
     if isinstance(model, TrainedMoMLP):
-        return save_trained(model, Path(path))
+        return save_trained(model, path)
     if not isinstance(model, MoMLP):
         raise TypeError(f"`model` must be a MoMLP or a TrainedMoMLP, got {type(model).__name__}")
-    return save_built(model, Path(path))
+    return save_built(model, path)
 
 
 def load(
@@ -47,11 +48,15 @@ def load(
     `cache_bytes`; with `budget_bytes` instead, everything that holds weights (router, shared layers, cache, experts
     being read and gathered) stays under it together. Raises `StoreError` for a truncated, altered or foreign file,
     `BudgetExceeded` for a budget that is too small."""
-    if budget_bytes is not None and not lazy:
-        raise ValueError(f"`budget_bytes` needs lazy=True, got {budget_bytes} with lazy=False")
-    source = Path(path)
+    source = require_path("path", path)
+    require_bool("lazy", lazy)
+    require_int("cache_bytes", cache_bytes, 1)
+    if budget_bytes is not None:
+        require_int("budget_bytes", budget_bytes, 1)
+        if not lazy:
+            raise ValueError(f"`budget_bytes` needs lazy=True, got {shown(budget_bytes)} with lazy=False")
+    place = require_device("device", device)
     spec = read_spec(source)
-    place = torch.device(device) if device is not None else torch.device("cpu")
     memory = {"cache_bytes": cache_bytes} if budget_bytes is None else {"budget_bytes": budget_bytes}
     if spec.get("kind") in KINDS:
         return load_built(source, spec, lazy=lazy, device=place, memory=memory)

@@ -10,6 +10,7 @@ Main definitions: `save_built`, `load_built`.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -45,7 +46,7 @@ EXPERTS = ("out_weight", "out_bias")
 SHARED = ("hidden_weight", "hidden_bias", "slope")
 
 
-def save_built(model: MoMLP, path: Path) -> Path:
+def save_built(model: MoMLP, path: str | os.PathLike) -> Path:
     """Write `model` to `path`; StoreError when it has no finite description or the path cannot be written."""
     target, dtype = model.target, next(model.parameters()).dtype
     if dtype not in DTYPES:

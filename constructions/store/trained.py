@@ -9,6 +9,7 @@ Main definitions: `save_trained`, `load_trained`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ ROUTER = ("prototypes", "children", "leaf_prototypes", "input_shift", "input_sca
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
-def save_trained(model: TrainedMoMLP, path: Path) -> Path:
+def save_trained(model: TrainedMoMLP, path: str | os.PathLike) -> Path:
     """Write `model` to `path`; StoreError for a lazy model, which is stored already, or an unwritable path."""
     if model.experts is None:
         raise StoreError("a lazy TrainedMoMLP is read from its file: copy that file instead of saving it again")

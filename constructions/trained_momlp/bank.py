@@ -16,7 +16,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from constructions.errors import shown
+
 Widths = tuple[int, ...]
+WIDEST = 1 << 20
 
 
 def parameters(widths: Widths) -> int:
@@ -89,7 +92,7 @@ def rescaled(
 
 def hidden_widths(values: Sequence[int]) -> Widths:
     """`values` as a tuple of positive integers; ValueError otherwise."""
-    widths = tuple(values)
-    if not all(isinstance(w, int) and not isinstance(w, bool) and w >= 1 for w in widths):
-        raise ValueError(f"`expert_hidden` must be widths of at least 1, got {values!r}")
-    return widths
+    listed = isinstance(values, Sequence) and not isinstance(values, (str, bytes))
+    if not listed or not all(isinstance(w, int) and not isinstance(w, bool) and 1 <= w <= WIDEST for w in values):
+        raise ValueError(f"`expert_hidden` must be widths from 1 to {WIDEST}, got {shown(values)}")
+    return tuple(values)

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from constructions.atomic import write_whole
+from constructions.atomic import require_regular, write_tensors
 from constructions.errors import StoreError
 from constructions.expert_file import raw
 
@@ -57,22 +57,25 @@ def write_state(path: Path, state: State, run: str) -> None:
     """Write a checkpoint, whole or not at all; OSError names the path."""
     tensors = {name: getattr(state, name).detach().cpu().contiguous().clone() for name in TENSORS}
     metadata = {"momlp_run": json.dumps({"run": run, "first": state.first, "step": state.step})}
-    write_whole(path, lambda draft: save_file(tensors, draft, metadata=metadata))
+    write_tensors(path, tensors, metadata)
 
 
 def read_state(path: Path, run: str) -> State | None:
     """The state stored at `path`, None when there is no such file; StoreError when another run wrote it."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
     try:
+        require_regular(path)
         with safe_open(path, framework="pt") as file:
             found = json.loads((file.metadata() or {}).get("momlp_run", "{}"))
-            tensors = {name: file.get_tensor(name).clone() for name in TENSORS if found.get("run") == run}
-    except (SafetensorError, OSError, json.JSONDecodeError) as err:
+            ours = isinstance(found, dict) and found.get("run") == run
+            tensors = {name: file.get_tensor(name).clone() for name in TENSORS if ours}
+            place = (int(found["first"]), int(found["step"])) if ours else (0, 0)
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError, RecursionError) as err:
         raise StoreError(f"cannot resume from {path}: {err}") from err
     if not tensors:
         raise StoreError(f"cannot resume from {path}: it belongs to a run with other data, options or seed")
-    return State(first=int(found["first"]), step=int(found["step"]), **tensors)
+    return State(first=place[0], step=place[1], **tensors)
 
 
 def fresh_state(initial: Tensor, first: int, end: int, previous: State | None, *, copies: int) -> State:

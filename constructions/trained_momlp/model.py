@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from constructions.errors import first_row, require_choice, require_int, require_points
+from constructions.errors import first_row, require_choice, require_instance, require_int, require_points, shown
 from constructions.expert_cache import CacheStatistics, ExpertCache, ExpertSource, Rows, slot_overhead
 from constructions.lazy_evaluation import answer_by_leaf, share_budget
 from constructions.momlp import DEFAULT_CACHE_BYTES
@@ -51,10 +51,24 @@ class TrainedMoMLP(nn.Module):
         budget_bytes: int | None = None,
     ):
         super().__init__()
+        require_instance("tree", tree, PrototypeTree)
+        listed = isinstance(widths, (tuple, list)) and len(widths) >= 2
+        if not listed or not all(isinstance(w, int) and not isinstance(w, bool) and w >= 1 for w in widths):
+            raise ValueError(f"`widths` must be at least two integers of at least 1, got {shown(widths)}")
         if (experts is None) == (source is None):
             raise ValueError("give exactly one of `experts` (eager) and `source` (lazy)")
-        if widths[0] != tree.n or input_shift.shape != (tree.n,) or input_scale.shape != (tree.n,):
-            raise ValueError(f"`widths` must start with the router's {tree.n} inputs, got {widths}")
+        if source is not None and not callable(source):
+            raise TypeError(f"`source` must be callable with leaves, got {type(source).__name__}")
+        if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+            raise ValueError(f"`dtype` must be a floating torch.dtype, got {shown(dtype)}")
+        if tuple(widths)[:1] != (tree.n,):
+            raise ValueError(f"`widths` must start with the router's {tree.n} inputs, got {shown(widths)}")
+        for name, value in (("input_shift", input_shift), ("input_scale", input_scale)):
+            require_instance(name, value, Tensor)
+            if value.shape != (tree.n,) or not bool(torch.isfinite(value).all()):
+                raise ValueError(f"`{name}` must be {tree.n} finite numbers, got {shown(value)}")
+        if experts is not None:
+            require_instance("experts", experts, Tensor)
         self.tree, self.widths = tree, tuple(widths)
         self.task, self.router = require_choice("task", task, TASKS), require_choice("router", router, ROUTERS)
         self.input_shift = nn.Parameter(input_shift.double(), requires_grad=False)

@@ -12,15 +12,29 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from constructions.errors import first_row, require_choice, require_int, require_points
+from constructions.errors import (
+    BudgetExceeded,
+    first_row,
+    require_bool,
+    require_choice,
+    require_device,
+    require_instance,
+    require_int,
+    require_path,
+    require_points,
+    require_seed,
+    shown,
+)
 from constructions.pathway_tree import NET_METHODS, PathwayTree
 from constructions.prototype_tree import PrototypeTree
-from constructions.trained_momlp.bank import Widths, hidden_widths, initial, rescaled
+from constructions.trained_momlp.bank import Widths, hidden_widths, initial, parameters, rescaled
 from constructions.trained_momlp.groups import Groups, assigned, spread
 from constructions.trained_momlp.model import ROUTERS, TASKS, TrainedMoMLP
 from constructions.trained_momlp.training import Options, Problem, Trained, train_bank
 
 DTYPES = (torch.float64, torch.float32)
+MOST_CLASSES = 1 << 16
+MOST_PARAMETERS = 1 << 36
 
 
 @dataclass(frozen=True)
@@ -103,6 +117,12 @@ def train_momlp(
     what training did.
     Raises ValueError naming the argument, `BudgetExceeded`, `StoreError` for a foreign checkpoint.
     """
+    require_instance("options", options, (Options, type(None)))
+    place = None if device is None else require_device("device", device)
+    file = None if checkpoint is None else require_path("checkpoint", checkpoint)
+    require_bool("progress", progress)
+    if budget_bytes is not None:
+        require_int("budget_bytes", budget_bytes, 1)
     ready = prepare(
         x,
         y,
@@ -123,9 +143,9 @@ def train_momlp(
         ready.widths,
         options or Options(),
         seed=_seed(generator),
-        budget_bytes=None if budget_bytes is None else require_int("budget_bytes", budget_bytes, 1),
-        device=None if device is None else torch.device(device),
-        checkpoint=None if checkpoint is None else Path(checkpoint),
+        budget_bytes=budget_bytes,
+        device=place,
+        checkpoint=file,
         progress=progress,
     )
     return ready.finish(trained)
@@ -151,13 +171,14 @@ def prepare(
     require_choice("method", method, NET_METHODS)
     require_choice("router", router, ROUTERS)
     require_int("overlap", overlap, 1)
-    if dtype not in DTYPES:
-        raise ValueError(f"`dtype` must be torch.float64 or torch.float32, got {dtype}")
+    if not isinstance(dtype, torch.dtype) or dtype not in DTYPES:
+        raise ValueError(f"`dtype` must be torch.float64 or torch.float32, got {shown(dtype)}")
+    require_instance("generator", generator, (torch.Generator, type(None)))
     source = generator if generator is not None else torch.Generator().manual_seed(0)
     points, target = _require_data(x, y, task)
     held = _held_out(validation, len(points), source)
     rows = (~held).nonzero()[:, 0]
-    shift, inverse = _standard(points[rows])
+    shift, inverse = _standard("x", points[rows])
     z = (points - shift) * inverse
     seed = _seed(generator)
     tree = PathwayTree.from_points(z[rows], leaves=leaves, valency=valency, method=method, seed=seed)
@@ -167,12 +188,14 @@ def prepare(
     owner, place = assigned(tree, z[spare], flat=router == "flat", overlap=1)
     centre, scale = spread(train, z)
     if task == "regression":
-        output_shift, output_inverse = _standard(target[rows])
+        output_shift, output_inverse = _standard("y", target[rows])
         target, output_scale = ((target - output_shift) * output_inverse).to(dtype), 1 / output_inverse
     else:
         output_shift = torch.zeros(int(target.max()) + 1, dtype=torch.float64)
         output_scale = torch.ones_like(output_shift)
     widths = (points.shape[1], *hidden_widths(expert_hidden), len(output_shift))
+    if tree.num_leaves * parameters(widths) > MOST_PARAMETERS:
+        raise BudgetExceeded(f"`expert_hidden` must leave at most {MOST_PARAMETERS} parameters, got widths {widths}")
     problem = Problem(
         z.to(dtype), target, train, Groups.of(owner, spare[place], tree.num_leaves), centre.to(dtype), scale.to(dtype)
     )
@@ -194,6 +217,13 @@ def train_together(
     parts: Sequence[Prepared], options: Options, *, seed: int = 0, device: torch.device | None = None
 ) -> list[TrainedMoMLP]:
     """Train several prepared runs of one architecture as one bank; ValueError when their widths differ."""
+    require_instance("parts", parts, (list, tuple))
+    for part in parts:
+        require_instance("parts", part, Prepared)
+    require_instance("options", options, Options)
+    require_seed("seed", seed)
+    if not parts:
+        raise ValueError("`parts` must hold at least one run, got none")
     if len({p.widths for p in parts}) != 1:
         raise ValueError(f"`parts` must have one architecture, got {sorted({p.widths for p in parts})}")
     problems = [p.problem for p in parts]
@@ -232,17 +262,27 @@ def _seed(generator: torch.Generator | None) -> int:
 
 def _require_data(x: Tensor, y: Tensor, task: str) -> tuple[Tensor, Tensor]:
     """Points (N, n) float64 and targets (N, m) float64 or classes (N,); ValueError/TypeError naming what is wrong."""
-    if not isinstance(x, Tensor) or x.ndim != 2:
-        raise TypeError(f"`x` must be a torch.Tensor of shape (N, n), got {getattr(x, 'shape', type(x).__name__)}")
-    points = require_points("x", x, x.shape[1]).double()
-    if not isinstance(y, Tensor) or len(y) != len(x):
-        raise ValueError(f"`y` must be a torch.Tensor of {len(x)} rows, got {getattr(y, 'shape', type(y).__name__)}")
+    for name, value in (("x", x), ("y", y)):
+        # a numpy array has a shape too: what is wrong with it is that it is none of torch's
+        if not isinstance(value, Tensor):
+            raise TypeError(f"`{name}` must be a torch.Tensor, got {type(value).__module__}.{type(value).__name__}")
+        if value.layout != torch.strided or value.device.type == "meta":
+            raise TypeError(f"`{name}` must be a dense tensor that holds numbers, got {value.layout} on {value.device}")
+    if x.ndim != 2 or not x.numel():
+        raise ValueError(f"`x` must have shape (N, n) with N ≥ 1 and n ≥ 1, got {tuple(x.shape)}")
+    points = require_points("x", x.detach(), x.shape[1]).double()
+    y = y.detach()
+    if y.ndim not in (1, 2) or len(y) != len(x) or not y.numel():
+        raise ValueError(f"`y` must be a torch.Tensor of {len(x)} rows, got {tuple(y.shape)}")
     if task == "classification":
-        if y.ndim != 1 or y.is_floating_point() or y.dtype == torch.bool or int(y.min()) < 0:
+        integers = not y.is_floating_point() and not y.is_complex() and y.dtype != torch.bool
+        if y.ndim != 1 or not integers or int(y.min()) < 0:
             raise ValueError(f"`y` must be classes (N,), integers from 0 on, got {y.dtype} {tuple(y.shape)}")
         target = y.long()
+        if not 0 <= int(target.max()) < MOST_CLASSES:
+            raise ValueError(f"`y` must be classes below {MOST_CLASSES}, got {int(target.max())}")
     else:
-        if y.ndim not in (1, 2) or not y.is_floating_point():
+        if not y.is_floating_point():
             raise ValueError(f"`y` must be floating values (N,) or (N, m), got {y.dtype} {tuple(y.shape)}")
         target = y.double() if y.ndim == 2 else y.double()[:, None]
     for name, value in (("x", points), ("y", target)):
@@ -256,14 +296,14 @@ def _require_data(x: Tensor, y: Tensor, task: str) -> tuple[Tensor, Tensor]:
 def _held_out(validation: float | Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Mask (N,) of the validation rows; at least one row is left to train on."""
     if isinstance(validation, Tensor):
-        if validation.dtype != torch.bool or validation.shape != (count,):
+        if validation.dtype != torch.bool or validation.shape != (count,) or validation.device.type == "meta":
             raise ValueError(
                 f"`validation` must be a boolean mask ({count},), got {validation.dtype} {tuple(validation.shape)}"
             )
-        mask = validation
+        mask = validation.cpu()
     else:
         if isinstance(validation, bool) or not isinstance(validation, (int, float)) or not 0 <= validation < 1:
-            raise ValueError(f"`validation` must be a share in [0, 1) or a mask, got {validation!r}")
+            raise ValueError(f"`validation` must be a share in [0, 1) or a mask, got {shown(validation)}")
         mask = torch.zeros(count, dtype=torch.bool)
         mask[torch.randperm(count, generator=generator)[: int(validation * count)]] = True
     if bool(mask.all()):
@@ -271,7 +311,10 @@ def _held_out(validation: float | Tensor, count: int, generator: torch.Generator
     return mask
 
 
-def _standard(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (n,) and 1 / standard deviation (n,); 1 for a constant column."""
-    deviation = values.std(0, correction=0)
-    return values.mean(0), torch.where(deviation > 1e-12, deviation, 1.0).reciprocal()
+def _standard(name: str, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (n,) and 1 / standard deviation (n,); 1 for a constant column. ValueError when they overflow."""
+    mean, deviation = values.mean(0), values.std(0, correction=0)
+    if not bool((torch.isfinite(mean) & torch.isfinite(deviation)).all()):
+        largest = float(values.abs().max())
+        raise ValueError(f"`{name}` must have a mean and deviation that a float can hold, its largest is {largest:g}")
+    return mean, torch.where(deviation > 1e-12, deviation, 1.0).reciprocal()

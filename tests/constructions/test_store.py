@@ -177,7 +177,7 @@ def test_a_failed_write_leaves_the_old_file(stored, monkeypatch):
     def fail(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("constructions.expert_file.save_file", fail)
+    monkeypatch.setattr("constructions.atomic.save_file", fail)
     with pytest.raises(StoreError, match="No space left"):
         save(model, path)
     assert path.read_bytes() == before

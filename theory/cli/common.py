@@ -1,6 +1,7 @@
 """What the commands share: the two consoles, devices, and paths that are tried before the work.
 
-Main definitions: `out`, `err`, `Command`, `device_named`, `require_writable`, `joined`.
+Main definitions: `out`, `err`, `Command`, `device_named`, `require_writable`, `output_file`, `seed`,
+`joined`.
 """
 
 from __future__ import annotations
@@ -17,12 +18,25 @@ from types import FrameType
 import torch
 from rich.console import Console
 
+from constructions import atomic
 from constructions.distributed import Ranks
 from constructions.distributed.ranks import DEFAULT_PATIENCE
+from constructions.errors import require_seed
 
 WIDTH = 130  # of tables that go to a file or a pipe
-out = Console(width=None if sys.stdout.isatty() else WIDTH)
-err = Console(stderr=True)
+
+
+class _Output(Console):
+    """A console whose reader may go away: that ends the command when it waits for results, not for progress."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        if not self.stderr:
+            raise BrokenPipeError
+
+
+out = _Output(width=None if sys.stdout is not None and sys.stdout.isatty() else WIDTH)
+err = _Output(stderr=True)
 
 Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
 """(name, action, help) -> the parser of a new command."""
@@ -36,15 +50,22 @@ def device_named(name: str) -> torch.device:
     return torch.device(name)
 
 
-def require_writable(path: Path | None) -> None:
-    """Fail before the work, not after it."""
-    if path is None:
-        return
-    folder = path if path.is_dir() else path.parent
-    if not folder.is_dir():
-        raise FileNotFoundError(f"cannot write {path}: there is no folder {folder}")
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(f"cannot write {path}: {folder} is not writable")
+def require_writable(path: Path | None, *sources: Path | None) -> None:
+    """Fail before the work, not after it: the rule is that of `constructions.atomic`."""
+    if path is not None:
+        atomic.require_writable(path, *sources)
+
+
+def seed(text: str) -> int:
+    """The argument of `--seed`."""
+    return require_seed("--seed", int(text))
+
+
+def output_file(text: str) -> Path:
+    """The argument of `--out`: a path would forget that there was nothing, or a slash, at the end of the text."""
+    if os.path.basename(text) in ("", os.curdir, os.pardir):
+        raise argparse.ArgumentTypeError(f"a file is needed, {text!r} names a folder")
+    return Path(text)
 
 
 def add_patience(sub: argparse.ArgumentParser) -> None:

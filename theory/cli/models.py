@@ -19,7 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from constructions import BitExtractionPlan, LipschitzFunction, Modulus, MoMLP, build_momlp, load, plan, save, targets
-from constructions.atomic import write_whole
+from constructions.atomic import write_array
 from constructions.build import EXPERTS
 from constructions.distributed import Ranks, plan_devices
 from constructions.experts.bit_extraction.design import LOOKUPS
@@ -31,7 +31,7 @@ from theory import data_plots, plots
 from theory.checkers.uniform_error.certificate import UniformErrorCertificate
 from theory.checkers.uniform_error.certify import METHODS
 from theory.claim import Status
-from theory.cli.common import Command, add_patience, device_named, err, joined, out, require_writable
+from theory.cli.common import Command, add_patience, device_named, err, joined, out, output_file, require_writable, seed
 from theory.distributed import certify_together
 
 
@@ -52,7 +52,7 @@ def add_commands(command: Command) -> None:
     _add_function(sub)
     _add_design(sub)
     sub.add_argument("--lazy", action="store_true", help="build experts on demand; stored as a plan")
-    sub.add_argument("--out", metavar="FILE", type=Path, help="where to store the model (.safetensors)")
+    sub.add_argument("--out", metavar="FILE", type=output_file, help="where to store the model (.safetensors)")
     sub = command("certify", _certify, "certify the uniform error of a stored model")
     sub.add_argument("file", type=Path)
     sub.add_argument("--eps", type=float, help="default: the model's own")
@@ -61,18 +61,18 @@ def add_commands(command: Command) -> None:
     sub.add_argument("--enclosed", action="store_true", help="evaluate the formula in Arb balls (slow)")
     sub.add_argument("--max-evaluations", type=int, default=100_000_000)
     sub.add_argument("--function", metavar="MODULE:ATTR", help="the LipschitzFunction, when the file has no formula")
-    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--seed", type=seed, default=0)
     sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu")
     add_patience(sub)
     sub = command("eval", _eval, "evaluate a stored model on a .npy file of points (B, n)")
     sub.add_argument("file", type=Path)
     sub.add_argument("--points", type=Path, required=True)
-    sub.add_argument("--out", type=Path, required=True)
+    sub.add_argument("--out", type=output_file, required=True)
     sub.add_argument("--lazy", action="store_true", help="read experts from the file when first needed")
     sub.add_argument("--budget-bytes", type=int, help="keep all weights in memory under this (implies --lazy)")
     sub = command("show", _show, "draw a stored model: cells, knots and error, or leaves and answers")
     sub.add_argument("file", type=Path)
-    sub.add_argument("--out", type=Path, required=True, metavar="PNG")
+    sub.add_argument("--out", type=output_file, required=True, metavar="PNG")
     sub.add_argument("--function", metavar="MODULE:ATTR", help="the LipschitzFunction, when the file has no formula")
 
 
@@ -300,7 +300,7 @@ def _print_certificate(c: UniformErrorCertificate, ranks: int) -> None:
 
 
 def _eval(args: argparse.Namespace) -> int:
-    require_writable(args.out)
+    require_writable(args.out, args.file, args.points)
     lazy = args.lazy or args.budget_bytes is not None
     model = load(args.file, lazy=lazy, budget_bytes=args.budget_bytes)
     points = points_file(args.points, model.n)
@@ -309,13 +309,13 @@ def _eval(args: argparse.Namespace) -> int:
     with torch.no_grad():
         results = list(stream(model, tracked(parts, "evaluating", enabled=len(parts) > 1)))
     y = torch.cat(results)
-    write_whole(args.out.with_suffix(".npy"), lambda draft: np.save(draft, y.numpy(), allow_pickle=False))
-    out.print(f"{len(x)} points evaluated, written to {args.out.with_suffix('.npy')}", highlight=False)
+    write_array(args.out, y.numpy())
+    out.print(f"{len(x)} points evaluated, written to {escape(str(args.out))}", highlight=False)
     return 0
 
 
 def _show(args: argparse.Namespace) -> int:
-    require_writable(args.out)
+    require_writable(args.out, args.file)
     model = load(args.file)
     if isinstance(model, MoMLP):
         figure = plots.model_figure(model, _function_of(model, args.function))

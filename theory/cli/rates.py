@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 from fractions import Fraction
-from pathlib import Path
 
 from rich.table import Table
 
@@ -15,7 +14,7 @@ from constructions.errors import require_int
 from theory import plots
 from theory.bounds import bit_extraction
 from theory.bounds.vc import parameters_of_single_mlp
-from theory.cli.common import Command, out, require_writable
+from theory.cli.common import Command, out, output_file, require_writable
 
 INVERSE = {1: (10, 10**2, 10**3, 10**4, 10**6, 10**8), 2: (10, 10**2, 10**3, 10**4), 3: (10, 10**2, 10**3)}
 
@@ -24,7 +23,7 @@ def add_commands(command: Command) -> None:
     """Register the commands of this file."""
     sub = command("rates", _rates, "print what single MLPs and mixtures cost against eps, and plot it with --out")
     sub.add_argument("--n", type=int, default=2, help="inputs, 1 to 3 (default 2)")
-    sub.add_argument("--out", type=Path, metavar="PNG", help="where to draw the plots")
+    sub.add_argument("--out", type=output_file, metavar="PNG", help="where to draw the plots")
 
 
 def _rates(args: argparse.Namespace) -> int:

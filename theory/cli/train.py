@@ -15,10 +15,10 @@ from torch import Tensor
 
 from constructions import TrainedMoMLP, save, train_momlp
 from constructions.pathway_tree import NET_METHODS
-from constructions.points_file import points_file
+from constructions.points_file import array_file, points_file
 from constructions.trained_momlp.model import ROUTERS, TASKS
 from constructions.trained_momlp.training import Options
-from theory.cli.common import Command, device_named, err, out, require_writable
+from theory.cli.common import Command, device_named, err, out, output_file, require_writable, seed
 
 
 def add_commands(command: Command) -> None:
@@ -26,7 +26,9 @@ def add_commands(command: Command) -> None:
     sub = command("train", _train, "train a mixture on points (B, n) and values (B,) or (B, m), .npy files")
     sub.add_argument("--points", type=Path, required=True)
     sub.add_argument("--values", type=Path, required=True, help="floating values, or integer classes from 0 on")
-    sub.add_argument("--out", type=Path, required=True, metavar="FILE", help="where to store the model (.safetensors)")
+    sub.add_argument(
+        "--out", type=output_file, required=True, metavar="FILE", help="where to store the model (.safetensors)"
+    )
     sub.add_argument("--leaves", type=int, required=True, help="number of experts")
     sub.add_argument("--hidden", default="16", help="widths of an expert's hidden layers, e.g. 16 or 32,32")
     sub.add_argument("--task", choices=TASKS, default="regression")
@@ -40,14 +42,14 @@ def add_commands(command: Command) -> None:
     sub.add_argument("--batch", type=int, default=defaults.batch_size, help="points a step and expert")
     sub.add_argument("--rate", type=float, default=defaults.learning_rate)
     sub.add_argument("--budget-bytes", type=int, help="train group after group within this many bytes")
-    sub.add_argument("--checkpoint", type=Path, metavar="FILE", help="write it while training, resume from it")
-    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--checkpoint", type=output_file, metavar="FILE", help="write it while training, resume from it")
+    sub.add_argument("--seed", type=seed, default=0)
     sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu")
 
 
 def _train(args: argparse.Namespace) -> int:
-    for path in (args.out, args.checkpoint):
-        require_writable(path)
+    require_writable(args.out, args.points, args.values, args.checkpoint)
+    require_writable(args.checkpoint, args.points, args.values)
     x = torch.from_numpy(np.array(points_file(args.points, None), dtype=np.float64))
     y = _values(args.values, args.task)
     try:
@@ -84,19 +86,16 @@ def _trained(args: argparse.Namespace, x: Tensor, y: Tensor) -> TrainedMoMLP:
 
 def _values(path: Path, task: str) -> Tensor:
     """Float64 values, or int64 classes; ValueError for anything else."""
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"`--values` {path} must be a plain .npy array: {error}") from error
+    values = array_file("--values", path)
     kinds, wanted = ("iu", "integer classes") if task == "classification" else ("f", "floating values")
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in kinds:
-        raise ValueError(f"`--values` must be {wanted} for {task}, got {getattr(values, 'dtype', type(values))}")
+    if values.dtype.kind not in kinds or values.ndim not in (1, 2):
+        raise ValueError(f"`--values` must be {wanted} for {task}, got {values.dtype} {values.shape}")
     return torch.from_numpy(values.astype(np.int64 if task == "classification" else np.float64))
 
 
 def _widths(text: str) -> tuple[int, ...]:
     try:
-        return tuple(int(part) for part in text.split(",") if part.strip())
+        return tuple(int(part) for part in text.split(",")) if text.strip() else ()
     except ValueError as error:
         raise ValueError(f"`--hidden` must be integers separated by commas, got {text!r}") from error
 

@@ -29,7 +29,7 @@ from theory.bounds.vc import KINDS, Architecture, no_go_eps, vc_upper_flat, vc_u
 from theory.checkers.shattering import Shattered, ShatteringReport, certified
 from theory.checkers.shattering.certificates import FEW_POINTS
 from theory.checkers.shattering.file import check_file, save_shattered
-from theory.cli.common import Command, err, out, require_writable
+from theory.cli.common import Command, err, out, output_file, require_writable
 
 CERTIFIED_POINTS = 20_000  # a few seconds
 CERTIFIED_CELLS = 256
@@ -65,7 +65,7 @@ def add_commands(command: Command) -> None:
     sub.add_argument("--experts", type=int, help="L copies of a network family in a mixture, or L cells of a router")
     sub.add_argument("--valency", type=int, default=2, help="of a mixture's tree")
     sub.add_argument("--networks", action="store_true", help="store the network of every labeling, not a certificate")
-    sub.add_argument("--out", metavar="FILE", type=Path, help="where to store it (.safetensors)")
+    sub.add_argument("--out", metavar="FILE", type=output_file, help="where to store it (.safetensors)")
     sub = command("check", _check, "check a stored shattered set on its own, ours or anyone's")
     sub.add_argument("file", type=Path)
 

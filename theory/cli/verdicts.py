@@ -14,10 +14,11 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 import theory.claims  # noqa: F401  (fills the registry)
+from constructions.atomic import require_folder
 from constructions.distributed import Ranks
 from theory import doctor, report
 from theory.claim import REGISTRY, Claim, Context, select
-from theory.cli.common import Command, add_patience, device_named, err, joined, out, require_writable
+from theory.cli.common import Command, add_patience, device_named, err, joined, out, output_file, require_writable, seed
 from theory.distributed import run_together
 from theory.verify import Row, Run
 
@@ -29,9 +30,11 @@ def add_commands(command: Command) -> None:
     sub.add_argument("claims", nargs="*", metavar="CLAIM", help="claim ids or systems (default: all)")
     sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     sub.add_argument("--budget", choices=("quick", "full"), default="quick")
-    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--seed", type=seed, default=0)
     sub.add_argument("--numbers", action="store_true", help="also print every measured number")
-    sub.add_argument("--json", metavar="FILE", help="write the verdicts as JSON (- for standard output)")
+    sub.add_argument(
+        "--json", metavar="FILE", type=output_file, help="write the verdicts as JSON (- for standard output)"
+    )
     sub.add_argument("--html", metavar="DIR", type=Path, help="write index.html and plots")
     add_patience(sub)
     command("doctor", _doctor, "check the installation")
@@ -58,10 +61,11 @@ def _doctor(args: argparse.Namespace) -> int:
 
 def _verify(args: argparse.Namespace) -> int:
     chosen = select(args.claims)
-    require_writable(Path(args.json) if args.json and args.json != "-" else None)
+    if args.json != Path("-"):
+        require_writable(args.json)
     if args.html:
-        args.html.mkdir(parents=True, exist_ok=True)
-        require_writable(args.html)
+        for name in report.HTML_FILES:
+            require_writable(require_folder(args.html) / name)
     device = device_named(args.device)
     with joined(args, device) as ranks:
         result = _decide(chosen, args, ranks)
@@ -109,15 +113,15 @@ def _decide(chosen: list[Claim], args: argparse.Namespace, ranks: Ranks) -> Run:
 
 
 def _show(result: Run, args: argparse.Namespace) -> None:
-    """Print and write what was asked for."""
-    if args.json == "-":
-        sys.stdout.write(report.json_text(result) + "\n")
-    else:
-        out.print(report.verdict_table(result))
-        if args.numbers:
-            out.print(report.numbers_table(result))
-    if args.json and args.json != "-":
-        report.write_text(Path(args.json), report.json_text(result))
-        err.print(f"verdicts written to {args.json}")
+    """Write and print what was asked for, files first: whoever reads what is printed may be gone."""
+    if args.json and args.json != Path("-"):
+        report.write_text(args.json, report.json_text(result))
+        err.print(f"verdicts written to {escape(str(args.json))}")
     if args.html:
-        err.print(f"report written to {report.write_html(result, args.html)}")
+        err.print(f"report written to {escape(str(report.write_html(result, args.html)))}")
+    if args.json == Path("-"):
+        sys.stdout.write(report.json_text(result) + "\n")
+        return
+    out.print(report.verdict_table(result))
+    if args.numbers:
+        out.print(report.numbers_table(result))

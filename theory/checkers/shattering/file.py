@@ -29,12 +29,12 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from constructions.atomic import write_whole
+from constructions.atomic import write_tensors
 from constructions.domain import Box
 from constructions.errors import BudgetExceeded, StoreError, require_bool, require_int, shown
+from constructions.expert_file import read_metadata
 from constructions.shattering import ShatteredMixture, ShatteredRouting, ShatteredSet
 from constructions.shattering.mixture import MOST_CELLS
 from constructions.shattering.shattered_set import LONGEST_WORD, Layers
@@ -81,8 +81,8 @@ def save_shattered(shattered: Shattered, path: str | os.PathLike, *, every_netwo
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
     spec["root"] = _digest(spec, tensors)
     try:
-        return write_whole(Path(path), lambda draft: save_file(tensors, draft, metadata={KEY: json.dumps(spec)}))
-    except (OSError, SafetensorError) as err:
+        return write_tensors(path, tensors, {KEY: json.dumps(spec)})
+    except OSError as err:
         raise StoreError(str(err)) from err
 
 
@@ -178,8 +178,8 @@ def check_file(path: str | os.PathLike) -> tuple[Spec, ShatteringReport]:
     """
     source = Path(path)
     try:
+        text = read_metadata(source).get(KEY)
         with safe_open(source, framework="pt") as file:
-            text = (file.metadata() or {}).get(KEY)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, RuntimeError, TypeError, ValueError) as err:
         raise StoreError(f"cannot read {source}: {err}") from err

@@ -1,0 +1,459 @@
+"""Every public function with wrong arguments: a documented error that names an argument, or an answer, within seconds.
+
+`CALLS` lists the functions with good arguments. A draw replaces one of them, or several, by something of another type,
+shape, dtype, size or device. TypeError, ValueError (and its subclasses) and OSError with a name in backquotes are the
+documented errors. A function in `PENDING` does not answer so yet.
+"""
+
+import inspect
+import random
+import re
+import signal
+import tempfile
+import warnings
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+import theory
+import theory.claims  # noqa: F401
+from constructions import (
+    Box,
+    LipschitzFunction,
+    Modulus,
+    PathwayTree,
+    PrototypeTree,
+    TrainedMoMLP,
+    build_momlp,
+    load,
+    plan,
+    save,
+    targets,
+    train_momlp,
+)
+from constructions.atomic import require_folder, require_regular, require_writable, write_whole
+from constructions.distributed import Ranks, ShardedMoMLP, evaluate_file, plan_devices
+from constructions.distributed.shards import Shards
+from constructions.expert_cache import ExpertCache
+from constructions.lazy_evaluation import share_budget
+from constructions.nearest_prototype import NearestPrototype
+from constructions.points_file import points_file
+from constructions.shattering import (
+    deep,
+    largest_set,
+    mixture,
+    one_hidden_layer,
+    routing_only,
+    routing_pairs,
+    two_hidden_layers,
+    wide,
+)
+from constructions.trained_momlp import central_hidden, prepare
+from constructions.trained_momlp.training import Options
+from theory import (
+    certify_uniform_error,
+    lipschitz_constant_le,
+    parameter_count_eq,
+    tree_structure,
+    uniform_error_le_eps,
+)
+from theory.bounds.vc import Architecture, no_go_eps, vc_upper_flat, vc_upper_tree
+from theory.checkers.shattering import certified, shattered_exhaustively
+from theory.checkers.shattering.file import check_file, save_shattered
+from theory.claim import Claim, Context, Evidence, Status, Verdict, register, select
+from theory.manifolds import embedded
+from theory.rates import fit_slope
+from theory.verify import run as run_claims
+
+LIMIT = 6.0
+DOCUMENTED = (TypeError, ValueError, OSError)
+NAMED = re.compile(r"`[^`]+`|cannot (read|write|resume)")  # an argument, or a path
+
+# --- wrong arguments ------------------------------------------------------------------------------------
+
+
+class Odd:
+    """Nothing that anybody asked for."""
+
+    def __repr__(self):
+        raise RuntimeError("it cannot be printed")
+
+
+def _tensors():
+    double = torch.float64
+    yield from (torch.empty(0), torch.empty(0, 2, dtype=double), torch.empty(2, 0, dtype=double), torch.tensor(1.0))
+    yield from (torch.zeros(3, dtype=double), torch.zeros(2, 2, 2, dtype=double), torch.zeros(3, 5, dtype=double))
+    yield from (torch.zeros(2, 2, dtype=torch.int64), torch.zeros(2, 2, dtype=torch.bool), torch.ones(2, 2) * 1j)
+    yield from (torch.full((2, 2), float("nan"), dtype=double), torch.full((2, 2), float("inf"), dtype=double))
+    yield from (torch.full((2, 2), 1e308, dtype=double), torch.full((2, 2), 5e-324, dtype=double))
+    yield from (torch.zeros(2, 2, dtype=torch.float16), torch.zeros(2, 2, dtype=torch.bfloat16))
+    yield from (torch.zeros(2, 2, dtype=double, requires_grad=True), torch.zeros(2, 2, dtype=double, device="meta"))
+    yield from (torch.zeros(2, 2, dtype=double).to_sparse(), torch.full((2, 1), -1), torch.full((2, 2), 2**62))
+
+
+@cache
+def wrong_values():
+    """The pool of wrong arguments; nothing in it makes a function that accepts it build something big."""
+    numbers = (0, -1, 1, 3, 2**31, 2**63, -(2**63) - 1, 10**30, 10**400, True, 0.0, -0.0, 0.5, -1.5, 1e308, 5e-324)
+    numbers += (float("nan"), float("inf"), -float("inf"), 1j, Fraction(1, 3), Fraction(10**400), np.float64(0.5))
+    others = (None, "", "x0", "nope", "\ud800", b"x", (), [], {}, set(), (1,), [1, 2], ["a"], (None, None), {"a": 1})
+    others += (object(), Odd(), len, repr, lambda: 0, lambda x: None, lambda x: x, Path("/no/such/folder/file"))
+    others += (np.zeros((2, 2)), np.array("a"), np.array([object()]), torch.float32, torch.int64, torch.device("meta"))
+    others += (torch.Generator(), nn.ReLU(), nn.Linear(2, 1), nn.Sequential(), range(3), iter(()), Status.PROVED)
+    return (*numbers, *others, *_tensors())
+
+
+# --- functions and their good arguments -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Call:
+    """A public function, and a function that makes good arguments for it."""
+
+    function: object
+    good: object
+    needed: int = 10**6  # this many arguments are passed by place
+
+    def __call__(self, arguments):
+        names = list(arguments)
+        placed = [arguments[name] for name in names[: self.needed] if name in arguments]
+        return self.function(*placed[: self.needed], **{n: arguments[n] for n in names[self.needed :]})
+
+
+@cache
+def made(name):
+    """Objects that several calls need, made once."""
+    cone = targets.get("cone", n=2)
+    x = torch.rand(40, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    if name == "cone":
+        return cone
+    if name == "x":
+        return x
+    if name == "model":
+        return build_momlp(cone, eps=0.25)
+    if name == "lazy":
+        return build_momlp(cone, eps=0.25, lazy=True)
+    if name == "trained":
+        return train_momlp(x, x[:, 0], leaves=3, expert_hidden=(3,), options=Options(steps=2))
+    if name == "folder":
+        folder = Path(tempfile.mkdtemp())
+        save(made("model"), folder / "model")
+        np.save(folder / "x.npy", x.numpy())
+        save_shattered(one_hidden_layer(2, 2), folder / "set")
+        return folder
+    assert name == "net"
+    return PathwayTree.from_points(x, leaves=4)
+
+
+def file(name):
+    return made("folder") / name
+
+
+def _cache():
+    return ExpertCache(
+        lambda leaves: (torch.zeros(len(leaves), 2, dtype=torch.float64),),
+        q=2,
+        shapes=((2,),),
+        dtype=torch.float64,
+        device=torch.device("cpu"),
+        cache_bytes=4096,
+    )
+
+
+def _alone():
+    return Ranks(0, 1, torch.device("cpu"), 5.0)
+
+
+def _sharded():
+    return ShardedMoMLP.load(file("model"), _alone())
+
+
+X = {"x": lambda: made("x")}
+SIZES = {"eps": lambda: 0.25}
+
+
+def _calls():
+    """name -> (function, {argument: maker of a good one}); arguments after "*" are passed by name."""
+    x, cone, model, net = (lambda key=key: made(key) for key in ("x", "cone", "model", "net"))
+    tree, lattice = (lambda: made("model").tree), (lambda: made("model").lattice)
+    integer = lambda value: lambda: value  # noqa: E731
+    leaf = lambda: torch.zeros(3, 1, dtype=torch.int64)  # noqa: E731
+    yield "Box", Box, {"lo": integer((0.0, 0.0)), "hi": integer((1.0, 1.0))}
+    yield "Box.of", Box.of, {"domain": integer([(0, 1), (0, 1)]), "n": integer(2)}
+    yield "Box.require_inside", Box.of(None, 2).require_inside, {"name": integer("x"), "x": x}
+    yield "Box.sample", Box.of(None, 2).sample, {"count": integer(3), "generator": torch.Generator}
+    yield "Modulus.lipschitz", Modulus.lipschitz, {"lam": integer(1.0)}
+    yield "Modulus.holder", Modulus.holder, {"lam": integer(1.0), "alpha": integer(0.5)}
+    yield "Modulus.of_callable", Modulus.of_callable, {"fn": lambda: lambda t: t, "reach": integer(2.0)}
+    yield "Modulus.__call__", Modulus.lipschitz(1.0).__call__, {"t": lambda: torch.rand(3, dtype=torch.float64)}
+    options = {"*": None, "n": integer(2), "m": integer(1), "lipschitz": integer(1.0), "domain": integer(None)}
+    yield "LipschitzFunction", LipschitzFunction, {"fn": lambda: lambda x: x[:, :1], **options}
+    options = {"*": None, "n": integer(2), "domain": integer(None), "lipschitz": integer(None)}
+    yield "LipschitzFunction.from_sympy", LipschitzFunction.from_sympy, {"expression": integer("x0*x1"), **options}
+    yield "LipschitzFunction.__call__", targets.get("cone", n=2).__call__, {"x": x}
+    yield "targets.get", targets.get, {"name": integer("cone"), "*": None, "n": integer(2), "lam": integer(1.0)}
+    yield "targets.sharp", targets.sharp, {"plan": lambda: made("model").plan}
+    options = {"*": None, "expert": integer("pencil"), "split": integer(None), "valency": integer(2)}
+    options |= {"activation": integer("relu"), "dtype": integer(torch.float64)}
+    yield "plan", plan, {"f": cone, "eps": integer(0.25), **options}
+    options = {**options, "lazy": integer(False), "device": integer(None)}
+    yield (
+        "build_momlp",
+        build_momlp,
+        {"f": cone, "*": None, "eps": integer(0.25), **{k: v for k, v in options.items() if k != "*"}},
+    )
+    yield "PathwayTree", PathwayTree, {"cells": integer((3, 2)), "*": None, "valency": integer(2)}
+    options = {"*": None, "leaves": integer(4), "valency": integer(2), "method": integer("kmeans"), "seed": integer(0)}
+    yield "PathwayTree.from_points", PathwayTree.from_points, {"points": x, **options}
+    yield "PathwayTree.from_points delta", PathwayTree.from_points, {"points": x, "*": None, "delta": integer(0.3)}
+    z = lambda: torch.rand(4, 2, dtype=torch.float64)  # noqa: E731
+    small = PathwayTree((3, 2))
+    yield "PathwayTree.route", small.route, {"z": z}
+    yield "PathwayTree.nearest_leaf", small.nearest_leaf, {"z": z, "*": None, "max_leaves": integer(100)}
+    yield "PathwayTree.path", small.path, {"z": lambda: torch.rand(2, dtype=torch.float64)}
+    yield "PathwayTree.flat_index", small.flat_index, {"leaf": lambda: torch.zeros(3, 2, dtype=torch.int64)}
+    yield "PathwayTree.children", small.children, {"node": integer(((0, 3), (0, 2)))}
+    yield "PathwayTree.child_prototypes", small.child_prototypes, {"node": integer(((0, 3), (0, 2)))}
+    yield "PathwayTree.split_axis", small.split_axis, {"node": integer(((0, 3), (0, 2)))}
+    yield "PathwayTree.is_leaf", small.is_leaf, {"node": integer(((0, 3), (0, 2)))}
+    yield "PathwayTree.leaf_indices", small.leaf_indices, {"device": integer(None)}
+    yield "PathwayTree.to_networkx", small.to_networkx, {"*": None, "max_nodes": integer(100)}
+    parts = {k: lambda k=k: getattr(made("net"), k) for k in ("prototypes", "children", "leaf_prototypes")}
+    yield "PrototypeTree", PrototypeTree, parts
+    yield "PrototypeTree.route", made("net").route, {"x": x}
+    yield "PrototypeTree.nearest_leaf", made("net").nearest_leaf, {"x": x}
+    yield "PrototypeTree.to_networkx", made("net").to_networkx, {"*": None, "max_nodes": integer(100)}
+    yield "PrototypeTree.to", made("net").to, {"device": integer("cpu")}
+    for name in ("coordinates", "offset_from_nodes"):
+        yield f"Lattice.{name}", getattr(lattice(), name), {"x": x}
+    for name in ("centres", "faces"):
+        yield f"Lattice.{name}", getattr(lattice(), name), {"index": leaf}
+    yield "Lattice.index", lattice().index, {"z": lambda: torch.rand(3, 1, dtype=torch.float64)}
+    for name in ("forward", "route", "output_layers", "cell_bounds"):
+        argument = {"x": x} if name in ("forward", "route") else {"leaves": leaf}
+        yield f"MoMLP.{name}", getattr(made("model"), name), argument
+        yield f"lazy MoMLP.{name}", getattr(made("lazy"), name), argument
+    yield "MoMLP.expert", made("model").expert, {"leaf": integer(0)}
+    for name in ("forward", "route", "predict", "standardise"):
+        yield f"TrainedMoMLP.{name}", getattr(made("trained"), name), {"x": x}
+    yield "TrainedMoMLP.expert", made("trained").expert, {"leaf": integer(0)}
+    yield (
+        "TrainedMoMLP",
+        TrainedMoMLP,
+        {
+            "tree": net,
+            "widths": integer((2, 3, 1)),
+            "*": None,
+            "input_shift": lambda: torch.zeros(2, dtype=torch.float64),
+            "input_scale": lambda: torch.ones(2, dtype=torch.float64),
+            "experts": lambda: torch.zeros(made("net").num_leaves, 13, dtype=torch.float64),
+            "task": integer("regression"),
+            "router": integer("tree"),
+        },
+    )
+    training = {
+        "x": x,
+        "y": lambda: made("x")[:, 0],
+        "*": None,
+        "leaves": integer(2),
+        "expert_hidden": integer((2,)),
+        "task": integer("regression"),
+        "validation": integer(0.2),
+        "method": integer("kmeans"),
+        "valency": integer(2),
+        "router": integer("tree"),
+        "overlap": integer(1),
+        "generator": integer(None),
+        "dtype": integer(torch.float64),
+    }
+    yield "prepare", prepare, training
+    quick = {"options": lambda: Options(steps=1), "budget_bytes": integer(None), "device": integer(None)}
+    yield "train_momlp", train_momlp, {**training, **quick, "checkpoint": integer(None), "progress": integer(False)}
+    options = inspect.signature(Options).parameters
+    yield "Options", Options, {"*": None, **{k: integer(p.default) for k, p in options.items()}}
+    sizes = {"n": integer(2), "m": integer(1), "*": None, "depth": integer(2), "at_least": integer(50)}
+    yield "central_hidden", central_hidden, sizes
+    levels = lambda: [torch.rand(1, 3, 2, dtype=torch.float64)]  # noqa: E731
+    values = lambda: torch.rand(3, dtype=torch.float64)  # noqa: E731
+    yield "NearestPrototype", NearestPrototype, {"levels": levels, "values": values}
+    yield "NearestPrototype.route", NearestPrototype(levels(), values()).route, {"x": x}
+    yield "NearestPrototype.forward", NearestPrototype(levels(), values()).forward, {"x": x}
+
+    # files, memory, ranks
+    yield "save", save, {"model": model, "path": lambda: file("other")}
+    options = {"*": None, "lazy": integer(True), "cache_bytes": integer(10**6), "device": integer(None)}
+    yield "load", load, {"path": lambda: file("model"), **options}
+    yield (
+        "load within a budget",
+        load,
+        {"path": lambda: file("model"), "*": None, "lazy": integer(True), "budget_bytes": integer(10**6)},
+    )
+    yield (
+        "write_whole",
+        write_whole,
+        {"path": lambda: file("words"), "write": lambda: lambda draft: draft.write_text("w")},
+    )
+    yield "require_writable", require_writable, {"path": lambda: file("words")}
+    yield "require_regular", require_regular, {"path": lambda: file("model")}
+    yield "require_folder", require_folder, {"path": lambda: file("new")}
+    yield "points_file", points_file, {"path": lambda: file("x.npy"), "n": integer(2)}
+    yield "ExpertCache.fetch", _cache().fetch, {"leaves": lambda: torch.tensor([[0, 1], [2, 3]])}
+    yield "ExpertCache.prefetch", _cache().prefetch, {"leaves": lambda: torch.tensor([[0, 1], [2, 3]])}
+    options = {"*": None, "q": integer(2), "shapes": integer(((2,),)), "dtype": integer(torch.float64)}
+    options |= {"device": integer(torch.device("cpu")), "cache_bytes": integer(4096), "staging_bytes": integer(None)}
+    yield "ExpertCache", ExpertCache, {"source": lambda: lambda leaves: (), **options}
+    options = {"*": None, "fixed_bytes": integer(10), "slot_bytes": integer(8)}
+    yield "share_budget", share_budget, {"budget_bytes": integer(10**6), **options}
+    options = {"*": None, "device_bytes": integer(10**6), "devices": integer(4), "batch": integer(10), "m": integer(1)}
+    yield "plan_devices", plan_devices, {"n": integer(3), "eps": integer(0.25), "lam": integer(1.0), **options}
+    yield "Shards.of", Shards.of, {"tree": tree, "world": integer(3)}
+    yield "Shards.owner", Shards.of(tree(), 3).owner, {"leaves": leaf}
+    yield "Shards.leaves_of", Shards.of(tree(), 3).leaves_of, {"rank": integer(0)}
+    options = {
+        "*": None,
+        "timeout": integer(5.0),
+        "patience": integer(5.0),
+        "device": integer("cpu"),
+        "environment": dict,
+    }
+    yield "Ranks.start", lambda **options: Ranks.start(**options).__enter__(), options
+    yield "ShardedMoMLP.load", ShardedMoMLP.load, {"path": lambda: file("model"), "ranks": _alone}
+    yield "ShardedMoMLP.__call__", _sharded().__call__, {"x": x}
+    options = {"points": lambda: file("x.npy"), "out": lambda: file("y.npy"), "*": None, "batch": integer(16)}
+    yield "evaluate_file", evaluate_file, {"model": _sharded, **options}
+
+    # shattered sets and bounds
+    yield "one_hidden_layer", one_hidden_layer, {"n": integer(2), "width": integer(2)}
+    yield "two_hidden_layers", two_hidden_layers, {"side": integer(2)}
+    yield (
+        "deep",
+        deep,
+        {"side": integer(2), "blocks": integer(2), "bits": integer(2), "*": None, "layers_per_bit": integer(1)},
+    )
+    yield "wide", wide, {"n": integer(2), "units": integer(2), "bits": integer(2)}
+    yield "routing_only", routing_only, {"n": integer(2), "experts": integer(3)}
+    yield "routing_pairs", routing_pairs, {"n": integer(2), "experts": integer(4), "*": None, "tree": integer(False)}
+    yield (
+        "mixture",
+        mixture,
+        {"expert": lambda: one_hidden_layer(2, 2), "experts": integer(2), "*": None, "valency": integer(2)},
+    )
+    yield "largest_set", largest_set, {"n": integer(2), "depth": integer(1), "width": integer(2)}
+    yield "certified", certified, {"shattered": lambda: one_hidden_layer(2, 2)}
+    yield "shattered_exhaustively", shattered_exhaustively, {"shattered": lambda: one_hidden_layer(2, 2)}
+    yield (
+        "save_shattered",
+        save_shattered,
+        {"shattered": lambda: one_hidden_layer(2, 2), "path": lambda: file("other_set")},
+    )
+    yield "check_file", check_file, {"path": lambda: file("set")}
+    sizes = {"n": integer(2), "depth": integer(1), "width": integer(2), "kind": integer("relu")}
+    yield "Architecture", Architecture, sizes
+    for bound in (vc_upper_flat, vc_upper_tree):
+        yield bound.__name__, bound, {"architecture": lambda: Architecture(2, 1, 2), "experts": integer(2)}
+    yield "no_go_eps", no_go_eps, {"vc": integer(10), "n": integer(2)}
+
+    # verdicts and checkers
+    options = {"*": None, "eps": integer(0.25), "gap": integer(None), "method": integer("sampled"), "seed": integer(0)}
+    yield "certify_uniform_error", certify_uniform_error, {"model": model, "f": cone, **options}
+    yield "uniform_error_le_eps", uniform_error_le_eps, {"model": model, "f": cone, "eps": integer(0.25)}
+    yield "lipschitz_constant_le", lipschitz_constant_le, {"f": cone, "lam": integer(2.0)}
+    yield "parameter_count_eq", parameter_count_eq, {"model": model, "formula": lambda: made("model").plan.parameters}
+    yield "tree_structure", tree_structure, {"model": model}
+    fields = {"reason": integer("r"), "numbers": dict, "bounds": dict, "witness": integer(None), "seed": integer(None)}
+    yield "Verdict", Verdict, {"status": integer(Status.PROVED), "evidence": integer(Evidence.EXACT), **fields}
+    fields = {"device": lambda: torch.device("cpu"), "seed": integer(0), "log": integer(repr)}
+    yield "Context", Context, {"budget": integer("quick"), **fields}
+    words = {k: integer("word") for k in ("title", "statement", "source")}
+    fields = {"id": integer("a.b"), **words, "expected": integer(Status.PROVED), "hypotheses": integer(())}
+    yield "Claim", Claim, {**fields, "reproduce": integer(None)}
+    yield "register", register, {"claim": lambda: Claim("a.b", "", "", "", Status.OPEN)}
+    yield "select", select, {"patterns": integer(["momlp"])}
+    yield "verify.run", run_claims, {"claims": list, "context": Context}
+    yield "fit_slope", fit_slope, {"x": integer([1.0, 2.0, 3.0]), "y": integer([1.0, 2.0, 3.0])}
+    options = {"*": None, "count": integer(50), "generator": torch.Generator}
+    yield "embedded", embedded, {"name": integer("circle"), "n": integer(3), **options}
+
+
+@cache
+def calls():
+    return {name: (function, arguments) for name, function, arguments in _calls()}
+
+
+PENDING = {}
+"""Function -> what it raised; the merge empties this."""
+
+
+class TooSlow(BaseException):
+    """Nothing in the packages catches it."""
+
+
+def _too_slow(number, frame):
+    raise TooSlow
+
+
+def invoke(function, makers, wrong):
+    """What a call with these wrong arguments did that it should not have; None when all is well."""
+    by_name, placed, named = False, [], {}
+    for key, make in makers.items():
+        if key == "*":
+            by_name = True
+            continue
+        value = wrong[key] if key in wrong else make()
+        if by_name:
+            named[key] = value
+        else:
+            placed.append(value)
+    before = signal.signal(signal.SIGALRM, _too_slow)
+    signal.setitimer(signal.ITIMER_REAL, LIMIT)
+    try:
+        function(*placed, **named)
+    except DOCUMENTED as err:
+        return None if NAMED.search(str(err)) or isinstance(err, OSError) else f"{type(err).__name__}: {err}"
+    except TooSlow:
+        return f"no answer within {LIMIT} s"
+    except Exception as err:
+        return f"{type(err).__name__}: {err}"
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    return None
+
+
+def described(value):
+    if isinstance(value, torch.Tensor):
+        return f"{value.dtype} {tuple(value.shape)} {value.device}"
+    try:
+        return repr(value)[:60]
+    except Exception:
+        return type(value).__name__
+
+
+def draw(source, name):
+    """Wrong arguments for a function: one of them mostly, sometimes several."""
+    keys = [k for k in calls()[name][1] if k != "*"]
+    count = 1 if source.random() < 0.75 else source.randint(1, len(keys))
+    chosen = {key: source.choice(wrong_values()) for key in source.sample(keys, count)}
+    if chosen.get("options", 0) is None:  # the default, which trains for seconds
+        del chosen["options"]
+    return chosen
+
+
+def faults(seed, count):
+    """The faults of `count` draws, each function in turn."""
+    source, names = random.Random(seed), [name for name in calls() if name not in PENDING]
+    found = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for number in range(count):
+            name = names[number % len(names)]
+            wrong = draw(source, name)
+            fault = invoke(*calls()[name], wrong)
+            if fault is not None:
+                found.append((name, {k: described(v) for k, v in wrong.items()}, fault[:200]))
+    return found
