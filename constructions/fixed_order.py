@@ -6,7 +6,7 @@ in a tensor, on what is beside it, or on how the work is split. That does not ho
 (the kernel is chosen by shape, processor and threads), for exp and log (vector lanes and rest differ), and for
 `addcmul`, `addcdiv` and `lerp` (a fused multiply-add where the processor has one, and not in the rest).
 
-Main definitions: `total`, `contract`, `affine`, `exp`, `log`.
+Main definitions: `total`, `contract`, `affine`, `squared_distances`, `exp`, `log`.
 Implementation notes: products and sums are calls of their own, because a compiler may not fuse across them. That holds
 in eager mode; torch.compile may fuse, and promises no bits.
 """
@@ -57,6 +57,15 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     for i in range(1, len(columns)):
         result = result + x[..., i : i + 1] * columns[i]
     return result + bias
+
+
+def squared_distances(x: Tensor, prototypes: Tensor) -> Tensor:
+    """(B, L) from points (B, n) to prototypes (L, n), or (B, v) to each point's own prototypes (B, v, n)."""
+    result = x.new_zeros(len(x), prototypes.shape[-2])
+    for axis in range(x.shape[1]):
+        gap = x[:, axis, None] - prototypes[..., axis]
+        result = result + gap * gap
+    return result
 
 
 def exp(x: Tensor) -> Tensor:
