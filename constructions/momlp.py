@@ -215,8 +215,8 @@ class MoMLP(RoutedExperts):
         """Outputs (B, m) of points x (B, a) with a first layer (K, a), output weights (B, m, K) and biases (B, m)."""
         if not self.plan.knots:
             return bias
-        before = affine(x.to(bias.dtype), hidden_weight, self.hidden_bias)
-        hidden = before.relu() if self.slope is None else torch.where(before > 0, before, self.slope * before)
+        hidden = affine(x.to(bias.dtype), hidden_weight, self.hidden_bias)
+        hidden = hidden.relu() if self.slope is None else torch.where(hidden > 0, hidden, self.slope * hidden)
         return contract(hidden[:, None, :], weight) + bias
 
     def extra_repr(self) -> str:
