@@ -19,7 +19,8 @@ INSTRUCTIONS = ("SSE4_2", "AVX2", "AVX512")
 
 
 def run(threads, capability, instructions):
-    chosen = {"OMP_NUM_THREADS": str(threads), "MKL_ENABLE_INSTRUCTIONS": instructions}
+    # threads that wait without spinning leave a busy machine to the others
+    chosen = {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", "MKL_ENABLE_INSTRUCTIONS": instructions}
     if capability in CAPABILITIES:
         chosen["ATEN_CPU_CAPABILITY"] = capability.lower()
     environment = os.environ | chosen | {"PYTHONPATH": str(SCRIPT.parents[2])}
@@ -49,11 +50,9 @@ def require_agreement(environments):
         assert anywhere(quantities) == first, environment
 
 
-def test_every_bitwise_statement_in_four_environments():
-    best, middle = POSSIBLE[-1], POSSIBLE[len(POSSIBLE) // 2]
-    require_agreement(
-        [(1, POSSIBLE[0], "SSE4_2"), (2, middle, "AVX2"), (1, best, "AVX2"), (2, best, "AVX512")],
-    )
+def test_every_bitwise_statement_in_three_environments():
+    least, middle, best = POSSIBLE[0], POSSIBLE[len(POSSIBLE) // 2], POSSIBLE[-1]
+    require_agreement([(1, least, "SSE4_2"), (2, middle, "AVX2"), (2, best, "AVX512")])
 
 
 @pytest.mark.slow

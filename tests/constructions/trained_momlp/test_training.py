@@ -11,7 +11,7 @@ from constructions.lazy_evaluation import stream
 from constructions.trained_momlp import central_hidden, prepare, train_together
 from constructions.trained_momlp import training as loop
 from constructions.trained_momlp.bank import layers, parameters, plain_network, run_gathered
-from constructions.trained_momlp.steps import Layout, Pass, each_alone
+from constructions.trained_momlp.steps import Bank, Layout, Pass, Targets, all_at_once, each_alone
 from constructions.trained_momlp.training import Options, bytes_per_expert, train_bank
 from theory.checkers.resident_memory import MemoryMeter, peak_resident_bytes, resident_bytes_le
 from theory.claim import Status
@@ -165,6 +165,59 @@ def test_an_expert_trains_like_an_mlp_of_its_own():
             schedule.step()
         flat = torch.cat([p.detach().flatten() for p in network.parameters()])
         torch.testing.assert_close(rows[e], flat, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("product", [each_alone, all_at_once])
+@pytest.mark.parametrize("hidden", [(), (5,), (6, 7)])
+@pytest.mark.parametrize("classes", [False, True])
+def test_losses_gradients_and_steps_are_those_of_torch(product, hidden, classes):
+    """Against autograd through torch's own losses, and torch's AdamW."""
+    widths, experts, points = (3, *hidden, 4), 5, 37
+    rows = torch.randn(experts, parameters(widths), generator=seeded(), dtype=torch.float64)
+    x = torch.randn(experts, points, 3, generator=seeded(1), dtype=torch.float64)
+    y = torch.randn(experts, points, 4, generator=seeded(2), dtype=torch.float64) * 9
+    y = y.argmax(-1) if classes else y
+    inside = torch.rand(experts, points, generator=seeded(3)) < 0.7
+    inside[0] = False
+    targets = Targets.of(y, inside)
+    bank = Bank(Layout.of(widths), product, rows, torch.zeros_like(rows), torch.zeros_like(rows))
+    room = bank.room(points)
+    expected = rows.clone().requires_grad_()
+    optimiser = torch.optim.AdamW([expected], lr=0.03, weight_decay=0.1)
+    for number in (1, 2, 3):
+        out = bank.outputs(x, room)
+        hidden_values = x
+        for i, (weight, bias) in enumerate(layers(expected, widths)):
+            hidden_values = hidden_values.relu() if i else hidden_values
+            hidden_values = hidden_values @ weight.transpose(1, 2) + bias[:, None]
+        if classes:
+            each = nn.functional.cross_entropy(hidden_values.transpose(1, 2), y, reduction="none")
+        else:
+            each = (hidden_values - y).square().mean(-1)
+        loss = torch.where(inside, each, 0.0).sum(-1) / inside.sum(-1).clamp(min=1)
+        torch.testing.assert_close(targets.losses(out), loss.detach(), rtol=1e-12, atol=1e-12)
+        optimiser.zero_grad()
+        loss.sum().backward()
+        optimiser.step()
+        bank.descend(targets.gradient(out), room, rate=0.03, weight_decay=0.1, number=number)
+        torch.testing.assert_close(bank.rows(), expected.detach(), rtol=1e-10, atol=1e-10)
+
+
+def test_a_loss_and_a_step_do_not_depend_on_the_place_in_the_bank():
+    """Every kernel of a step but the matrix products, on one expert alone and in the midst of others."""
+    widths, points = (2, 3, 5), 9
+    rows = torch.randn(7, parameters(widths), generator=seeded(), dtype=torch.float64)
+    out = torch.randn(7, points, 5, generator=seeded(1), dtype=torch.float64)
+    inside = torch.ones(7, points, dtype=torch.bool)
+    for y in (torch.randn(7, points, 5, generator=seeded(2), dtype=torch.float64), out.argmin(-1)):
+        whole = Targets.of(y, inside)
+        for e in range(7):
+            alone = Targets.of(y[e : e + 1].clone(), inside[e : e + 1])
+            assert torch.equal(alone.losses(out[e : e + 1].clone())[0], whole.losses(out)[e])
+            assert torch.equal(alone.gradient(out[e : e + 1].clone())[0], whole.gradient(out)[e])
+    layout = Layout.of(widths)
+    work = layout.work_rows(rows)
+    assert all(matrix[e].data_ptr() % 64 == work.data_ptr() % 64 for matrix in layout.matrices(work) for e in range(7))
 
 
 def test_runs_trained_together_are_runs_trained_alone():
