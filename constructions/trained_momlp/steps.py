@@ -42,7 +42,8 @@ def all_at_once(first: Tensor, second: Tensor, out: Tensor) -> None:
     torch.bmm(first, second, out=out)
 
 
-def _filled_up(count: int) -> int:
+def filled_up(count: int) -> int:
+    """The next multiple of LINE."""
     return -(-count // LINE) * LINE
 
 
@@ -63,7 +64,7 @@ class Layout:
             matrix = size + torch.arange(outputs * (inputs + 1)).view(outputs, inputs + 1)
             places += [matrix[:, :-1].flatten(), matrix[:, -1]]
             starts.append(size)
-            size += _filled_up(matrix.numel())
+            size += filled_up(matrix.numel())
         return cls(widths, torch.cat(places), tuple(starts), size)
 
     def work_rows(self, rows: Tensor) -> Tensor:
@@ -89,7 +90,7 @@ class Pass:
 
     def __init__(self, experts: int, points: int, layout: Layout, product: Product, like: Tensor):
         self.points, self.product, widths = points, product, layout.widths
-        room = _filled_up(points)
+        room = filled_up(points)
         self.inputs = [like.new_zeros(experts, room, width + 1) for width in widths[:-1]]
         for values in self.inputs:
             values[..., -1] = 1.0

@@ -24,7 +24,7 @@ from constructions.progress import tracked
 from constructions.trained_momlp.bank import Widths, parameters
 from constructions.trained_momlp.checkpoint import State, fresh_state, read_state, run_digest, write_state
 from constructions.trained_momlp.groups import Groups
-from constructions.trained_momlp.steps import LINE, Bank, Layout, Product, Targets, each_alone
+from constructions.trained_momlp.steps import Bank, Layout, Product, Targets, each_alone, filled_up
 
 CHECKPOINT_SECONDS = 20.0
 
@@ -97,11 +97,11 @@ def bytes_per_expert(problem: Problem, widths: Widths, options: Options) -> int:
     width = min(options.batch_size, largest)
     draws = 32 * width * (options.evaluate_every if largest > width else 1)
     terms = 64 * m if problem.classes else 3 * m * item
-    step = (width + LINE) * ((4 * n + 4 * sum(widths)) * item + terms) + draws
-    evaluation = (held + LINE) * ((3 * n + 2 * sum(widths)) * item + terms)
+    step = filled_up(width) * ((4 * n + 4 * sum(widths)) * item + terms) + draws
+    evaluation = filled_up(held) * ((3 * n + 2 * sum(widths)) * item + terms)
     data = (largest + held) * ((n + m) * item + 40) + held * (n * item + 16)
-    weights = 7 * parameters(widths) + 8 * Layout.of(widths).size
-    return weights * item + data + max(step, evaluation) + 8192
+    weights = 5 * parameters(widths) + 7 * Layout.of(widths).size
+    return weights * item + data + max(step, evaluation) + 4096
 
 
 def group_size(problem: Problem, widths: Widths, options: Options, budget_bytes: int | None) -> int:

@@ -112,6 +112,7 @@ def short_training(context: Context) -> Verdict:
     expected=Status.NOT_REFUTED,
     hypotheses=(
         "independent experts",
+        "one machine, one number of threads",
         "the data wait on the host; what is on the device counts",
         "measured on the CPU",
     ),
