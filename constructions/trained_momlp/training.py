@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -148,7 +148,7 @@ def train_bank(
             state = fresh_state(initial, start, end, state)
         group = _Group(problem, Layout.of(widths), options, (start, end), seed, place, product)
         saver = _Saver(checkpoint, run)
-        group.train(state, saver, f"experts {start + 1} to {end} of {problem.experts}", progress)
+        state = group.train(state, saver, f"experts {start + 1} to {end} of {problem.experts}", progress)
         if saver.path is not None:
             saver.write(state)
     assert state is not None
@@ -219,29 +219,33 @@ class _Group:
         return torch.where(inside[..., None], local, 0.0), Targets.of(self.y[at], inside)
 
     @torch.no_grad()
-    def train(self, state: State, saver: _Saver, label: str, progress: bool) -> None:
-        """Run to the end of this group; `state` then holds its best rows among the finished."""
+    def train(self, state: State, saver: _Saver, label: str, progress: bool) -> State:
+        """Run to the end of this group; the state returned holds its best rows among the finished.
+
+        A state is made whole and put in the place of the last one at once: whenever Ctrl-C comes, what is written is
+        a moment that the uninterrupted run goes through.
+        """
         options = self.options
-        for name in ("rows", "best", "best_loss", "waited", "average", "square"):
-            setattr(state, name, getattr(state, name).to(self.place))
+        names = ("rows", "best", "best_loss", "waited", "average", "square")
+        state = replace(state, **{name: getattr(state, name).to(self.place) for name in names})
         bank = Bank(self.layout, self.product, state.rows, state.average, state.square)
-        chunks = range(state.step // options.evaluate_every, math.ceil(options.steps / options.evaluate_every))
+        # the last evaluation may come early: after it nothing is left to do
+        done, every = math.ceil(state.step / options.evaluate_every), math.ceil(options.steps / options.evaluate_every)
+        chunks = range(done, every)
         try:
             for chunk in tracked(chunks, label, enabled=progress):
                 if bool((state.waited >= options.patience).all()):
                     break
-                last = self._steps(bank, chunk)
-                self._evaluate(state, bank, last)
-                if saver.path is not None:
-                    state.rows, state.average, state.square = bank.numbers()
-                    if saver.due():
-                        saver.write(state)
+                state = self._evaluated(state, bank, self._steps(bank, chunk), saver.path is not None)
+                if saver.due():
+                    saver.write(state)
         except KeyboardInterrupt:
             if saver.path is not None:
                 saver.write(state)
             raise
         state.finished[self.ids] = state.best.cpu()
         state.losses[self.ids] = state.best_loss.cpu().to(state.losses.dtype)
+        return state
 
     def _steps(self, bank: Bank, chunk: int) -> Tensor:
         """The steps until the next evaluation; returns the last training losses (E,)."""
@@ -266,7 +270,7 @@ class _Group:
             bank.descend(gradient, room, rate=rate, weight_decay=options.weight_decay, number=first + t + 1)
         return losses
 
-    def _evaluate(self, state: State, bank: Bank, training_losses: Tensor) -> None:
+    def _evaluated(self, state: State, bank: Bank, training_losses: Tensor, resumable: bool) -> State:
         """Early stopping: keep the best rows of every expert that has not stopped."""
         loss = training_losses
         if self.held.shape[1]:
@@ -274,8 +278,18 @@ class _Group:
             loss = torch.where(self.unheld, training_losses, held)
         going = state.waited < self.options.patience
         better = going & (loss < state.best_loss)
-        state.best = torch.where(better[:, None], bank.rows(), state.best)
-        state.best_loss = torch.where(better, loss, state.best_loss)
-        state.waited = torch.where(better, 0, state.waited + going.long())
-        state.step = min(state.step + self.options.evaluate_every, self.options.steps)
-        state.stopped[self.ids[going.cpu()]] = state.step
+        step = min(state.step + self.options.evaluate_every, self.options.steps)
+        stopped = state.stopped.clone()
+        stopped[self.ids[going.cpu()]] = step
+        rows, average, square = bank.numbers() if resumable else (state.rows, state.average, state.square)
+        return replace(
+            state,
+            step=step,
+            stopped=stopped,
+            rows=rows,
+            average=average,
+            square=square,
+            best=torch.where(better[:, None], bank.rows(), state.best),
+            best_loss=torch.where(better, loss, state.best_loss),
+            waited=torch.where(better, 0, state.waited + going.long()),
+        )

@@ -145,6 +145,34 @@ def test_an_interrupted_run_resumes_bitwise(tmp_path, monkeypatch, budgeted):
         train_momlp(x, y, **options, generator=seeded(), checkpoint=path)
 
 
+@pytest.mark.parametrize("moment", ["descend", "outputs", "numbers", "rows"])
+@pytest.mark.parametrize("call", [1, 3, 6])
+def test_ctrl_c_at_any_moment_leaves_a_moment_of_the_run(tmp_path, monkeypatch, moment, call):
+    """Within a step, between the evaluation and what is written, in the first and the second group."""
+    x, y = data(count=300)
+    options = Options(steps=20, batch_size=16, evaluate_every=6)  # the last evaluation comes early
+    ready = prepare(x, y, leaves=4, expert_hidden=(5,), generator=seeded())
+    budget = 2 * bytes_per_expert(ready.problem, ready.widths, options)
+    fixed = {"leaves": 4, "expert_hidden": (5,), "options": options, "budget_bytes": budget}
+    expected = train_momlp(x, y, **fixed, generator=seeded())
+    path, honest, calls = tmp_path / "run.safetensors", getattr(Bank, moment), []
+
+    def cut(self, *arguments, **more):
+        calls.append(1)
+        if len(calls) == call * (6 if moment in ("descend", "outputs") else 1):
+            raise Cut
+        return honest(self, *arguments, **more)
+
+    monkeypatch.setattr(Bank, moment, cut)
+    with pytest.raises(Cut):
+        train_momlp(x, y, **fixed, generator=seeded(), checkpoint=path)
+    for _ in range(2):  # the second time from the end of the run
+        model = train_momlp(x, y, **fixed, generator=seeded(), checkpoint=path)
+        assert torch.equal(model.experts, expected.experts)
+        assert torch.equal(model.report.validation_loss, expected.report.validation_loss)
+        assert torch.equal(model.report.steps, expected.report.steps)
+
+
 def test_an_expert_trains_like_an_mlp_of_its_own():
     """Against torch's own modules, loss and optimiser, full batches, no early stopping."""
     x, y = data(count=300)
