@@ -4,11 +4,15 @@ The layers are held once; each expert has a table (m, T) and offsets (m,). A bat
 and the table entries of each point's expert are added to the rows that refer to them: never expert by expert.
 
 Main definition: `BitExtractionMoMLP`.
+Implementation notes: rows have one to four weights that are not 0, so a layer adds these, one a turn, and no zeros. The
+turns come from the weights alone, and no row occurs twice in one: a point's answer does not depend on the batch it
+came in. Batches stand last, (channels, m, B).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +27,37 @@ from constructions.routed import Leaf
 GATHER_BYTES = 1 << 24
 
 
+@dataclass(frozen=True)
+class _Turn:
+    """Terms for different rows of a layer: weight number `at` times channel `column`, or a table entry.
+
+    An entry has a factor, and column −1 where it is a bias.
+    """
+
+    row: Tensor
+    column: Tensor
+    at: Tensor
+    factor: Tensor
+
+
+def _turns(row: Tensor, column: Tensor, at: Tensor, factor: Tensor) -> list[_Turn]:
+    """The first term of every row, the second of those that have one, and so on."""
+    order = torch.argsort(row, stable=True)
+    first = torch.searchsorted(row[order], row[order])
+    turn = torch.arange(len(row), device=row.device) - first
+    chosen = [order[turn == i] for i in range(int(turn.max()) + 1 if len(row) else 0)]
+    return [_Turn(row[i], column[i], at[i], factor[i]) for i in chosen]
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What all layers add, turn by turn. `filled` (N,) marks the weights that it reads, of all layers in a line."""
+
+    weights: list[list[_Turn]]
+    entries: list[list[_Turn]]
+    filled: Tensor
+
+
 class BitExtractionMoMLP(MoMLP):
     """`out_weight` (L, m, T) are the tables, `out_bias` (L, m) the offsets; `shared_weight`, `shared_bias` the
     layers."""
@@ -34,6 +69,7 @@ class BitExtractionMoMLP(MoMLP):
         self.shared_weight = nn.ParameterList(nn.Parameter(p.weight.to(device), requires_grad=False) for p in layers)
         self.shared_bias = nn.ParameterList(nn.Parameter(p.bias.to(device), requires_grad=False) for p in layers)
         self._references = layers
+        self._order: _Order | None = None
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> BitExtractionMoMLP:
         """Called by .to(), .float() and the like; words do not survive in fewer than 53 bits."""
@@ -43,6 +79,7 @@ class BitExtractionMoMLP(MoMLP):
                 f"bit-extraction experts must stay in float64 (their words have up to 52 bits), got {found}"
             )
         super()._apply(fn, recurse)
+        self._order = None
         return self
 
     @property
@@ -90,27 +127,50 @@ class BitExtractionMoMLP(MoMLP):
     def run_experts(self, x: Tensor, rows: Rows, at: Tensor) -> Tensor:
         """Outputs (B, m) of points x (B, n) answered by the experts rows[at], rows = (tables, offsets)."""
         weight, bias = rows
-        if len(x) and bool((at == at[0]).all()):
-            return self._with_one_table(x, weight[at[0]], bias[at[0]])
+        flat = torch.cat([w.detach().flatten() for w in self.shared_weight])
+        order = self._ordered(flat)
         widest = max(1, max(len(layer.entry) for layer in self._references))
         chunk = max(1, GATHER_BYTES // (8 * self.m * widest))
         parts = zip(x.split(chunk), at.split(chunk), strict=True)
-        return torch.cat([self._with_many_tables(points, weight, bias, index) for points, index in parts])
+        return torch.cat([self._in_turns(points, order, weight, bias, index) for points, index in parts])
+
+    def _ordered(self, flat: Tensor) -> _Order:
+        """The order for the present weights (N,), of all layers in a line; made again when others than before are not
+        0."""
+        order = self._order
+        if order is None or bool(((flat != 0) & ~order.filled).any()):
+            weights, entries, before = [], [], 0
+            for i, weight in enumerate(self.shared_weight):
+                row, column = (weight.detach() != 0).nonzero().unbind(1)
+                weights.append(_turns(row, column, before + row * weight.shape[1] + column, torch.ones_like(row)))
+                entries.append(_turns(*self._reference(i)))
+                before += weight.numel()
+            self._order = order = _Order(weights, entries, flat != 0)
+        return order
+
+    def _in_turns(self, x: Tensor, order: _Order, tables: Tensor, offsets: Tensor, at: Tensor) -> Tensor:
+        flat = torch.cat([w.flatten() for w in self.shared_weight])
+        hidden = x.double().T[:, None].expand(-1, self.m, -1)
+        outputs = torch.arange(self.m, device=x.device)[:, None]
+        for i, (weights, entries) in enumerate(zip(order.weights, order.entries, strict=True)):
+            hidden = hidden.relu() if i else hidden
+            after = self.shared_bias[i][:, None, None].repeat(1, self.m, len(x))
+            for turn in weights:
+                after.index_add_(0, turn.row, flat[turn.at][:, None, None] * hidden[turn.column])
+            for turn in entries:
+                values = turn.factor[:, None, None] * tables[at, outputs, turn.at[:, None, None]]
+                inner = turn.column[:, None, None] >= 0
+                reads = torch.where(inner, hidden[turn.column.clamp(min=0)], 1.0)
+                after.index_add_(0, turn.row, values * reads)
+            hidden = after
+        return hidden[0].T + offsets[at]
+
+    # --- under a transform, where no weight may be looked at; the same up to rounding ---
 
     def _gather(self, x: Tensor) -> Tensor:
         assert self.out_weight is not None
         assert self.out_bias is not None
-        return self._with_many_tables(x, self.out_weight, self.out_bias, self.tree.flat_index(self.route(x)))
-
-    def _with_one_table(self, x: Tensor, table: Tensor, offset: Tensor) -> Tensor:
-        hidden = x.double().expand(self.m, -1, -1)
-        for i in range(len(self.shared_weight)):
-            weight, bias = self._dense(i, table)
-            hidden = hidden.relu() if i else hidden
-            hidden = torch.baddbmm(bias[:, None], hidden, weight.transpose(1, 2))
-        return hidden[..., 0].T + offset
-
-    def _with_many_tables(self, x: Tensor, tables: Tensor, offsets: Tensor, at: Tensor) -> Tensor:
+        at = self.tree.flat_index(self.route(x))
         hidden = x.double()[:, None].expand(-1, self.m, -1)
         outputs = torch.arange(self.m, device=x.device)[:, None]
         for i in range(len(self.shared_weight)):
@@ -118,10 +178,10 @@ class BitExtractionMoMLP(MoMLP):
             after = nn.functional.linear(hidden, self.shared_weight[i], self.shared_bias[i])
             if len(self._references[i].entry):
                 row, column, entry, factor = self._reference(i)
-                values = factor * tables[at[:, None, None], outputs, entry]
+                values = factor * self.out_weight[at[:, None, None], outputs, entry]
                 inner = column >= 0
                 reads = torch.ones_like(values)
                 reads[..., inner] = hidden[..., column[inner]]
                 after = after.index_add(2, row, values * reads)
             hidden = after
-        return hidden[..., 0] + offsets[at]
+        return hidden[..., 0] + self.out_bias[at]

@@ -6,8 +6,8 @@ a batch needs relu(W x + b) once and a gather of output weights.
 Main definition: `MoMLP`.
 Notation: n inputs, m outputs, q quantised axes, L leaves, K knots, P parameters an expert.
 Source: arXiv:2402.03460 (the claim); the construction and its proof are in the README and `lattice.py`.
-Implementation notes: the output layer is a product and a sum over the last axis, never a matrix product, so that a
-point's result does not depend on the batch it came in.
+Implementation notes: both layers are sums in a fixed order (`fixed_order`), never matrix products, so that a point's
+answer depends on the point and its expert alone: not on the batch it came in, nor on how the experts are held.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from constructions.errors import require_int
 from constructions.expert_cache import CacheStatistics, ExpertCache, ExpertSource, Rows, slot_overhead
 from constructions.experts import FAMILIES
 from constructions.fitting import node_axis
+from constructions.fixed_order import affine, contract
 from constructions.lattice import DTYPES, Plan
 from constructions.lazy_evaluation import answer_by_leaf, share_budget
 from constructions.routed import Leaf, RoutedExperts
@@ -198,7 +199,8 @@ class MoMLP(RoutedExperts):
     def run_experts(self, x: Tensor, rows: Rows, at: Tensor) -> Tensor:
         """Outputs (B, m) of points x (B, n) answered by the experts rows[at], rows = (output weights, biases)."""
         weight, bias = rows
-        return self._evaluate_batch(x, weight[at], bias[at])
+        axes = (self.hidden_weight != 0).any(0).nonzero()[:, 0]  # pencils look at one: the others add nothing
+        return self._evaluate(x[:, axes], self.hidden_weight[:, axes], weight[at], bias[at])
 
     @property
     def _chunk_rows(self) -> int:
@@ -207,21 +209,15 @@ class MoMLP(RoutedExperts):
 
     def _gather(self, x: Tensor) -> Tensor:
         weight, bias = self.output_layers(self.route(x))
-        return self._evaluate(x, weight, bias)
+        return self._evaluate(x, self.hidden_weight, weight, bias)
 
-    def _evaluate(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Outputs (B, m) of points x (B, n) with output weights (B, m, K) and biases (B, m)."""
+    def _evaluate(self, x: Tensor, hidden_weight: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Outputs (B, m) of points x (B, a) with a first layer (K, a), output weights (B, m, K) and biases (B, m)."""
         if not self.plan.knots:
             return bias
-        before = nn.functional.linear(x.to(bias.dtype), self.hidden_weight, self.hidden_bias)
-        hidden = before.relu() if self.slope is None else torch.where(before > 0, before, self.slope * before)
-        return (hidden[:, None, :] * weight).sum(-1) + bias
-
-    def _evaluate_batch(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """`_evaluate`, with a lone number computed twice: torch splits a sum to one number between threads."""
-        if len(x) * self.m != 1:
-            return self._evaluate(x, weight, bias)
-        return self._evaluate(x.expand(2, -1), weight.expand(2, -1, -1), bias.expand(2, -1))[:1]
+        hidden = affine(x.to(bias.dtype), hidden_weight, self.hidden_bias)
+        hidden = hidden.relu() if self.slope is None else torch.where(hidden > 0, hidden, self.slope * hidden)
+        return contract(hidden[:, None, :], weight) + bias
 
     def extra_repr(self) -> str:
         p = self.plan

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from constructions.errors import require_instance, require_points, shown
+from constructions.fixed_order import squared_distances
 
 
 class NearestPrototype(nn.Module):
@@ -51,7 +52,7 @@ class NearestPrototype(nn.Module):
         require_points("x", x, self.n)
         node = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         for level in self.levels:
-            gap = (x[:, None] - level[node]).square().sum(-1)
+            gap = squared_distances(x, level[node])
             node = node * level.shape[1] + gap.argmin(-1)
         return node
 

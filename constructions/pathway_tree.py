@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from constructions.errors import BudgetExceeded, first_row, require_choice, require_int, require_positive
+from constructions.fixed_order import squared_distances
 from constructions.nets import farthest_point, kmeans_centres
 from constructions.prototype_tree import PrototypeTree, arrange
 
@@ -193,7 +194,7 @@ class PathwayTree:
         leaves = self.leaf_indices(z.device)
         prototypes = leaves.double() + 0.5
         rows = max(1, CHUNK_BYTES // (8 * max(1, prototypes.numel())))
-        found = [((part[:, None] - prototypes).square().sum(-1)).argmin(-1) for part in z.double().split(rows)]
+        found = [squared_distances(part, prototypes).argmin(-1) for part in z.double().split(rows)]
         return leaves[torch.cat(found)] if found else leaves[:0]
 
     def leaf_indices(self, device: torch.device | str | None = None) -> Tensor:

@@ -19,15 +19,11 @@ import torch
 from torch import Tensor
 
 from constructions.errors import BudgetExceeded, require_device, require_instance, require_int, require_points
+from constructions.fixed_order import squared_distances
 
 CHUNK_BYTES = 1 << 24
 LLOYD_STEPS = 12
 MAX_VALENCY = 64
-
-
-def squared_distances(x: Tensor, prototypes: Tensor) -> Tensor:
-    """(B, L) from points (B, n) to prototypes (L, n), or (B, v) to each point's own prototypes (B, v, n)."""
-    return (x[:, None] - prototypes).square().sum(-1)
 
 
 def nearest(x: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor]:

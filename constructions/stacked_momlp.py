@@ -1,7 +1,8 @@
 """`StackedMoMLP`: a mixture whose experts are MLPs of any one architecture, held as stacked weights.
 
 Layer i has weights (L, out, in) and biases (L, out), or (1, out, in) and (1, out) where all experts agree; ReLU between
-layers. A batch runs through gathered weights, layer by layer, never expert by expert.
+layers. A batch runs through gathered weights, layer by layer, never expert by expert, and sums are in a fixed order
+(`fixed_order`): a point's answer does not depend on the batch it came in.
 
 Main definition: `StackedMoMLP`.
 """
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from constructions.domain import Box
 from constructions.errors import require_instance, require_int
+from constructions.fixed_order import affine, contract
 from constructions.lattice import Lattice
 from constructions.pathway_tree import PathwayTree
 from constructions.routed import Leaf, RoutedExperts
@@ -91,9 +93,9 @@ class StackedMoMLP(RoutedExperts):
         for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             hidden = hidden.relu() if i else hidden
             if len(weight) == 1:
-                hidden = nn.functional.linear(hidden, weight[0], bias[0])
+                hidden = affine(hidden, weight[0], bias[0])
             else:
-                hidden = torch.einsum("bi,boi->bo", hidden, weight[leaf]) + bias[leaf]
+                hidden = contract(hidden[:, None], weight[leaf]) + bias[leaf]
         return hidden
 
     def extra_repr(self) -> str:

@@ -4,8 +4,10 @@ A forward pass sends every point to the rank that owns its expert and brings the
 counts, points and answers are one all-to-all each.
 
 Main definition: `ShardedMoMLP`.
-Main statement: outputs are bitwise those of the model in one process, because a point's answer depends on its own
-expert and not on the batch (`MoMLP.run_experts`, `TrainedMoMLP.run_experts`).
+Main statement: outputs are bitwise those of the model in one process, because a point's answer is a sum in a fixed
+order over its own expert's weights and does not depend on the batch (`MoMLP.run_experts`, `TrainedMoMLP.run_experts`).
+Ranks of a model stored as its plan build their experts; these have the same bits where f's values do not depend on the
+batch.
 """
 
 from __future__ import annotations

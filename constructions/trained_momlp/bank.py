@@ -2,9 +2,9 @@
 
 Row layout: W_1, b_1, W_2, b_2, … flattened, for widths (n, h_1, …, h_J, m) and ReLU between layers.
 
-Main definitions: `parameters`, `layers`, `initial`, `run_bank`, `run_gathered`, `plain_network`, `rescaled`.
-Implementation notes: `run_bank` multiplies matrices (training); `run_gathered` multiplies and sums, so that a point's
-result does not depend on the batch it came in (answers).
+Main definitions: `parameters`, `layers`, `initial`, `run_gathered`, `plain_network`, `rescaled`.
+Implementation notes: `run_gathered` sums in a fixed order, so that a point's answer does not depend on the batch it
+came in. Training is in `steps`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from constructions.errors import shown
+from constructions.fixed_order import contract
 
 Widths = tuple[int, ...]
 WIDEST = 1 << 20
@@ -44,20 +45,10 @@ def initial(count: int, widths: Widths, generator: torch.Generator, dtype: torch
     return rows
 
 
-def run_bank(rows: Tensor, widths: Widths, x: Tensor) -> Tensor:
-    """Outputs (E, S, m) of each expert on its own points x (E, S, n)."""
-    for i, (weight, bias) in enumerate(layers(rows, widths)):
-        x = torch.baddbmm(bias[:, None], x.relu() if i else x, weight.transpose(1, 2))
-    return x
-
-
 def run_gathered(rows: Tensor, widths: Widths, x: Tensor) -> Tensor:
     """Outputs (B, m) of points x (B, n), each by its own row of (B, P)."""
-    if len(x) == 1:
-        # torch splits a sum to one number between threads: a lone point is computed twice
-        return run_gathered(rows.expand(2, -1), widths, x.expand(2, -1))[:1]
     for i, (weight, bias) in enumerate(layers(rows, widths)):
-        x = (weight * (x.relu() if i else x)[:, None]).sum(-1) + bias
+        x = contract(weight, (x.relu() if i else x)[:, None]) + bias
     return x
 
 
@@ -82,7 +73,7 @@ def rescaled(
     every = list(layers(rows, widths))
     weight, bias = every[0]
     weight *= scale[:, None, None]
-    bias -= (weight * centre[:, None]).sum(-1)
+    bias -= contract(weight, centre[:, None])
     weight, bias = every[-1]
     weight *= output_scale[:, None]
     bias *= output_scale

@@ -78,10 +78,10 @@ def read_state(path: Path, run: str) -> State | None:
     return State(first=place[0], step=place[1], **tensors)
 
 
-def fresh_state(initial: Tensor, first: int, end: int, previous: State | None, *, copies: int) -> State:
-    """The start of the group of experts first … end − 1, `copies` of each, of the bank `initial` (E, P)."""
+def fresh_state(initial: Tensor, first: int, end: int, previous: State | None) -> State:
+    """The start of the group of experts first … end − 1 of the bank `initial` (E, P)."""
     count = len(initial)
-    rows = initial[first:end].repeat(copies, 1)
+    rows = initial[first:end].clone()
     return State(
         finished=initial if previous is None else previous.finished,
         losses=torch.full((count,), torch.inf) if previous is None else previous.losses,

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from constructions.prototype_tree import PrototypeTree, squared_distances
+from constructions.fixed_order import squared_distances
+from constructions.prototype_tree import PrototypeTree
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """`TrainedMoMLP`: experts trained on data behind a router from data.
 
-Inputs are standardised, routed to the nearest leaf (flat) or down the tree, and answered by one MLP.
+Inputs are standardised, routed to the nearest leaf (flat) or down the tree, and answered by one MLP. Distances and
+layers are sums in a fixed order (`fixed_order`): an answer does not depend on the batch, nor on how experts are held.
 
 Main definition: `TrainedMoMLP`.
 Notation: n inputs, m outputs (classes), L leaves, P parameters of an expert.

@@ -30,6 +30,7 @@ from constructions.prototype_tree import PrototypeTree
 from constructions.trained_momlp.bank import Widths, hidden_widths, initial, parameters, rescaled
 from constructions.trained_momlp.groups import Groups, assigned, spread
 from constructions.trained_momlp.model import ROUTERS, TASKS, TrainedMoMLP
+from constructions.trained_momlp.steps import all_at_once
 from constructions.trained_momlp.training import Options, Problem, Trained, train_bank
 
 DTYPES = (torch.float64, torch.float32)
@@ -216,7 +217,10 @@ def prepare(
 def train_together(
     parts: Sequence[Prepared], options: Options, *, seed: int = 0, device: torch.device | None = None
 ) -> list[TrainedMoMLP]:
-    """Train several prepared runs of one architecture as one bank; ValueError when their widths differ."""
+    """Train several prepared runs of one architecture as one bank; ValueError when their widths differ.
+
+    Up to rounding, each is what it would be alone: matrix products are batched over the whole bank.
+    """
     require_instance("parts", parts, (list, tuple))
     for part in parts:
         require_instance("parts", part, Prepared)
@@ -246,7 +250,13 @@ def train_together(
         torch.cat([p.scale for p in problems]),
     )
     trained = train_bank(
-        whole, torch.cat([p.initial for p in parts]), parts[0].widths, options, seed=seed, device=device
+        whole,
+        torch.cat([p.initial for p in parts]),
+        parts[0].widths,
+        options,
+        seed=seed,
+        device=device,
+        product=all_at_once,
     )
     counts = [p.problem.experts for p in parts]
     pieces = zip(trained.rows.split(counts), trained.losses.split(counts), trained.stopped.split(counts), strict=True)

@@ -1,8 +1,10 @@
 """Training a bank of independent experts: one AdamW over stacked rows, early stopping expert by expert.
 
 The loss of the bank is the sum of its experts' own losses, and AdamW acts number by number: experts do not see each
-other. So the bank may be trained all at once (joint) or group after group with only one group on the device
-(memory-budgeted), with the same result.
+other, and with `each_alone` not a bit of an expert depends on the group it is in (`steps` says why). So the bank may be
+trained all at once (joint) or group after group with only one group on the device (memory-budgeted), with the same
+result, bit by bit, on one machine with one number of threads. What all groups share is taken from the whole problem:
+the widths of batches and evaluations, and the draws of each expert from a stream of its own.
 
 Main definitions: `Options`, `Problem`, `train_bank`, `bytes_per_expert`.
 """
@@ -11,17 +13,18 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from constructions.errors import BudgetExceeded, require_int, require_positive
 from constructions.progress import tracked
-from constructions.trained_momlp.bank import Widths, parameters, run_bank
+from constructions.trained_momlp.bank import Widths, parameters
 from constructions.trained_momlp.checkpoint import State, fresh_state, read_state, run_digest, write_state
 from constructions.trained_momlp.groups import Groups
+from constructions.trained_momlp.steps import Bank, Layout, Product, Targets, each_alone, filled_up
 
 CHECKPOINT_SECONDS = 20.0
 
@@ -84,17 +87,21 @@ def bytes_per_expert(problem: Problem, widths: Widths, options: Options) -> int:
     """What one more expert takes on the device, from above: weights, its data, and the larger of a step and an
     evaluation.
 
-    Weights: row, gradient, best, two moments, their copies in a step. A step holds a batch, its activations and their
-    gradients, and the row numbers of the batches until the next evaluation. A test compares it with what is measured.
+    Weights: rows, moments and best ones as they are stored, the best ones once more when they are replaced, and work
+    rows, gradients and moments with what a step needs beside them. A step holds a batch, its activations and their
+    gradients, the terms of its loss, and the row numbers of the batches until the next evaluation. A test compares it
+    with what is measured.
     """
-    item, n = problem.z.element_size(), problem.z.shape[1]
+    item, n, m = problem.z.element_size(), problem.z.shape[1], widths[-1]
     largest, held = problem.train.largest, problem.validation.largest
     width = min(options.batch_size, largest)
     draws = 32 * width * (options.evaluate_every if largest > width else 1)
-    step = width * (3 * n + 5 * sum(widths[1:])) * item + draws
-    evaluation = held * (2 * n + 3 * sum(widths[1:])) * item
-    data = (largest + held) * ((n + widths[-1]) * item + 40) + held * (n * item + 16)
-    return 11 * parameters(widths) * item + data + max(step, evaluation) + 8192
+    terms = 64 * m if problem.classes else 3 * m * item
+    step = filled_up(width) * ((4 * n + 4 * sum(widths)) * item + terms) + draws
+    evaluation = filled_up(held) * ((3 * n + 2 * sum(widths)) * item + terms)
+    data = (largest + held) * ((n + m) * item + 40) + held * (n * item + 16)
+    weights = 5 * parameters(widths) + 7 * Layout.of(widths).size
+    return weights * item + data + max(step, evaluation) + 4096
 
 
 def group_size(problem: Problem, widths: Widths, options: Options, budget_bytes: int | None) -> int:
@@ -102,11 +109,9 @@ def group_size(problem: Problem, widths: Widths, options: Options, budget_bytes:
     if budget_bytes is None:
         return problem.experts
     each = bytes_per_expert(problem, widths, options)
-    least = min(2, problem.experts) * each
-    if budget_bytes < least:
-        raise BudgetExceeded(f"`budget_bytes` must hold one expert with its data, {least} bytes, got {budget_bytes}")
-    fitting = budget_bytes // each
-    return problem.experts if fitting >= problem.experts else 1 if fitting < 4 else fitting
+    if budget_bytes < each:
+        raise BudgetExceeded(f"`budget_bytes` must hold one expert with its data, {each} bytes, got {budget_bytes}")
+    return min(problem.experts, budget_bytes // each)
 
 
 def train_bank(
@@ -120,6 +125,7 @@ def train_bank(
     device: torch.device | None = None,
     checkpoint: Path | None = None,
     progress: bool = False,
+    product: Product = each_alone,
 ) -> Trained:
     """Train rows `initial` (E, P), host memory, on `device`; they are overwritten with the trained ones.
 
@@ -139,10 +145,10 @@ def train_bank(
     for start in range(first, problem.experts, size):
         end = min(start + size, problem.experts)
         if state is None or state.first != start:
-            state = fresh_state(initial, start, end, state, copies=2 if end - start == 1 < problem.experts else 1)
-        group = _Group(problem, widths, options, (start, end), seed, place)
+            state = fresh_state(initial, start, end, state)
+        group = _Group(problem, Layout.of(widths), options, (start, end), seed, place, product)
         saver = _Saver(checkpoint, run)
-        group.train(state, saver, f"experts {start + 1} to {end} of {problem.experts}", progress)
+        state = group.train(state, saver, f"experts {start + 1} to {end} of {problem.experts}", progress)
         if saver.path is not None:
             saver.write(state)
     assert state is not None
@@ -177,23 +183,20 @@ class _Saver:
 
 
 class _Group:
-    """Experts span[0] … span[1] − 1 on the device, with the data rows that they own and no others.
-
-    An expert alone is trained twice side by side: a batch of one matrix product rounds differently from a batch of
-    many, and the result must not depend on the grouping."""
+    """Experts span[0] … span[1] − 1 on the device, with the data rows that they own and no others."""
 
     def __init__(
         self,
         problem: Problem,
-        widths: Widths,
+        layout: Layout,
         options: Options,
         span: tuple[int, int],
         seed: int,
         place: torch.device,
+        product: Product,
     ):
-        self.widths, self.options, self.seed, self.place = widths, options, seed, place
-        copies = 2 if span[1] - span[0] == 1 < problem.experts else 1
-        self.train_rows, self.ids = problem.train, torch.arange(*span).repeat(copies)
+        self.layout, self.options, self.seed, self.place, self.product = layout, options, seed, place, product
+        self.train_rows, self.ids = problem.train, torch.arange(*span)
         # the widths of batches come from the whole problem, so that they do not depend on the grouping
         self.width = min(options.batch_size, problem.train.largest)
         self.redraws = bool((problem.train.sizes[self.ids] > self.width).any())
@@ -203,51 +206,48 @@ class _Group:
         self.owned = torch.unique(torch.cat([train[inside], held[held_inside]]))
         self.z, self.y = problem.z[self.owned].to(place), problem.y[self.owned].to(place)
         self.centre, self.scale = problem.centre[self.ids].to(place), problem.scale[self.ids].to(place)
-        held_batch = (self._at(held, held_inside), held_inside.to(place))
-        self.held = self._local(*held_batch), self.y[held_batch[0]], held_batch[1]
+        self.held, self.held_targets = self._batch(self._at(held, held_inside), held_inside.to(place))
         self.unheld = none.to(place)  # these stop on their training loss
 
     def _at(self, rows: Tensor, inside: Tensor) -> Tensor:
         """Places of data rows among the owned ones."""
         return torch.where(inside, torch.searchsorted(self.owned, rows), 0).to(self.place)
 
-    def _local(self, at: Tensor, inside: Tensor) -> Tensor:
+    def _batch(self, at: Tensor, inside: Tensor) -> tuple[Tensor, Targets]:
+        """Local coordinates (E, S, n) and targets of the owned rows at (E, S)."""
         local = (self.z[at] - self.centre[:, None]) * self.scale[:, None, None]
-        return torch.where(inside[..., None], local, 0.0)
+        return torch.where(inside[..., None], local, 0.0), Targets.of(self.y[at], inside)
 
-    def train(self, state: State, saver: _Saver, label: str, progress: bool) -> None:
-        """Run to the end of this group; `state` then holds its best rows among the finished."""
+    @torch.no_grad()
+    def train(self, state: State, saver: _Saver, label: str, progress: bool) -> State:
+        """Run to the end of this group; the state returned holds its best rows among the finished.
+
+        A state is made whole and put in the place of the last one at once: whenever Ctrl-C comes, what is written is
+        a moment that the uninterrupted run goes through.
+        """
         options = self.options
-        for name in ("rows", "best", "best_loss", "waited", "average", "square"):
-            setattr(state, name, getattr(state, name).to(self.place))
-        rows = state.rows.clone().requires_grad_()
-        optimiser = torch.optim.AdamW([rows], lr=options.learning_rate, weight_decay=options.weight_decay)
-        optimiser.state[rows] = {
-            "step": torch.tensor(float(state.step)),
-            "exp_avg": state.average.clone(),
-            "exp_avg_sq": state.square.clone(),
-        }
-        chunks = range(state.step // options.evaluate_every, math.ceil(options.steps / options.evaluate_every))
+        names = ("rows", "best", "best_loss", "waited", "average", "square")
+        state = replace(state, **{name: getattr(state, name).to(self.place) for name in names})
+        bank = Bank(self.layout, self.product, state.rows, state.average, state.square)
+        # the last evaluation may come early: after it nothing is left to do
+        done, every = math.ceil(state.step / options.evaluate_every), math.ceil(options.steps / options.evaluate_every)
+        chunks = range(done, every)
         try:
             for chunk in tracked(chunks, label, enabled=progress):
                 if bool((state.waited >= options.patience).all()):
                     break
-                last = self._steps(rows, optimiser, chunk)
-                self._evaluate(state, rows, last)
-                if saver.path is not None:
-                    moments = optimiser.state[rows]
-                    state.rows = rows.detach().clone()
-                    state.average, state.square = moments["exp_avg"].clone(), moments["exp_avg_sq"].clone()
-                    if saver.due():
-                        saver.write(state)
+                state = self._evaluated(state, bank, self._steps(bank, chunk), saver.path is not None)
+                if saver.due():
+                    saver.write(state)
         except KeyboardInterrupt:
             if saver.path is not None:
                 saver.write(state)
             raise
         state.finished[self.ids] = state.best.cpu()
         state.losses[self.ids] = state.best_loss.cpu().to(state.losses.dtype)
+        return state
 
-    def _steps(self, rows: Tensor, optimiser: torch.optim.Optimizer, chunk: int) -> Tensor:
+    def _steps(self, bank: Bank, chunk: int) -> Tensor:
         """The steps until the next evaluation; returns the last training losses (E,)."""
         options = self.options
         first = chunk * options.evaluate_every
@@ -255,38 +255,41 @@ class _Group:
         drawn, inside = self.train_rows.draws(
             self.ids, self.width, count if self.redraws else 1, seed=self.seed, chunk=chunk
         )
-        at, inside = self._at(drawn, inside), inside.to(self.place)
-        batch = None if self.redraws else (self._local(at[:, 0], inside[:, 0]), self.y[at[:, 0]])
+        at, inside = self._at(drawn, inside), inside.to(self.place)[:, 0]
+        room = bank.room(self.width)
+        x, targets = self._batch(at[:, 0], inside)
         losses = torch.empty(0)
         for t in range(count):
-            x, y = batch or (self._local(at[:, t], inside[:, 0]), self.y[at[:, t]])
-            for group in optimiser.param_groups:
-                group["lr"] = options.learning_rate * 0.5 * (1 + math.cos(math.pi * (first + t) / options.steps))
-            losses = self._losses(rows, x, y, inside[:, 0])
-            optimiser.zero_grad()
-            losses.sum().backward()
-            optimiser.step()
-        return losses.detach()
+            if t and self.redraws:
+                x, targets = self._batch(at[:, t], inside)
+            out = bank.outputs(x, room)
+            if t == count - 1:
+                losses = targets.losses(out)
+            rate = options.learning_rate * 0.5 * (1 + math.cos(math.pi * (first + t) / options.steps))
+            gradient = targets.gradient(out)
+            bank.descend(gradient, room, rate=rate, weight_decay=options.weight_decay, number=first + t + 1)
+        return losses
 
-    def _losses(self, rows: Tensor, x: Tensor, y: Tensor, inside: Tensor) -> Tensor:
-        """Mean loss (E,) over the real points of each expert's batch."""
-        out = run_bank(rows, self.widths, x)
-        if y.is_floating_point():
-            each = (out - y).square().mean(-1)
-        else:
-            each = nn.functional.cross_entropy(out.transpose(1, 2), y, reduction="none")
-        return torch.where(inside, each, 0.0).sum(-1) / inside.sum(-1).clamp(min=1)
-
-    @torch.no_grad()
-    def _evaluate(self, state: State, rows: Tensor, training_losses: Tensor) -> None:
+    def _evaluated(self, state: State, bank: Bank, training_losses: Tensor, resumable: bool) -> State:
         """Early stopping: keep the best rows of every expert that has not stopped."""
-        x, y, inside = self.held
-        loss = self._losses(rows, x, y, inside) if x.shape[1] else training_losses
-        loss = torch.where(self.unheld, training_losses, loss)
+        loss = training_losses
+        if self.held.shape[1]:
+            held = self.held_targets.losses(bank.outputs(self.held, bank.room(self.held.shape[1])))
+            loss = torch.where(self.unheld, training_losses, held)
         going = state.waited < self.options.patience
         better = going & (loss < state.best_loss)
-        state.best = torch.where(better[:, None], rows, state.best)
-        state.best_loss = torch.where(better, loss, state.best_loss)
-        state.waited = torch.where(better, 0, state.waited + going.long())
-        state.step = min(state.step + self.options.evaluate_every, self.options.steps)
-        state.stopped[self.ids[going.cpu()]] = state.step
+        step = min(state.step + self.options.evaluate_every, self.options.steps)
+        stopped = state.stopped.clone()
+        stopped[self.ids[going.cpu()]] = step
+        rows, average, square = bank.numbers() if resumable else (state.rows, state.average, state.square)
+        return replace(
+            state,
+            step=step,
+            stopped=stopped,
+            rows=rows,
+            average=average,
+            square=square,
+            best=torch.where(better[:, None], bank.rows(), state.best),
+            best_loss=torch.where(better, loss, state.best_loss),
+            waited=torch.where(better, 0, state.waited + going.long()),
+        )

@@ -71,11 +71,11 @@ def test_an_eps_below_the_error_is_not_certified():
 
 def test_a_forward_pass_with_other_weights_is_noticed():
     model = model_of(2, 0.2)
-    honest = type(model)._with_many_tables
+    honest = type(model)._in_turns
 
     class Liar(type(model)):
-        def _with_many_tables(self, x, tables, offsets, at):
-            return honest(self, x, tables, offsets, at) + 1e-6
+        def _in_turns(self, x, order, tables, offsets, at):
+            return honest(self, x, order, tables, offsets, at) + 1e-6
 
     model.__class__ = Liar
     c = certify_uniform_error(model, model.target, eps=0.2, samples=2000)
