@@ -17,7 +17,7 @@ from flint import arb
 from torch import Tensor
 
 from constructions.symbolic.balls import enclose_values
-from constructions.symbolic.lipschitz import ball_of
+from constructions.symbolic.roots import ball_of
 from constructions.targets import LipschitzFunction
 
 BALL_SAMPLES = 128
