@@ -57,6 +57,14 @@ def _fits_a_float(value: float | Fraction) -> bool:
         return False
 
 
+def require_tensor(name: str, value: Any, shape: str) -> Tensor:
+    """`value` if it is a dense floating or integer torch.Tensor; TypeError that says which `shape` is wanted."""
+    if isinstance(value, Tensor) and value.layout == torch.strided and not value.is_complex():
+        return value
+    got = f"a {value.layout} tensor of {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
+    raise TypeError(f"`{name}` must be a dense real torch.Tensor of shape {shape}, got {got}")
+
+
 def require_int(name: str, value: Any, low: int, high: int | None = None) -> int:
     """`value` as an int in [low, high]; ValueError otherwise."""
     is_int = isinstance(value, int) and not isinstance(value, bool)

@@ -121,7 +121,7 @@ def test_numbers_that_no_float_holds_are_refused(text, reason):
 )
 def test_limits_are_stated_and_quick(text, n, reason):
     started = time.perf_counter()
-    with pytest.raises(ValueError, match="`(expression|n)`") as caught:
+    with pytest.raises(ValueError, match=r"`(expression|n)`") as caught:
         LipschitzFunction.from_sympy(text, n=n)
     assert reason in str(caught.value)
     assert time.perf_counter() - started < 2

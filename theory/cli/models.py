@@ -150,7 +150,7 @@ def _targets(args: argparse.Namespace) -> int:
 
 
 def _plan_table(f: LipschitzFunction, p: Plan) -> Table:
-    table = Table(title=escape(f"{f.name}: ω(t) = {p.modulus} ({f.premise}) on {p.domain}"), title_justify="left")
+    table = Table(title=escape(f"{f.name}: ω(t) = {p.modulus} ({f.grounds}) on {p.domain}"), title_justify="left")
     table.add_column("quantity")
     table.add_column("value", justify="right")
     rows: list[tuple[str, object]] = [

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from constructions.bit_extraction_momlp import BitExtractionMoMLP
 from constructions.errors import require_choice, require_int, require_positive
-from constructions.targets import LipschitzFunction
+from constructions.targets import LipschitzFunction, ModulusPremise
 from theory.checkers.uniform_error.a_priori import a_priori
 from theory.checkers.uniform_error.branch_and_bound import Goal, Search, branch_and_bound
 from theory.checkers.uniform_error.certificate import Premise, UniformErrorCertificate
@@ -72,8 +72,8 @@ def certify_uniform_error(
             )
         limit = SAMPLED_LEAVES
     view = view_of(model, f.domain, f.m, max_leaves=limit, seed=seed, share=share)
-    eta, eta_detail = evaluation_error(f, generator)
-    premises = [_modulus_premise(f), Premise("f's own values", True, eta_detail)]
+    eta, own_values = evaluation_error(f, generator)
+    premises = [_modulus_premise(f), own_values]
     premises += _shared_premises(view, f, generator, method)
 
     found = Findings(eta)
@@ -131,7 +131,7 @@ def _search(found: Findings, view: MixtureView, search: Search) -> list[Premise]
     found.slack, found.evaluations = search.slack, search.evaluations
     if search.exhausted:
         search.log("max_evaluations reached before the bounds met the goal")
-    if search.enclosed and search.f.premise == "certified":
+    if search.enclosed and search.f.premise is ModulusPremise.CERTIFIED:
         found.evidence = Evidence.ENCLOSED
     return [] if search.mismatch is None else [search.mismatch]
 
@@ -201,7 +201,10 @@ def _require_arguments(
     require_int("max_evaluations", max_evaluations, 1)
     require_choice("method", method, METHODS)
     if enclosed and (f.tape is None or method != "branch_and_bound"):
-        raise ValueError("`enclosed` needs a target given as a formula and method='branch_and_bound'")
+        raise ValueError(
+            "`enclosed` needs a target that is evaluated as its formula (LipschitzFunction.from_sympy) and "
+            "method='branch_and_bound'"
+        )
     plan = getattr(model, "plan", None)
     if plan is not None and (plan.n, plan.m, plan.domain) != (f.n, f.m, f.domain):
         raise ValueError(
@@ -212,7 +215,7 @@ def _require_arguments(
 
 
 def _modulus_premise(f: LipschitzFunction) -> Premise:
-    return Premise("modulus", True, f"ω(t) = {f.modulus}, {f.premise}")
+    return Premise("modulus", True, f"ω(t) = {f.modulus}, {f.grounds}")
 
 
 def _shared_premises(view: MixtureView, f: LipschitzFunction, generator: torch.Generator, method: str) -> list[Premise]:

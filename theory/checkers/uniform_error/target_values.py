@@ -1,7 +1,8 @@
 """How well f itself is known: the evaluation error η that every certificate must carry.
 
-A black box is taken as any function within 4 ulp(max|f|) of what it returns. A formula is compared with Arb balls at
-sampled points, and η doubles the largest difference seen (never below 4 ulp).
+A black box is taken as any function within 4 ulp(max|f|) of what it returns. A formula that is evaluated itself is
+compared with Arb balls at sampled points, and η doubles the largest difference seen (never below 4 ulp). Whatever
+answers differently when asked again, or in another batch, is no function: the premise fails.
 
 Main definitions: `evaluation_error`, `enclosed_errors`.
 """
@@ -19,22 +20,32 @@ from torch import Tensor
 from constructions.symbolic.balls import enclose_values
 from constructions.symbolic.roots import ball_of
 from constructions.targets import LipschitzFunction
+from theory.checkers.uniform_error.certificate import Premise
 
 BALL_SAMPLES = 128
+REPEATED = 1e-9
+"""Share of max|f| by which two answers to one question may differ (matrix products round by the batch)."""
 
 
-def evaluation_error(f: LipschitzFunction, generator: torch.Generator) -> tuple[float, str]:
-    """(η, what it rests on)."""
-    values = f.evaluate(f.domain.sample(4096, generator))
+def evaluation_error(f: LipschitzFunction, generator: torch.Generator) -> tuple[float, Premise]:
+    """η, and the premise that says what it rests on."""
+    name = "f's own values"
+    points = f.domain.sample(4096, generator)
+    values = f.evaluate(points).detach()
+    again = f.evaluate(points.flip(0)[: len(points) // 2]).detach().flip(0)
     ulps = 4 * math.ulp(float(values.abs().max()))
+    change = float((again - values[len(points) // 2 :]).abs().max())
+    if not change <= REPEATED * max(1.0, float(values.abs().max())):
+        return math.inf, Premise(name, False, f"asked again in another batch, fn answers differently by {change:.3g}")
     if f.tape is None:
-        return ulps, f"any function within 4 ulp(max|f|) = {ulps:.3g} of the black box"
+        ulps = max(ulps, 2 * change)
+        return ulps, Premise(name, True, f"any function within 4 ulp(max|f|) = {ulps:.3g} of the black box")
     x = f.domain.sample(BALL_SAMPLES, generator)
     worst = 0.0
     for point, y in zip(x.tolist(), f.evaluate(x).tolist(), strict=True):
         worst = max(worst, max(_distance(v, b) for v, b in zip(y, _balls(f, point), strict=True)))
     eta = max(ulps, 2 * worst)
-    return eta, f"torch against Arb at {BALL_SAMPLES} points, doubled: {eta:.3g}"
+    return eta, Premise(name, True, f"torch against Arb at {BALL_SAMPLES} points, doubled: {eta:.3g}")
 
 
 def _balls(f: LipschitzFunction, point: list[float]) -> list[arb]:
