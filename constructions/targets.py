@@ -306,7 +306,7 @@ def _decided(expression: str, f: LipschitzFunction, declared: float | None) -> t
         )
     if not math.isfinite(bounds.upper):
         raise ExpressionError(
-            f"`expression`: no finite Lipschitz bound of {shown(f.name)} was found on {shown(f.domain)}: the "
+            f"`expression`: no finite Lipschitz bound of {shown(f.name)} was found on {str(f.domain)[:200]}: the "
             f"gradient is unbounded or undefined on the box {shown(bounds.worst_box)} (‖∇f‖₂ ≥ {bounds.lower:.3g} at "
             f"{shown(bounds.witness)}); shrink the domain or give a Hölder modulus"
         )
@@ -451,7 +451,7 @@ def names() -> list[str]:
 def get(name: str, *, n: int = 2, lam: float = 1.0) -> LipschitzFunction:
     """The named target on [0,1]^n with constant `lam`; definitions and proofs are in the docstrings above."""
     require_choice("name", name, tuple(TARGETS))
-    return TARGETS[name](require_int("n", n, 1), float(require_positive("lam", lam)))
+    return TARGETS[name](require_int("n", n, 1, MAX_VARIABLES), float(require_positive("lam", lam)))
 
 
 def sharp(plan: Plan) -> LipschitzFunction:

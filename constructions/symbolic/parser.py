@@ -294,11 +294,11 @@ def as_text(outputs: Sequence[sympy.Expr]) -> str:
     return text
 
 
-def _without_floats(expr: sympy.Expr) -> sympy.Expr:
+def _without_floats(expr: sympy.Expr) -> sympy.Basic:
     return expr.xreplace({number: exact_float(number) for number in expr.atoms(sympy.Float)})
 
 
-def exact_float(value: sympy.Float) -> sympy.Rational:
+def exact_float(value: sympy.Float) -> sympy.Number:
     """A sympy Float as a rational: the shortest decimal of a float64, the very number at any other precision."""
     if not value.is_finite:
         raise ExpressionError(f"`expression`: the constant {value} is not a finite real number")

@@ -278,7 +278,7 @@ def ordered_branches(
     return symbol, tuple(cuts), values
 
 
-def _difference(left: sympy.Expr, right: sympy.Expr) -> sympy.Expr:
+def _difference(left: Any, right: Any) -> Any:
     """left − right, as 0 where it can be seen to be 0: by arithmetic first, `simplify` takes minutes on long terms."""
     difference = left - right
     if difference == 0 or difference.has(sympy.nan, sympy.zoo, sympy.oo) or _differs_somewhere(difference):
