@@ -27,7 +27,7 @@ from constructions.symbolic.constants import constant_ball
 from constructions.symbolic.tape import Instruction, Tape
 
 MAX_PIECES = 24
-ZERO, ONE = arb(0), arb(1)
+ZERO, ONE, NAN = arb(0), arb(1), arb.nan()
 INCREASING = {"exp", "log", "sinh", "tanh", "atan"}
 
 
@@ -91,7 +91,10 @@ def enclose_all(tape: Tape, box: Sequence[arb], *, directions: bool) -> tuple[li
         inner = [gradients[i] for i in step.args]
         value = _value(step, args, box)
         values.append(value)
-        gradients.append(_gradient(step, value, args, inner, box, directions))
+        if value.is_finite():
+            gradients.append(_gradient(step, value, args, inner, box, directions))
+        else:  # where there may be no value there is no slope: 1/u would go on to the left of log's 0
+            gradients.append([GradientSet((NAN,) * len(box))])
     return values, gradients
 
 
