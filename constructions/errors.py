@@ -141,6 +141,20 @@ def require_points(name: str, x: Any, n: int) -> Tensor:
     return x
 
 
+def require_cloud(name: str, points: Any) -> Tensor:
+    """`points` (N, n), N and n at least 1, as finite float64; TypeError or ValueError otherwise."""
+    if not isinstance(points, Tensor) or points.layout != torch.strided or points.is_complex():
+        raise TypeError(f"`{name}` must be a torch.Tensor of shape (N, n), got {type(points).__name__}")
+    if points.ndim != 2 or not points.numel():
+        raise ValueError(f"`{name}` must have shape (N, n) with N, n at least 1, got {tuple(points.shape)}")
+    cloud = points.detach().double()
+    bad = ~torch.isfinite(cloud).all(-1)
+    if bool(bad.any()):
+        row = first_row(bad)
+        raise ValueError(f"`{name}` must be finite, row {row} is {cloud[row].tolist()}")
+    return cloud
+
+
 def first_row(mask: Tensor) -> int:
     """Index of the first True entry of a 1-D mask (B,) that has one."""
     return int(torch.argmax(mask.to(torch.uint8)))

@@ -189,7 +189,8 @@ class MoMLP(RoutedExperts):
         cannot be traced.
         """
         self.require_queries(x)
-        if torch.compiler.is_compiling() or torch.jit.is_tracing() or _is_transformed(x):
+        tracing = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+        if torch.compiler.is_compiling() or tracing or _is_transformed(x):
             if self.cache is not None:
                 raise RuntimeError(
                     "a lazy MoMLP builds experts while it runs, so it has no fixed graph: torch.compile, torch.export, "

@@ -31,6 +31,7 @@ from constructions.errors import (
     BudgetExceeded,
     first_row,
     require_choice,
+    require_cloud,
     require_device,
     require_int,
     require_positive,
@@ -104,7 +105,7 @@ class PathwayTree:
         `seed`). `valency` is 2 … 64. Measure radius and separation with `theory.covering_net`. ValueError for points
         that are not finite, or fewer distinct points than `leaves`."""
         require_choice("method", method, NET_METHODS)
-        cloud = _require_cloud(points)
+        cloud = require_cloud("points", points)
         require_seed("seed", seed)
         require_int("valency", valency, 2, prototype_tree.MAX_VALENCY)
         if (delta is None) == (leaves is None):
@@ -322,19 +323,6 @@ class PathwayTree:
 
     def __repr__(self) -> str:
         return f"PathwayTree(cells={self.cells}, valency={self.valency})"
-
-
-def _require_cloud(points: Tensor) -> Tensor:
-    if not isinstance(points, Tensor):
-        raise TypeError(f"`points` must be a torch.Tensor of shape (N, n), got {type(points).__name__}")
-    if points.ndim != 2 or not points.numel():
-        raise ValueError(f"`points` must have shape (N, n) with N, n at least 1, got {tuple(points.shape)}")
-    cloud = points.detach().double()
-    bad = ~torch.isfinite(cloud).all(-1)
-    if bool(bad.any()):
-        row = first_row(bad)
-        raise ValueError(f"`points` must be finite, row {row} is {cloud[row].tolist()}")
-    return cloud
 
 
 def _child_shapes(shape: tuple[int, ...], valency: int) -> list[tuple[int, ...]]:

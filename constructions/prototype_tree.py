@@ -18,7 +18,14 @@ import networkx as nx
 import torch
 from torch import Tensor
 
-from constructions.errors import BudgetExceeded, require_int, require_points
+from constructions.errors import (
+    BudgetExceeded,
+    first_row,
+    require_cloud,
+    require_int,
+    require_points,
+    require_tensor,
+)
 
 CHUNK_BYTES = 1 << 24
 LLOYD_STEPS = 12
@@ -46,6 +53,8 @@ class PrototypeTree:
 
     def __init__(self, prototypes: Tensor, children: Tensor, leaf_prototypes: Tensor):
         _require_tree(prototypes, children)
+        if not isinstance(leaf_prototypes, Tensor):
+            raise TypeError(f"`leaf_prototypes` must be a torch.Tensor (L, n), got {type(leaf_prototypes).__name__}")
         self.prototypes, self.children = prototypes, children
         self.leaf_prototypes = leaf_prototypes
         self.height, self.leaf_of_node = _number_leaves(children)
@@ -87,7 +96,7 @@ class PrototypeTree:
 
     def route(self, x: Tensor) -> Tensor:
         """Leaf ids (B,), int64, of points (B, n) by the nearest child at every node."""
-        points = require_points("x", x, self.n).double()
+        points = self._require_queries(x)
         rows = max(1, CHUNK_BYTES // (8 * self.valency * self.n))
         found = [self._descend(part) for part in points.split(rows)]
         return torch.cat(found)
@@ -104,12 +113,24 @@ class PrototypeTree:
 
     def nearest_leaf(self, x: Tensor) -> Tensor:
         """Leaf ids (B,), int64, of points (B, n) by the nearest of all leaf prototypes (flat routing)."""
-        return nearest(require_points("x", x, self.n).double(), self.leaf_prototypes)[1]
+        return nearest(self._require_queries(x), self.leaf_prototypes)[1]
+
+    def _require_queries(self, x: Tensor) -> Tensor:
+        """`x` (B, n) as float64 on the tree's device; NaN is nearest to nothing."""
+        points = require_points("x", x, self.n).double()
+        if points.device != self.prototypes.device:
+            raise ValueError(f"`x` must be on the tree's device {self.prototypes.device}, got {points.device}")
+        bad = torch.isnan(points).any(-1)
+        if bool(bad.any()):
+            row = first_row(bad)
+            raise ValueError(f"`x` must not be NaN, row {row} is {points[row].tolist()}")
+        return points
 
     # --- the graph ---
 
     def to_networkx(self, *, max_nodes: int = 200_000) -> nx.DiGraph:
         """The tree as a DiGraph on node ids, with `prototype` on every node and `leaf` on the leaves."""
+        require_int("max_nodes", max_nodes, 1)
         if self.num_nodes > max_nodes:
             raise BudgetExceeded(f"the graph has {self.num_nodes} nodes, more than max_nodes = {max_nodes}")
         graph = nx.DiGraph()
@@ -126,6 +147,9 @@ class PrototypeTree:
 
 
 def _require_tree(prototypes: Tensor, children: Tensor) -> None:
+    require_tensor("prototypes", prototypes, "(V, n)")
+    if require_tensor("children", children, "(V, v)").is_floating_point() or children.dtype == torch.bool:
+        raise TypeError(f"`children` must hold integers, got {children.dtype}")
     if prototypes.ndim != 2 or children.ndim != 2 or len(children) != len(prototypes) or not len(prototypes):
         raise ValueError(
             f"`prototypes` (V, n) and `children` (V, v) must have as many rows, got {tuple(prototypes.shape)} and "
@@ -171,7 +195,11 @@ def arrange(net: Tensor, *, valency: int = 2) -> tuple[PrototypeTree, Tensor]:
     the points of the net nearest to its prototype.
     """
     require_int("valency", valency, 2, MAX_VALENCY)
-    net = net.double()
+    net = require_cloud("net", net)
+    if len(torch.unique(net, dim=0)) != len(net):
+        raise ValueError(
+            f"`net` must hold distinct points, got {len(net) - len(torch.unique(net, dim=0))} repeated ones"
+        )
     count, device = len(net), net.device
     prototypes, rows = [net.mean(0, keepdim=True)], []
     point = torch.arange(count, device=device)

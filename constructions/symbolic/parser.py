@@ -16,6 +16,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import sympy
 from sympy.core.relational import Relational
@@ -294,11 +295,11 @@ def as_text(outputs: Sequence[sympy.Expr]) -> str:
     return text
 
 
-def _without_floats(expr: sympy.Expr) -> sympy.Basic:
+def _without_floats(expr: sympy.Expr) -> Any:
     return expr.xreplace({number: exact_float(number) for number in expr.atoms(sympy.Float)})
 
 
-def exact_float(value: sympy.Float) -> sympy.Number:
+def exact_float(value: sympy.Float) -> Any:
     """A sympy Float as a rational: the shortest decimal of a float64, the very number at any other precision."""
     if not value.is_finite:
         raise ExpressionError(f"`expression`: the constant {value} is not a finite real number")
