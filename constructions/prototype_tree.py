@@ -196,10 +196,9 @@ def arrange(net: Tensor, *, valency: int = 2) -> tuple[PrototypeTree, Tensor]:
     """
     require_int("valency", valency, 2, MAX_VALENCY)
     net = require_cloud("net", net)
-    if len(torch.unique(net, dim=0)) != len(net):
-        raise ValueError(
-            f"`net` must hold distinct points, got {len(net) - len(torch.unique(net, dim=0))} repeated ones"
-        )
+    repeated = len(net) - len(torch.unique(net, dim=0))
+    if repeated:
+        raise ValueError(f"`net` must hold distinct points, got {repeated} repeated ones")
     count, device = len(net), net.device
     prototypes, rows = [net.mean(0, keepdim=True)], []
     point = torch.arange(count, device=device)

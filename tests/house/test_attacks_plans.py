@@ -10,6 +10,8 @@ import torch
 
 from constructions import Box, BudgetExceeded, Lattice, LipschitzFunction, PathwayTree, build_momlp, plan, targets
 from constructions.distributed import plan_devices
+from constructions.nets import farthest_point, kmeans_centres
+from constructions.prototype_tree import PrototypeTree, arrange
 from theory.cli import main
 
 
@@ -189,6 +191,64 @@ def test_routing_where_cells_are_more_than_32_bits_count():
     tree = PathwayTree((3 * 2**33,), valency=8)
     z = torch.tensor([[2.0**33 + 0.5], [2.0**34 + 17], [3 * 2.0**33 - 0.25]], dtype=torch.float64)
     assert torch.equal(tree.route(z), (z.ceil() - 1).long())
+
+
+# --- trees over points ---
+
+CLOUD = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("x", [None, [[0.0, 0.0]], torch.zeros(2), torch.zeros(1, 3), torch.full((1, 2), math.nan)])
+def test_trees_over_points_refuse_what_is_no_point(x):
+    tree = PathwayTree.from_points(CLOUD, leaves=3)
+    for method in (tree.route, tree.nearest_leaf):
+        with pytest.raises((TypeError, ValueError), match="`x` must"):
+            method(x)
+
+
+@pytest.mark.parametrize("points", [None, [[0.0]], torch.zeros(0, 2), torch.zeros(3), torch.full((2, 1), math.inf)])
+def test_nets_refuse_what_is_no_cloud(points):
+    for action in (
+        lambda: PathwayTree.from_points(points, leaves=1),
+        lambda: farthest_point(points),
+        lambda: kmeans_centres(points, 1, 0),
+        lambda: arrange(points),
+    ):
+        with pytest.raises((TypeError, ValueError), match=r"`(points|net)` must"):
+            action()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({"leaves": 0}, "leaves"),
+        ({"leaves": 4}, "leaves"),
+        ({"leaves": True}, "leaves"),
+        ({"delta": -1.0}, "delta"),
+        ({"delta": math.nan}, "delta"),
+        ({"delta": "0.1"}, "delta"),
+        ({"leaves": 2, "valency": 1}, "valency"),
+        ({"leaves": 2, "valency": 65}, "valency"),
+        ({"leaves": 2, "seed": -1, "method": "kmeans"}, "seed"),
+        ({"leaves": 2, "seed": None, "method": "kmeans"}, "seed"),
+        ({"leaves": 2, "method": None}, "method"),
+    ],
+)
+def test_arguments_of_trees_over_points(arguments, name):
+    with pytest.raises((TypeError, ValueError), match=f"`{name}`"):
+        PathwayTree.from_points(CLOUD, **arguments)
+
+
+def test_trees_over_points_are_made_of_tensors():
+    leaf = torch.zeros(1, 2)
+    with pytest.raises(TypeError, match="`prototypes`"):
+        PrototypeTree([[0.0]], torch.full((1, 2), -1), leaf)
+    with pytest.raises(TypeError, match="`children` must hold integers"):
+        PrototypeTree(leaf, torch.zeros(1, 2), leaf)
+    with pytest.raises(TypeError, match="`leaf_prototypes`"):
+        PrototypeTree(leaf, torch.full((1, 2), -1), None)
+    with pytest.raises(ValueError, match="distinct points, got 1 repeated"):
+        arrange(torch.zeros(2, 2))
 
 
 # --- lattices ---
