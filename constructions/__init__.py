@@ -12,7 +12,7 @@ from constructions.momlp import MoMLP
 from constructions.pathway_tree import PathwayTree
 from constructions.prototype_tree import PrototypeTree
 from constructions.store import load, save
-from constructions.targets import LipschitzFunction
+from constructions.targets import LipschitzFunction, ModulusPremise
 from constructions.trained_momlp import TrainedMoMLP, train_momlp
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "LipschitzFunction",
     "MoMLP",
     "Modulus",
+    "ModulusPremise",
     "ModulusViolation",
     "PathwayTree",
     "Plan",

@@ -14,7 +14,7 @@ from constructions.bit_extraction_plan import BitExtractionPlan
 from constructions.errors import ModulusViolation
 from constructions.experts.bit_extraction import layers_of, step_values, table_of, words_of
 from constructions.experts.bit_extraction.forms import Layer
-from constructions.targets import LipschitzFunction
+from constructions.targets import LipschitzFunction, ModulusPremise
 
 ROUNDING = 8 * 2.0**-53
 
@@ -34,7 +34,7 @@ def fit_tables(f: LipschitzFunction, plan: BitExtractionPlan, leaves: Tensor) ->
     nodes = plan.network.cells + 1
     shape = (len(leaves), *[nodes] * plan.resolved)
     values = f.evaluate(grid_points(plan, leaves).reshape(-1, plan.n)).reshape(*shape, plan.m)
-    if f.premise == "declared":
+    if f.premise is ModulusPremise.DECLARED:
         _require_modulus(f, plan, values)
     flat = values.movedim(-1, 1).reshape(-1, *shape[1:])
     y, offset = step_values(flat, plan.step, plan.network)

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from constructions.domain import Box
-from constructions.errors import require_choice, require_int, require_positive
+from constructions.errors import require_choice, require_instance, require_int, require_positive, shown
 from constructions.experts.bit_extraction import counts
 from constructions.experts.bit_extraction.design import (
     LOOKUPS,
@@ -29,7 +29,7 @@ from constructions.experts.bit_extraction.design import (
     error_constant,
     word_cap,
 )
-from constructions.lattice import PLAN_MARGIN, Plan, ceil_sqrt
+from constructions.lattice import PLAN_MARGIN, Plan, ceil_sqrt, require_eps, require_planned
 from constructions.modulus import Modulus
 from constructions.pathway_tree import MAX_VALENCY
 from constructions.targets import LipschitzFunction
@@ -76,7 +76,7 @@ class BitExtractionPlan(Plan):
 
     @property
     def half_knot_squared(self) -> Fraction:
-        raise AttributeError("bit-extraction experts have no knots: see `error_bound`")
+        raise ValueError("bit-extraction experts have no knots: see `error_bound`")
 
     @property
     def error_bound(self) -> float:
@@ -140,7 +140,8 @@ def plan_bit_extraction(
 
     `resolved` = n is a single MLP without a router. Raises ValueError naming the argument.
     """
-    require_positive("eps", eps)
+    require_instance("f", f, LipschitzFunction)
+    require_eps(eps)
     require_choice("lookup", lookup, LOOKUPS)
     require_int("valency", valency, 2, MAX_VALENCY)
     k = require_int("resolved", resolved, 1, f.n)
@@ -152,6 +153,7 @@ def plan_bit_extraction(
         raise ValueError("`f` has the modulus 0: it is constant, use expert='constant'")
     sides = f.domain.sides
     cells = tuple(1 if radius_squared is None else ceil_sqrt(side**2 * q / (4 * radius_squared)) for side in sides[:q])
+    require_planned(eps, cells, 1)
     side = max(sides[q:])
     least = _least_cells(_guarantee(f.modulus, k), side, share * eps_plan)
     design = choose(k, least, lookup=lookup, cap=word_cap(lookup), lipschitz=f.modulus.kind == "lipschitz")
@@ -177,12 +179,12 @@ def plan_bit_extraction(
 
 def _share(split: float | Fraction | None, n: int, k: int) -> Fraction:
     if n == k:
-        if split not in (None, 1):
-            raise ValueError(f"`split` must be None for resolved = n = {n}: there is no router, got {split!r}")
+        if split is not None and (isinstance(split, bool) or require_positive("split", split) != 1):
+            raise ValueError(f"`split` must be None for resolved = n = {n}: there is no router, got {shown(split)}")
         return Fraction(1)
     share = Fraction(k, n) if split is None else Fraction(require_positive("split", split))
     if not 0 < share < 1:
-        raise ValueError(f"`split` must lie strictly between 0 and 1, got {split!r}")
+        raise ValueError(f"`split` must lie strictly between 0 and 1, got {shown(split)}")
     return share
 
 

@@ -14,10 +14,10 @@ from torch import Tensor
 from constructions import lattice
 from constructions.bit_extraction_momlp import BitExtractionMoMLP
 from constructions.bit_extraction_plan import BitExtractionPlan, plan_bit_extraction
-from constructions.errors import BudgetExceeded, require_choice
+from constructions.errors import BudgetExceeded, require_bool, require_choice, require_device, require_int, shown
 from constructions.experts import FAMILIES
 from constructions.fitting import bytes_per_leaf, fit_experts
-from constructions.lattice import Plan
+from constructions.lattice import Plan, require_dtype
 from constructions.momlp import DEFAULT_CACHE_BYTES, MoMLP
 from constructions.progress import tracked
 from constructions.targets import LipschitzFunction
@@ -48,16 +48,17 @@ def plan(
     """
     if not isinstance(f, LipschitzFunction):
         raise TypeError(f"`f` must be a LipschitzFunction, got {type(f).__name__}")
+    require_dtype(dtype)
     require_choice("expert", expert, EXPERTS)
     if expert != "bit_extraction":
         for name, value in (("resolved", resolved), ("lookup", lookup)):
             if value is not None:
-                raise ValueError(f"`{name}` belongs to expert='bit_extraction', got {value!r} with {expert!r}")
+                raise ValueError(f"`{name}` belongs to expert='bit_extraction', got {shown(value)} with {expert!r}")
         return lattice.plan(f, eps, expert=expert, split=split, valency=valency, activation=activation, dtype=dtype)
     if activation != "relu" or dtype != torch.float64:
         raise ValueError(
             "`activation` must be 'relu' and `dtype` float64 for bit extraction (words need 53 bits), got "
-            f"{activation!r}, {dtype}"
+            f"{shown(activation)}, {dtype}"
         )
     k, by = 1 if resolved is None else resolved, "deep" if lookup is None else lookup
     return plan_bit_extraction(f, eps, resolved=k, lookup=by, split=split, valency=valency)
@@ -97,7 +98,11 @@ def build_momlp(
         resolved=resolved,
         lookup=lookup,
     )
-    place = torch.device(device) if device is not None else torch.device("cpu")
+    place = require_device("device", device)
+    for name, value in (("lazy", lazy), ("progress", progress)):
+        require_bool(name, value)
+    for name, value in (("cache_bytes", cache_bytes), ("max_bytes", max_bytes)):
+        require_int(name, value, 1)
     _require_resolvable(design, max_bytes)
     model = BitExtractionMoMLP if isinstance(design, BitExtractionPlan) else MoMLP
     options: dict[str, Any] = {"target": f, "device": place}
@@ -105,7 +110,8 @@ def build_momlp(
         return model(design, source=lambda leaves: _fit_chunked(f, design, leaves), cache_bytes=cache_bytes, **options)
     if design.stored_bytes > max_bytes:
         raise BudgetExceeded(
-            f"{design.leaves} experts of {design.parameters} parameters take {design.stored_bytes} bytes, more than "
+            f"{shown(design.leaves)} experts of {shown(design.parameters)} parameters take "
+            f"{shown(design.stored_bytes)} bytes, more than "
             f"max_bytes = {max_bytes}: use lazy=True, a larger eps, or raise max_bytes"
         )
     return model(design, weights=_fit_all(f, design, place, progress), **options)
@@ -115,13 +121,13 @@ def _require_resolvable(plan: Plan, max_bytes: int) -> None:
     """Limits that laziness cannot lift: cells that float64 cannot tell apart, a single expert over the budget."""
     if max(plan.cells, default=1) > MAX_CELLS:
         raise ValueError(
-            f"`eps` = {plan.eps:g} asks for {max(plan.cells)} cells on an axis, float64 resolves {MAX_CELLS}"
+            f"`eps` = {plan.eps:g} asks for {shown(max(plan.cells))} cells on an axis, float64 resolves {MAX_CELLS}"
         )
     size = plan.parameters * torch.empty(0, dtype=plan.dtype).element_size()
     if size > max_bytes:
         raise BudgetExceeded(
-            f"one expert of {plan.parameters} parameters takes {size} bytes, more than max_bytes = {max_bytes}: "
-            "use a larger eps or a smaller split"
+            f"one expert of {shown(plan.parameters)} parameters takes {shown(size)} bytes, more than "
+            f"max_bytes = {max_bytes}: use a larger eps or a smaller split"
         )
 
 

@@ -9,11 +9,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from constructions.errors import first_row, require_int
+from constructions.errors import first_row, require_instance, require_int, shown
+
+MAX_AXES = 4096
+FARTHEST = 2.0**500
+SHORTEST = Fraction(1, 2**500)
+"""Squares of lengths, and reciprocals of sides, must stay within float64."""
 
 
 @dataclass(frozen=True)
@@ -24,30 +31,36 @@ class Box:
     hi: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if len(self.lo) != len(self.hi) or not self.lo:
-            raise ValueError(f"`domain` must give as many lower as upper ends, got {self.lo} and {self.hi}")
+        for name in ("lo", "hi"):
+            ends = getattr(self, name)
+            if not isinstance(ends, (tuple, list)) or not all(_is_real(end) for end in ends):
+                raise TypeError(f"`{name}` of a domain must be a tuple of numbers, got {shown(ends)}")
+            object.__setattr__(self, name, tuple(_as_float(end) for end in ends))
+        if len(self.lo) != len(self.hi) or not 1 <= len(self.lo) <= MAX_AXES:
+            raise ValueError(
+                f"`domain` must give as many lower as upper ends, 1 to {MAX_AXES}, got {shown(self.lo)} and "
+                f"{shown(self.hi)}"
+            )
         for axis, (lo, hi) in enumerate(zip(self.lo, self.hi, strict=True)):
             if not (math.isfinite(lo) and math.isfinite(hi) and lo < hi):
                 raise ValueError(f"`domain` axis {axis} must be finite with lo < hi, got ({lo!r}, {hi!r})")
+            if not (Fraction(hi) - Fraction(lo) >= SHORTEST and max(abs(lo), abs(hi)) <= FARTHEST):
+                raise ValueError(
+                    f"`domain` axis {axis} must lie within ±{FARTHEST:.3g} and be at least {float(SHORTEST):.3g} long, "
+                    f"got ({lo!r}, {hi!r})"
+                )
 
     @classmethod
     def of(cls, domain: Box | Sequence | None, n: int) -> Box:
         """The unit cube for None, one (lo, hi) pair for every axis, or n pairs."""
-        require_int("n", n, 1)
+        require_int("n", n, 1, MAX_AXES)
         if domain is None:
             return cls((0.0,) * n, (1.0,) * n)
         if isinstance(domain, Box):
             box = domain
         else:
-            pairs = list(domain)
-            if len(pairs) == 2 and all(isinstance(end, (int, float)) for end in pairs):
-                pairs = [tuple(pairs)] * n
-            try:
-                box = cls(tuple(float(p[0]) for p in pairs), tuple(float(p[1]) for p in pairs))
-            except (TypeError, IndexError) as err:
-                raise ValueError(
-                    f"`domain` must be {n} pairs (lo, hi) or one pair for all axes, got {domain!r}"
-                ) from err
+            pairs = _pairs(domain, n)
+            box = cls(tuple(lo for lo, _ in pairs), tuple(hi for _, hi in pairs))
         if box.n != n:
             raise ValueError(f"`domain` must have {n} axes, got {box.n}")
         return box
@@ -83,9 +96,37 @@ class Box:
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """`count` uniform points, float64 (count, n), on the generator's device."""
+        require_int("count", count, 0)
+        require_instance("generator", generator, torch.Generator)
         lo, hi = self.tensors(generator.device)
         unit = torch.rand(count, self.n, dtype=torch.float64, generator=generator, device=generator.device)
         return torch.minimum(lo + unit * (hi - lo), hi)
 
     def __str__(self) -> str:
         return " × ".join(f"[{lo:g}, {hi:g}]" for lo, hi in zip(self.lo, self.hi, strict=True))
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, (int, float, Fraction)) and not isinstance(value, bool)
+
+
+def _as_float(value: float | Fraction) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.copysign(math.inf, value)
+
+
+def _pairs(domain: Any, n: int) -> list[tuple[Any, Any]]:
+    """`domain` as pairs of numbers, one an axis."""
+    refusal = f"`domain` must be {n} pairs (lo, hi) or one pair for all axes, got {shown(domain)}"
+    if isinstance(domain, (Tensor, np.ndarray)):
+        domain = domain.tolist()
+    if not isinstance(domain, (list, tuple)):
+        raise TypeError(refusal)
+    pairs = list(domain)
+    if len(pairs) == 2 and all(_is_real(end) for end in pairs):
+        pairs = [tuple(pairs)] * n
+    if not all(isinstance(p, (list, tuple)) and len(p) == 2 and all(_is_real(end) for end in p) for p in pairs):
+        raise ValueError(refusal)
+    return [(p[0], p[1]) for p in pairs]

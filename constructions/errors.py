@@ -59,6 +59,14 @@ def _fits_a_float(value: float | Fraction) -> bool:
         return False
 
 
+def require_tensor(name: str, value: Any, shape: str) -> Tensor:
+    """`value` if it is a dense floating or integer torch.Tensor; TypeError that says which `shape` is wanted."""
+    if isinstance(value, Tensor) and value.layout == torch.strided and not value.is_complex():
+        return value
+    got = f"a {value.layout} tensor of {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
+    raise TypeError(f"`{name}` must be a dense real torch.Tensor of shape {shape}, got {got}")
+
+
 def require_int(name: str, value: Any, low: int, high: int | None = None) -> int:
     """`value` as an int in [low, high]; ValueError otherwise."""
     is_int = isinstance(value, int) and not isinstance(value, bool)
@@ -142,6 +150,20 @@ def require_points(name: str, x: Any, n: int) -> Tensor:
     if x.layout != torch.strided or x.is_meta:
         raise TypeError(f"`{name}` must be a dense tensor that holds numbers, got {x.layout} on {x.device}")
     return x
+
+
+def require_cloud(name: str, points: Any) -> Tensor:
+    """`points` (N, n), N and n at least 1, as finite float64; TypeError or ValueError otherwise."""
+    if not isinstance(points, Tensor) or points.layout != torch.strided or points.is_complex():
+        raise TypeError(f"`{name}` must be a torch.Tensor of shape (N, n), got {type(points).__name__}")
+    if points.ndim != 2 or not points.numel():
+        raise ValueError(f"`{name}` must have shape (N, n) with N, n at least 1, got {tuple(points.shape)}")
+    cloud = points.detach().double()
+    bad = ~torch.isfinite(cloud).all(-1)
+    if bool(bad.any()):
+        row = first_row(bad)
+        raise ValueError(f"`{name}` must be finite, row {row} is {cloud[row].tolist()}")
+    return cloud
 
 
 def first_row(mask: Tensor) -> int:

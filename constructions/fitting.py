@@ -16,7 +16,7 @@ from constructions.bit_extraction_plan import BitExtractionPlan
 from constructions.errors import ModulusViolation
 from constructions.experts import FAMILIES
 from constructions.lattice import Plan
-from constructions.targets import LipschitzFunction
+from constructions.targets import LipschitzFunction, ModulusPremise
 
 ROUNDING = 8 * 2.0**-53
 DISTANCE_ROUNDING = 1 + 2.0**-50
@@ -46,18 +46,19 @@ def node_values(f: LipschitzFunction, plan: Plan, leaves: Tensor, t: Tensor) -> 
     return f.evaluate(points.reshape(-1, plan.n)).reshape(len(leaves), len(t), plan.m)
 
 
+@torch.no_grad()
 def fit_experts(f: LipschitzFunction, plan: Plan, leaves: Tensor) -> tuple[Tensor, Tensor]:
     """Output weights (E, m, K) (or tables) and biases (E, m) of the experts of `leaves` (E, q), in the plan's dtype.
 
     Raises ValueError for NaN or inf from f, `ModulusViolation` when node values contradict a declared modulus.
     """
     if isinstance(plan, BitExtractionPlan):
-        if f.premise == "declared":
+        if f.premise is ModulusPremise.DECLARED:
             _require_modulus_in_cells(f, plan, leaves)
         return fit_tables(f, plan, leaves)
     t = node_axis(plan, leaves.device, plan.dtype)
     y = node_values(f, plan, leaves, t)
-    if f.premise == "declared":
+    if f.premise is ModulusPremise.DECLARED:
         require_modulus(f, plan, leaves, t, y)
     weight, bias = FAMILIES[plan.expert].fit(t, y)
     return weight.to(plan.dtype), bias.to(plan.dtype)

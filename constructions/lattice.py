@@ -24,19 +24,31 @@ import torch
 from torch import Tensor
 
 from constructions.domain import Box
-from constructions.errors import require_choice, require_int, require_positive
+from constructions.errors import (
+    require_choice,
+    require_device,
+    require_instance,
+    require_int,
+    require_positive,
+    require_tensor,
+    shown,
+)
 from constructions.experts import FAMILIES
 from constructions.modulus import Modulus
-from constructions.pathway_tree import MAX_VALENCY, PathwayTree
+from constructions.pathway_tree import MAX_VALENCY, PathwayTree, require_cells
 from constructions.targets import LipschitzFunction
 
 PLAN_MARGIN = 1 - Fraction(1, 2**20)
+MAX_KNOTS = 1 << 32
+MAX_PLANNED_BITS = 1 << 13  # of the number of leaves, and of the knots of an expert
 ACTIVATIONS = ("relu", "prelu")
 DTYPES = {torch.float64: 8, torch.float32: 4}
 
 
 def ceil_sqrt(value: Fraction) -> int:
     """The smallest integer K ≥ 1 with K² ≥ value."""
+    if not isinstance(value, (int, Fraction)) or isinstance(value, bool):
+        raise TypeError(f"`value` must be a Fraction, got {shown(value)}")
     return max(1, math.isqrt(math.ceil(value) - 1) + 1) if value > 0 else 1
 
 
@@ -48,27 +60,43 @@ class Lattice:
     cells: tuple[int, ...]
     knots: int
 
+    def __post_init__(self) -> None:
+        require_instance("domain", self.domain, Box)
+        object.__setattr__(self, "cells", require_cells(self.cells))
+        require_int("knots", self.knots, 0)
+        if self.q + (self.knots > 0) > self.domain.n:
+            raise ValueError(
+                f"`cells` and `knots` must fit the domain's {self.domain.n} axes, got {self.q} axes of cells"
+                f"{' and one of knots' if self.knots else ''}"
+            )
+
     @property
     def q(self) -> int:
         return len(self.cells)
 
     def coordinates(self, x: Tensor) -> Tensor:
         """Lattice coordinates z (B, q), float64, of points x (B, n)."""
+        require_tensor("x", x, f"(B, {self.domain.n})")
+        if x.ndim != 2 or x.shape[1] < self.q:
+            raise ValueError(f"`x` must have shape (B, {self.domain.n}), got {tuple(x.shape)}")
         lo, scale, _ = self._rows(x.device)
         return (x[:, : self.q].double() - lo) * scale
 
     def index(self, z: Tensor) -> Tensor:
         """Leaf multi-indices (B, q), int64, by the index rule max(⌈z⌉ − 1, 0)."""
+        self._require_rows("z", z)
         last = torch.tensor([m - 1 for m in self.cells], dtype=torch.int64, device=z.device)
         return torch.minimum((z.ceil() - 1).clamp(min=0).to(torch.int64), last)
 
     def centres(self, index: Tensor) -> Tensor:
         """Prototypes (B, q), float64, of leaf indices (B, q)."""
+        self._require_rows("index", index)
         lo, _, width = self._rows(index.device)
         return lo + (index.double() + 0.5) * width
 
     def faces(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """Lower and upper ends (B, q), float64, of the boxes of leaf indices (B, q)."""
+        self._require_rows("index", index)
         lo, _, width = self._rows(index.device)
         high = torch.tensor(self.domain.hi[: self.q], dtype=torch.float64, device=index.device)
         upper = lo + (index.double() + 1) * width
@@ -77,6 +105,9 @@ class Lattice:
 
     def knot_positions(self, device: torch.device | str | None = None) -> Tensor:
         """The K + 1 nodes t_j of the resolved axis, float64; both ends of the domain included."""
+        if not 1 <= self.knots <= MAX_KNOTS:
+            raise ValueError(f"`knots` must be between 1 and {MAX_KNOTS} to be listed, got {shown(self.knots)}")
+        device = require_device("device", device)
         lo, hi = self.domain.lo[self.q], self.domain.hi[self.q]
         steps = torch.arange(self.knots + 1, dtype=torch.float64, device=device)
         t = lo + steps * (float(self.domain.sides[self.q]) / self.knots)
@@ -94,6 +125,11 @@ class Lattice:
             gap = torch.minimum((resolved - t[right - 1]).abs(), (t[right] - resolved).abs())
             offsets.append(gap[:, None])
         return torch.cat(offsets, dim=-1).to(x.dtype)
+
+    def _require_rows(self, name: str, rows: Tensor) -> None:
+        require_tensor(name, rows, f"(B, {self.q})")
+        if rows.ndim != 2 or rows.shape[1] != self.q:
+            raise ValueError(f"`{name}` must have shape (B, {self.q}), got {tuple(rows.shape)}")
 
     def _rows(self, device: torch.device | str | None) -> tuple[Tensor, Tensor, Tensor]:
         """(lo, M/ℓ, ℓ/M) as float64 (q,) tensors, each entry rounded once from its exact value."""
@@ -237,17 +273,17 @@ def plan(
     """
     if not isinstance(f, LipschitzFunction):
         raise TypeError(f"`f` must be a LipschitzFunction, got {type(f).__name__}")
-    require_positive("eps", eps)
+    require_eps(eps)
     require_choice("expert", expert, tuple(FAMILIES))
     require_choice("activation", activation, ACTIVATIONS)
     require_int("valency", valency, 2, MAX_VALENCY)
-    if dtype not in DTYPES:
-        raise ValueError(f"`dtype` must be torch.float64 or torch.float32, got {dtype}")
+    require_dtype(dtype)
     resolved = FAMILIES[expert].RESOLVED
     theta = _split(split, f.n, resolved)
     eps_plan = PLAN_MARGIN * Fraction(eps)
     radius_squared = f.modulus.radius_squared(eps_plan)
     cells, knots = _counts(f.domain, resolved, theta, radius_squared)
+    require_planned(eps, cells, knots)
     return Plan(
         n=f.n,
         m=f.m,
@@ -265,18 +301,40 @@ def plan(
     )
 
 
+def require_eps(eps: Any) -> None:
+    """ValueError unless `eps` is a positive number that a float can hold; also below: it is printed as one."""
+    if not float(require_positive("eps", eps)) > 0:
+        raise ValueError(f"`eps` must be a positive finite number that float64 can hold, got {shown(eps)}")
+
+
+def require_dtype(dtype: Any) -> None:
+    """ValueError unless `dtype` is one that models have."""
+    if not (isinstance(dtype, torch.dtype) and dtype in DTYPES):
+        raise ValueError(f"`dtype` must be torch.float64 or torch.float32, got {shown(dtype)}")
+
+
+def require_planned(eps: float | Fraction, cells: tuple[int, ...], knots: int) -> None:
+    """ValueError for plans whose counts have thousands of digits: nothing could be done with them but to wait."""
+    bits = max(sum(m.bit_length() for m in cells), knots.bit_length())
+    if bits > MAX_PLANNED_BITS:
+        raise ValueError(
+            f"`eps` = {float(eps):.3g} on {len(cells)} quantised axes asks for about 2^{bits} cells, plans are limited "
+            f"to 2^{MAX_PLANNED_BITS}: use a larger eps or fewer inputs"
+        )
+
+
 def _split(split: float | Fraction | None, n: int, resolved: int) -> Fraction | None:
     if resolved == 0:
         if split is not None:
-            raise ValueError(f"`split` must be None for experts that resolve no axis, got {split!r}")
+            raise ValueError(f"`split` must be None for experts that resolve no axis, got {shown(split)}")
         return None
     if n == resolved:
-        if split not in (None, 1):
-            raise ValueError(f"`split` must be None for n = {n}: there is no router, got {split!r}")
+        if split is not None and (isinstance(split, bool) or require_positive("split", split) != 1):
+            raise ValueError(f"`split` must be None for n = {n}: there is no router, got {shown(split)}")
         return Fraction(1)
     theta = Fraction(1, n) if split is None else Fraction(require_positive("split", split))
     if not 0 < theta < 1:
-        raise ValueError(f"`split` must lie strictly between 0 and 1, got {split!r}")
+        raise ValueError(f"`split` must lie strictly between 0 and 1, got {shown(split)}")
     return theta
 
 

@@ -13,6 +13,7 @@ answer depends on the point and its expert alone: not on the batch it came in, n
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,13 @@ from constructions.targets import LipschitzFunction
 
 DEFAULT_CACHE_BYTES = 64 << 20
 CHUNK_BYTES = 1 << 21
+
+
+class NoCacheStatistics(RuntimeError, AttributeError):
+    """Also an AttributeError: torch.jit asks every module for all it has, and passes over what it has not."""
+
+    def __init__(self) -> None:
+        super().__init__("an eager model keeps every expert: there are no cache statistics")
 
 
 class MoMLP(RoutedExperts):
@@ -145,8 +153,14 @@ class MoMLP(RoutedExperts):
     def statistics(self) -> CacheStatistics:
         """Queries, experts built, evictions and peak bytes of a lazy model; RuntimeError for an eager one."""
         if self.cache is None:
-            raise RuntimeError("an eager model keeps every expert: there are no cache statistics")
+            raise NoCacheStatistics
         return self.cache.statistics
+
+    def __getattr__(self, name: str) -> Any:
+        # where a property raised an AttributeError, Python asks here once more and forgets what it said
+        if name == "statistics":
+            raise NoCacheStatistics
+        return super().__getattr__(name)
 
     # --- experts ---
 
@@ -171,15 +185,17 @@ class MoMLP(RoutedExperts):
         """f̂(x), (B, n) -> (B, m), in the model's dtype.
 
         A lazy model reads the experts of the points `upcoming` ahead, while it answers x. ValueError for a wrong
-        shape or a point outside the domain. Under torch.compile, torch.export and
-        torch.func transforms the plain gather runs, without the domain check; a lazy model cannot be traced.
+        shape or a point outside the domain. Under torch.compile, torch.export,
+        torch.jit.trace and torch.func transforms the plain gather runs, without the domain check; a lazy model
+        cannot be traced.
         """
         self.require_queries(x)
-        if torch.compiler.is_compiling() or _is_transformed(x):
+        tracing = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+        if torch.compiler.is_compiling() or tracing or _is_transformed(x):
             if self.cache is not None:
                 raise RuntimeError(
-                    "a lazy MoMLP builds experts while it runs, so it has no fixed graph: torch.compile, torch.export "
-                    "and torch.func need an eager model (build_momlp(..., lazy=False))"
+                    "a lazy MoMLP builds experts while it runs, so it has no fixed graph: torch.compile, torch.export, "
+                    "torch.jit and torch.func need an eager model (build_momlp(..., lazy=False))"
                 )
             return self._gather(x)
         self.lattice.domain.require_inside("x", x)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from constructions.errors import require_cloud, require_int, require_positive, require_seed
+
 MARGIN = 1 + 2.0**-30
 
 
@@ -25,6 +27,7 @@ class Net:
 
     def size(self, delta: float) -> int:
         """How many of the chosen points cover the cloud within delta; ValueError when all of them do not."""
+        require_positive("delta", delta, allow_zero=True)
         enough = (self.radii <= delta).nonzero()
         if not len(enough):
             raise ValueError(f"`delta` must be at least {float(self.radii[-1]):.6g}, where this net ended, got {delta}")
@@ -37,7 +40,9 @@ def farthest_point(points: Tensor, *, delta: float = 0.0, leaves: int | None = N
     Each choice depends on all before it, so the loop over chosen points stays; a step looks only at the points whose
     chosen neighbour is near enough to lose them (triangle inequality).
     """
-    limit = len(points) if leaves is None else leaves
+    require_cloud("points", points)
+    require_positive("delta", delta, allow_zero=True)
+    limit = len(points) if leaves is None else require_int("leaves", leaves, 1, len(points))
     chosen, radii = [0], []
     gap = (points - points[0]).square().sum(-1)
     owner = torch.zeros(len(points), dtype=torch.int64, device=points.device)
@@ -64,6 +69,9 @@ def farthest_point(points: Tensor, *, delta: float = 0.0, leaves: int | None = N
 
 def kmeans_centres(points: Tensor, leaves: int, seed: int) -> Tensor:
     """Distinct centres (at most `leaves`, n) of scikit-learn's k-means."""
+    require_cloud("points", points)
+    require_int("leaves", leaves, 1, len(points))
+    require_seed("seed", seed)
     # takes a second to import, and every process would pay for it
     from sklearn.cluster import KMeans
 

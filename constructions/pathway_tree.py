@@ -7,23 +7,38 @@ prototype = the child whose box contains z, at any depth, because children share
 
 Main definitions: `PathwayTree`, `IndexBox`.
 Main statements: `route` (tree), `Lattice.index` (index rule) and `nearest_leaf` (brute force) agree at every
-float64 z; `height` = Σ_a ⌈log_v M_a⌉.
+float64 z; `height` = Σ_a ⌈log_v M_a⌉. A split depends on the width of its own axis alone, so paths are sums of paths
+along single axes.
 Implementation notes: all prototypes are half-integers, stored exactly. Trees with more leaves than int64 can count
-are handled through their box shapes (`height`, `max_path_children`, `shapes`).
+are handled through their widths and box shapes (`height`, `max_path_children`, `shapes`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import lru_cache
+from typing import Any
 
 import networkx as nx
 import torch
 from torch import Tensor
 
-from constructions.errors import BudgetExceeded, first_row, require_choice, require_int, require_positive
+from constructions import prototype_tree
+from constructions.domain import MAX_AXES
+from constructions.errors import (
+    BudgetExceeded,
+    first_row,
+    require_choice,
+    require_cloud,
+    require_device,
+    require_int,
+    require_positive,
+    require_seed,
+    require_tensor,
+    shown,
+)
 from constructions.fixed_order import squared_distances
 from constructions.nets import farthest_point, kmeans_centres
 from constructions.prototype_tree import PrototypeTree, arrange
@@ -31,6 +46,9 @@ from constructions.prototype_tree import PrototypeTree, arrange
 MAX_VALENCY = 8
 DEFAULT_NODE_BUDGET = 200_000
 CHUNK_BYTES = 1 << 26
+MAX_CELLS_BITS = 1 << 14  # of the number of leaves: more could not even be printed
+MAX_LISTED_BYTES = 1 << 33
+MAX_SHAPES = 200_000
 NET_METHODS = ("farthest_point", "kmeans")
 
 IndexBox = tuple[tuple[int, int], ...]
@@ -66,8 +84,8 @@ class PathwayTree:
     `valency` is 2 … 8. Points are given in lattice coordinates z (B, q), float64; leaves are multi-indices (B, q).
     """
 
-    def __init__(self, cells: tuple[int, ...], *, valency: int = 2):
-        self.cells = tuple(require_int("cells", c, 1) for c in cells)
+    def __init__(self, cells: Sequence[int], *, valency: int = 2):
+        self.cells = require_cells(cells)
         self.valency = require_int("valency", valency, 2, MAX_VALENCY)
 
     @classmethod
@@ -88,9 +106,13 @@ class PathwayTree:
         `seed`). `valency` is 2 … 64. Measure radius and separation with `theory.covering_net`. ValueError for points
         that are not finite, or fewer distinct points than `leaves`."""
         require_choice("method", method, NET_METHODS)
-        cloud = _require_cloud(points)
+        cloud = require_cloud("points", points)
+        require_seed("seed", seed)
+        require_int("valency", valency, 2, prototype_tree.MAX_VALENCY)
         if (delta is None) == (leaves is None):
-            raise ValueError(f"give exactly one of `delta` and `leaves`, got delta = {delta}, leaves = {leaves}")
+            raise ValueError(
+                f"give exactly one of `delta` and `leaves`, got delta = {shown(delta)}, leaves = {shown(leaves)}"
+            )
         if leaves is not None:
             require_int("leaves", leaves, 1, len(cloud))
         if delta is not None:
@@ -157,6 +179,7 @@ class PathwayTree:
         At an inner node z is compared with the node's integer boundaries (right=False: a boundary belongs to the
         child before it).
         """
+        z = self._require_coordinates(z)
         start = torch.zeros(z.shape[0], self.q, dtype=torch.int64, device=z.device)
         width = start + torch.tensor(self.cells, dtype=torch.int64, device=z.device)
         ranks = torch.arange(1, self.valency, device=z.device)
@@ -167,17 +190,18 @@ class PathwayTree:
             begin = start.gather(1, axis)
             # boundaries β_j = begin + j·base + min(j, extra); those past the last child are pushed to the end
             boundaries = begin + ranks * base + torch.minimum(ranks, extra)
-            boundaries = torch.where(ranks < count, boundaries, torch.iinfo(torch.int32).max)
-            child = torch.searchsorted(boundaries.double(), z.gather(1, axis), right=False)
+            boundaries = torch.where(ranks < count, boundaries.double(), math.inf)
+            child = torch.searchsorted(boundaries, z.gather(1, axis), right=False)
             start = start.scatter(1, axis, begin + child * base + torch.minimum(child, extra))
             width = width.scatter(1, axis, base + (child < extra).long())
         return start
 
     def path(self, z: Tensor) -> list[IndexBox]:
         """Nodes from the root to the leaf of one point z (q,), by nearest child prototype in exact arithmetic."""
-        point = [Fraction(v) for v in z.double().tolist()]
-        if len(point) != self.q:
+        require_tensor("z", z, f"({self.q},)")
+        if z.shape != (self.q,):
             raise ValueError(f"`z` must have shape ({self.q},), got {tuple(z.shape)}")
+        point = [Fraction(v) for v in self._require_coordinates(z[None])[0].tolist()]
         nodes = [self.root]
         while boxes := self.children(nodes[-1]):
             prototypes = self.child_prototypes(nodes[-1])
@@ -187,6 +211,8 @@ class PathwayTree:
 
     def nearest_leaf(self, z: Tensor, *, max_leaves: int = 1 << 22) -> Tensor:
         """Leaf indices (B, q) by brute force, ties to the lowest; BudgetExceeded above `max_leaves`."""
+        require_int("max_leaves", max_leaves, 1)
+        z = self._require_coordinates(z)
         if self.num_leaves > max_leaves:
             raise BudgetExceeded(
                 f"`nearest_leaf` compares with all {self.num_leaves} leaves, more than max_leaves = {max_leaves}"
@@ -194,11 +220,29 @@ class PathwayTree:
         leaves = self.leaf_indices(z.device)
         prototypes = leaves.double() + 0.5
         rows = max(1, CHUNK_BYTES // (8 * max(1, prototypes.numel())))
-        found = [squared_distances(part, prototypes).argmin(-1) for part in z.double().split(rows)]
+        found = [squared_distances(part, prototypes).argmin(-1) for part in z.split(rows)]
         return leaves[torch.cat(found)] if found else leaves[:0]
 
+    def _require_coordinates(self, z: Tensor) -> Tensor:
+        """`z` (B, q) as float64; TypeError or ValueError when it is of another kind or shape, or not finite."""
+        require_tensor("z", z, f"(B, {self.q})")
+        if z.ndim != 2 or z.shape[1] != self.q:
+            raise ValueError(f"`z` must have shape (B, {self.q}), got {tuple(z.shape)}")
+        z = z.double()
+        bad = ~torch.isfinite(z).all(-1)
+        if bool(bad.any()):
+            row = first_row(bad)
+            raise ValueError(f"`z` must be finite, row {row} is {z[row].tolist()}")
+        return z
+
     def leaf_indices(self, device: torch.device | str | None = None) -> Tensor:
-        """All leaf multi-indices (L, q), int64, in lexicographic order."""
+        """All leaf multi-indices (L, q), int64, in lexicographic order; BudgetExceeded for too many of them."""
+        device = require_device("device", device)
+        if 8 * self.num_leaves * max(1, self.q) > MAX_LISTED_BYTES:
+            raise BudgetExceeded(
+                f"{_count(self.num_leaves)} leaf indices of {self.q} numbers take more than {MAX_LISTED_BYTES} bytes: "
+                "use route, or multi-indices"
+            )
         if not self.q:
             return torch.zeros(1, 0, dtype=torch.int64, device=device)
         axes = [torch.arange(m, device=device) for m in self.cells]
@@ -207,7 +251,12 @@ class PathwayTree:
     def flat_index(self, leaf: Tensor) -> Tensor:
         """Lexicographic ids (B,) of leaf indices (B, q); BudgetExceeded when L exceeds int64."""
         if self.num_leaves >= 2**63:
-            raise BudgetExceeded(f"{self.num_leaves} leaves have no 64-bit ids: use the multi-index")
+            raise BudgetExceeded(f"{_count(self.num_leaves)} leaves have no 64-bit ids: use the multi-index")
+        require_tensor("leaf", leaf, f"(B, {self.q})")
+        if leaf.is_floating_point() or leaf.dtype == torch.bool:
+            raise TypeError(f"`leaf` must hold integers, got {leaf.dtype}")
+        if leaf.ndim != 2 or leaf.shape[1] != self.q:
+            raise ValueError(f"`leaf` must have shape (B, {self.q}), got {tuple(leaf.shape)}")
         flat = torch.zeros(leaf.shape[0], dtype=torch.int64, device=leaf.device)
         for axis, count in enumerate(self.cells):
             flat = flat * count + leaf[:, axis]
@@ -218,29 +267,31 @@ class PathwayTree:
     @property
     def height(self) -> int:
         """Edges on the longest path."""
-        return _measure(self._shape, self.valency)[0]
+        return sum(_line(m, self.valency)[0] for m in self.cells)
 
     def max_path_children(self) -> int:
         """The largest number of child prototypes compared on a root-leaf path."""
-        return _measure(self._shape, self.valency)[1]
+        return sum(_line(m, self.valency)[1] for m in self.cells)
 
     @property
     def num_nodes(self) -> int:
-        """Nodes of the whole tree, leaves included."""
-        return _measure(self._shape, self.valency)[2]
+        """Nodes of the whole tree, leaves included; BudgetExceeded for trees with too many shapes of boxes."""
+        return _nodes(self._shape, self.valency)
 
     @property
     def _shape(self) -> tuple[int, ...]:
         return tuple(sorted(self.cells, reverse=True))
 
     def shapes(self) -> Iterator[tuple[int, ...]]:
-        """Every multiset of box widths (nonincreasing) that occurs at some node."""
+        """Every multiset of box widths (nonincreasing) that occurs at some node; BudgetExceeded for too many."""
         seen, todo = {self._shape}, [self._shape]
         while todo:
             shape = todo.pop()
             yield shape
             for child in _child_shapes(shape, self.valency):
                 if child not in seen:
+                    if len(seen) >= MAX_SHAPES:
+                        raise BudgetExceeded(f"the tree has more than {MAX_SHAPES} shapes of boxes")
                     seen.add(child)
                     todo.append(child)
 
@@ -251,9 +302,11 @@ class PathwayTree:
 
         The root's prototype is its centre. BudgetExceeded above `max_nodes` nodes.
         """
-        if self.num_nodes > max_nodes:
+        require_int("max_nodes", max_nodes, 1)
+        # at least one node a leaf: no need to count the nodes of a tree that has too many leaves
+        if self.num_leaves > max_nodes or self.num_nodes > max_nodes:
             raise BudgetExceeded(
-                f"the graph has {self.num_nodes} nodes, more than max_nodes = {max_nodes}; "
+                f"the graph has {_count(self.num_leaves)} leaves and more nodes, more than max_nodes = {max_nodes}; "
                 "route, path, height and the counts work without it"
             )
         graph = nx.DiGraph()
@@ -273,32 +326,50 @@ class PathwayTree:
         return f"PathwayTree(cells={self.cells}, valency={self.valency})"
 
 
-def _require_cloud(points: Tensor) -> Tensor:
-    if not isinstance(points, Tensor):
-        raise TypeError(f"`points` must be a torch.Tensor of shape (N, n), got {type(points).__name__}")
-    if points.ndim != 2 or not points.numel():
-        raise ValueError(f"`points` must have shape (N, n) with N, n at least 1, got {tuple(points.shape)}")
-    cloud = points.detach().double()
-    bad = ~torch.isfinite(cloud).all(-1)
-    if bool(bad.any()):
-        row = first_row(bad)
-        raise ValueError(f"`points` must be finite, row {row} is {cloud[row].tolist()}")
-    return cloud
-
-
 def _child_shapes(shape: tuple[int, ...], valency: int) -> list[tuple[int, ...]]:
     if not shape or shape[0] == 1:
         return []
     return [tuple(sorted((width, *shape[1:]), reverse=True)) for width in child_widths(shape[0], valency)]
 
 
-@lru_cache(maxsize=1 << 16)
-def _measure(shape: tuple[int, ...], valency: int) -> tuple[int, int, int]:
-    """(height, most children compared on a path, nodes) of the subtree below a box of this shape."""
-    children = _child_shapes(shape, valency)
-    if not children:
-        return 0, 0, 1
-    parts = [_measure(child, valency) for child in children]
-    height = 1 + max(p[0] for p in parts)
-    compared = len(children) + max(p[1] for p in parts)
-    return height, compared, 1 + sum(p[2] for p in parts)
+@lru_cache(maxsize=1 << 12)
+def _line(width: int, valency: int) -> tuple[int, int]:
+    """(height, most children compared on a path) of the tree over one axis of `width` cells."""
+    levels = [{width}]
+    while max(levels[-1]) > 1:  # at most two widths a level, and they are neighbours
+        levels.append({child for w in levels[-1] if w > 1 for child in child_widths(w, valency)})
+    height, compared = {1: 0}, {1: 0}
+    for level in reversed(levels):
+        for w in sorted(level - height.keys()):
+            below = set(child_widths(w, valency))
+            height[w] = 1 + max(height[b] for b in below)
+            compared[w] = min(valency, w) + max(compared[b] for b in below)
+    return height[width], compared[width]
+
+
+@lru_cache(maxsize=1 << 10)
+def _nodes(shape: tuple[int, ...], valency: int) -> int:
+    """Nodes of the tree over a box of this shape, from its smaller shapes upwards."""
+    shapes = sorted(PathwayTree(shape, valency=valency).shapes(), key=sum)
+    nodes: dict[tuple[int, ...], int] = {}
+    for s in shapes:
+        nodes[s] = 1 + sum(nodes[child] for child in _child_shapes(s, valency))
+    return nodes[shape]
+
+
+def require_cells(cells: Any) -> tuple[int, ...]:
+    """`cells` as a tuple of integers ≥ 1 whose product is not astronomical; TypeError or ValueError otherwise."""
+    if not isinstance(cells, (tuple, list)):
+        raise TypeError(f"`cells` must be a tuple of integers, got {shown(cells)}")
+    if len(cells) > MAX_AXES:
+        raise ValueError(f"`cells` must name at most {MAX_AXES} axes, got {len(cells)}")
+    counts = tuple(require_int("cells", c, 1) for c in cells)
+    # the product itself may be too long to compute
+    if sum(c.bit_length() - 1 for c in counts) >= MAX_CELLS_BITS:
+        raise BudgetExceeded(f"`cells` must have a product below 2^{MAX_CELLS_BITS}, got {shown(counts)}")
+    return counts
+
+
+def _count(value: int) -> str:
+    """An integer for a message: written out, or its size where that takes too many digits."""
+    return str(value) if value.bit_length() <= 200 else f"about 2^{value.bit_length() - 1}"

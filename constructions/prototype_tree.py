@@ -18,7 +18,16 @@ import networkx as nx
 import torch
 from torch import Tensor
 
-from constructions.errors import BudgetExceeded, require_device, require_instance, require_int, require_points
+from constructions.errors import (
+    BudgetExceeded,
+    first_row,
+    require_cloud,
+    require_device,
+    require_instance,
+    require_int,
+    require_points,
+    require_tensor,
+)
 from constructions.fixed_order import squared_distances
 
 CHUNK_BYTES = 1 << 24
@@ -93,7 +102,7 @@ class PrototypeTree:
 
     def route(self, x: Tensor) -> Tensor:
         """Leaf ids (B,), int64, of points (B, n) by the nearest child at every node."""
-        points = require_points("x", x, self.n).double()
+        points = self._require_queries(x)
         rows = max(1, CHUNK_BYTES // (8 * self.valency * self.n))
         found = [self._descend(part) for part in points.split(rows)]
         return torch.cat(found)
@@ -110,7 +119,18 @@ class PrototypeTree:
 
     def nearest_leaf(self, x: Tensor) -> Tensor:
         """Leaf ids (B,), int64, of points (B, n) by the nearest of all leaf prototypes (flat routing)."""
-        return nearest(require_points("x", x, self.n).double(), self.leaf_prototypes)[1]
+        return nearest(self._require_queries(x), self.leaf_prototypes)[1]
+
+    def _require_queries(self, x: Tensor) -> Tensor:
+        """`x` (B, n) as float64 on the tree's device; NaN is nearest to nothing."""
+        points = require_points("x", x, self.n).double()
+        if points.device != self.prototypes.device:
+            raise ValueError(f"`x` must be on the tree's device {self.prototypes.device}, got {points.device}")
+        bad = torch.isnan(points).any(-1)
+        if bool(bad.any()):
+            row = first_row(bad)
+            raise ValueError(f"`x` must not be NaN, row {row} is {points[row].tolist()}")
+        return points
 
     # --- the graph ---
 
@@ -133,6 +153,9 @@ class PrototypeTree:
 
 
 def _require_tree(prototypes: Tensor, children: Tensor) -> None:
+    require_tensor("prototypes", prototypes, "(V, n)")
+    if require_tensor("children", children, "(V, v)").is_floating_point() or children.dtype == torch.bool:
+        raise TypeError(f"`children` must hold integers, got {children.dtype}")
     if prototypes.ndim != 2 or children.ndim != 2 or len(children) != len(prototypes) or not len(prototypes):
         raise ValueError(
             f"`prototypes` (V, n) and `children` (V, v) must have as many rows, got {tuple(prototypes.shape)} and "
@@ -178,10 +201,10 @@ def arrange(net: Tensor, *, valency: int = 2) -> tuple[PrototypeTree, Tensor]:
     the points of the net nearest to its prototype.
     """
     require_int("valency", valency, 2, MAX_VALENCY)
-    require_instance("net", net, Tensor)
-    if net.ndim != 2 or not net.numel() or not net.is_floating_point() or not bool(torch.isfinite(net).all()):
-        raise ValueError(f"`net` must be finite floating points (L, n), got {net.dtype} of shape {tuple(net.shape)}")
-    net = net.detach().double()
+    net = require_cloud("net", net)
+    repeated = len(net) - len(torch.unique(net, dim=0))
+    if repeated:
+        raise ValueError(f"`net` must hold distinct points, got {repeated} repeated ones")
     count, device = len(net), net.device
     prototypes, rows = [net.mean(0, keepdim=True)], []
     point = torch.arange(count, device=device)

@@ -2,16 +2,17 @@
 
 Main definitions: `LipschitzFunction`, `LipschitzFunction.from_sympy`, `names()`, `get(name, n=…)`, `sharp(plan)`.
 Notation: f: ∏[lo_a, hi_a] → R^m, |f_i(x) − f_i(y)| ≤ ω(‖x − y‖₂) for every output i.
-Premise: `certified` when Arb balls enclose the gradient, `derived` when a docstring here proves the modulus,
-`declared` when the user says so.
+Premise (`ModulusPremise`): `certified` when Arb balls enclose the gradient of the very formula that is evaluated,
+`derived` when a docstring here proves the modulus, `declared` when the user says so: then building checks it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, final
 
 import sympy
 import torch
@@ -23,13 +24,15 @@ from constructions.errors import (
     ModulusViolation,
     first_row,
     require_choice,
+    require_instance,
     require_int,
     require_points,
     require_positive,
+    shown,
 )
 from constructions.modulus import Modulus
 from constructions.symbolic.lipschitz import DECLARED_SLACK, LipschitzBounds, lipschitz_bounds
-from constructions.symbolic.parser import as_text, parse
+from constructions.symbolic.parser import MAX_VARIABLES, as_text, parse
 from constructions.symbolic.tape import Tape, compile_tape
 
 if TYPE_CHECKING:
@@ -38,15 +41,26 @@ if TYPE_CHECKING:
 AGREEMENT_POINTS = 256
 
 
+class ModulusPremise(StrEnum):
+    """What stands behind a modulus; certificates and tables print the word."""
+
+    CERTIFIED = "certified"
+    DERIVED = "derived"
+    DECLARED = "declared"
+
+
+@final
 class LipschitzFunction:
-    """f: domain ⊂ R^n → R^m with modulus ω; callable on (B, n) tensors, giving (B, m).
+    """f: domain ⊂ R^n → R^m with modulus ω; callable on (B, n) tensors, giving (B, m). Read-only once it is made.
 
     Parameters: `fn` maps (B, n) to (B, m) (or (B,) when m = 1); exactly one of `lipschitz` (a constant ≥ 0)
     and `modulus` (a `Modulus` or a concave nondecreasing callable on tensors) is required; `domain` is a Box,
-    one (lo, hi) pair, n pairs, or None for the unit cube; `expression` is the formula of fn, if it has one:
-    it is compared with fn, makes the Lipschitz constant certifiable, and lets a model be stored as its plan.
+    one (lo, hi) pair, n pairs, or None for the unit cube; `expression` is the formula of fn, if it has one: it
+    lets a model be stored as its plan, is compared with fn at 256 points, and may refute or raise the Lipschitz
+    constant. The modulus stays `declared`, because what is evaluated is fn; use `from_sympy` for a certified one.
 
-    Attributes: `n`, `m`, `domain`, `modulus`, `name`, `expression`, `premise`, `lipschitz_bounds`.
+    Attributes: `n`, `m`, `domain`, `modulus`, `name`, `expression`, `premise`, `grounds` (the premise in words),
+    `lipschitz_bounds` and, when the formula itself is evaluated, its `tape`.
 
     Raises: ValueError/TypeError for bad arguments, `ModulusViolation` when the expression refutes `lipschitz`.
     """
@@ -65,20 +79,26 @@ class LipschitzFunction:
     ):
         if not callable(fn):
             raise TypeError(f"`fn` must be callable, got {type(fn).__name__}")
-        self.n, self.m = require_int("n", n, 1), require_int("m", m, 1)
-        self.domain = Box.of(domain, n)
+        require_int("n", n, 1, MAX_VARIABLES)
+        require_instance("name", name, (str, type(None)))
+        box = Box.of(domain, n)
         if (lipschitz is None) == (modulus is None):
             raise ValueError("give exactly one of `lipschitz` and `modulus`")
-        self._fn, self.name = fn, name or getattr(fn, "__name__", "f")
-        self.premise = "declared"
-        self.lipschitz_bounds: LipschitzBounds | None = None
-        self.modulus = self._modulus(lipschitz, modulus)
-        self.expression, self.tape = expression, None
+        self._keep(
+            fn=fn,
+            n=n,
+            m=require_int("m", m, 1),
+            domain=box,
+            modulus=_modulus_of(lipschitz, modulus, box),
+            name=name or str(getattr(fn, "__name__", "f")),
+            expression=expression,
+        )
         if expression is not None:
-            self.tape = _compiled(expression, n)
-            self._require_agreement()
+            tape = _compiled(expression, n)
+            self._require_agreement(tape)
             if self.modulus.kind == "lipschitz":
-                self._certify(self.modulus.lam)
+                bounds, constant = _decided(expression, self, self.modulus.lam)
+                self._keep(modulus=Modulus.lipschitz(constant), lipschitz_bounds=bounds)
 
     @classmethod
     def from_sympy(
@@ -94,68 +114,119 @@ class LipschitzFunction:
         """f from a formula in x0 … x{n−1} ("a", or "a, b" for two outputs), parsed without eval.
 
         Without `lipschitz` and `modulus` the constant is the certified upper bound of sup ‖∇f‖₂; with
-        `lipschitz` it is checked: refuted (`ModulusViolation`, with the point), or raised to the bound.
-        Raises `ExpressionError` with the reason when no finite bound is found.
+        `lipschitz` it is checked: refuted (`ModulusViolation`, with the point), or raised to the bound. A `modulus`
+        is declared, and building checks it. Raises `ExpressionError` with the reason when no finite bound is found.
         """
+        return cls._of_formula(expression, n, domain, lipschitz, modulus, name, ModulusPremise.DECLARED)
+
+    @classmethod
+    def _of_formula(
+        cls,
+        expression: str | sympy.Expr | Sequence[sympy.Expr],
+        n: int,
+        domain: Box | Sequence | None,
+        lipschitz: float | None,
+        modulus: Modulus | Callable | None,
+        name: str | None,
+        premise: ModulusPremise,
+    ) -> LipschitzFunction:
+        """`from_sympy`; `premise` is that of a `modulus` given."""
         text = expression if isinstance(expression, str) else _text_of(expression)
-        n = require_int("n", n, 1)
-        tape = _compiled(text, n)
+        require_int("n", n, 1, MAX_VARIABLES)
+        require_instance("name", name, (str, type(None)))
         if lipschitz is not None and modulus is not None:
             raise ValueError("give at most one of `lipschitz` and `modulus`")
-        f = cls(
-            tape,
+        tape, box = _compiled(text, n), Box.of(domain, n)
+        f = cls.__new__(cls)
+        declared = Modulus.lipschitz(0.0) if lipschitz is None and modulus is None else None
+        f._keep(
+            fn=tape,
             n=n,
             m=len(tape.outputs),
-            domain=domain,
-            modulus=Modulus.lipschitz(lipschitz or 0.0) if modulus is None else modulus,
+            domain=box,
+            modulus=declared or _modulus_of(lipschitz, modulus, box),
             name=name or text,
+            expression=text,
+            tape=tape,
+            premise=premise,
         )
-        f.expression, f.tape = text, tape
         if modulus is None:
-            f._certify(lipschitz)
+            bounds, constant = _decided(text, f, None if lipschitz is None else f.modulus.lam)
+            f._keep(modulus=Modulus.lipschitz(constant), lipschitz_bounds=bounds, premise=ModulusPremise.CERTIFIED)
         return f
 
-    # --- construction helpers ---
+    # --- what was settled when it was made ---
 
-    def _modulus(self, lipschitz: float | None, modulus: Modulus | Callable | None) -> Modulus:
-        if lipschitz is not None:
-            return Modulus.lipschitz(lipschitz)
-        if isinstance(modulus, Modulus):
-            return modulus
-        if modulus is not None and callable(modulus):
-            return Modulus.of_callable(modulus, self.domain.diameter)
-        raise TypeError(f"`modulus` must be a Modulus or a callable, got {type(modulus).__name__}")
+    def __init_subclass__(cls) -> NoReturn:
+        raise TypeError(f"`{cls.__name__}`: LipschitzFunction is final: wrap it instead")
 
-    def _certify(self, declared: float | None) -> None:
-        """Set the modulus from the ball bounds: max(declared, U) when U is finite."""
-        assert self.tape is not None
-        assert self.expression is not None
-        bounds = _bounds(self.expression, self.n, self.domain, declared)
-        self.lipschitz_bounds = bounds
-        if declared is not None and bounds.lower > declared:
-            raise ModulusViolation(
-                f"`lipschitz` = {declared:.9g} is refuted: ‖∇f‖₂ ≥ {bounds.lower:.9g} at x = {bounds.witness}",
-                first=bounds.witness,
-                second=bounds.witness,
-                observed=bounds.lower,
-                declared=declared,
-            )
-        if not math.isfinite(bounds.upper):
-            raise ExpressionError(
-                f"`expression`: no finite Lipschitz bound of {self.name!r} was found on {self.domain}: the "
-                f"gradient is unbounded or undefined on the box {bounds.worst_box} (‖∇f‖₂ ≥ {bounds.lower:.3g} at "
-                f"{bounds.witness}); shrink the domain or give a Hölder modulus"
-            )
-        self.modulus = Modulus.lipschitz(max(declared or 0.0, bounds.upper))
-        self.premise = "certified"
+    def _keep(self, **values: Any) -> None:
+        self.__dict__.update({f"_{name}": value for name, value in values.items()})
 
-    def _require_agreement(self) -> None:
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        raise AttributeError(f"`{name}` cannot be set: a LipschitzFunction stays as it was made, make another one")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"`{name}` cannot be deleted: a LipschitzFunction stays as it was made")
+
+    @property
+    def n(self) -> int:
+        """Inputs."""
+        return self.__dict__["_n"]
+
+    @property
+    def m(self) -> int:
+        """Outputs."""
+        return self.__dict__["_m"]
+
+    @property
+    def domain(self) -> Box:
+        return self.__dict__["_domain"]
+
+    @property
+    def modulus(self) -> Modulus:
+        """ω."""
+        return self.__dict__["_modulus"]
+
+    @property
+    def name(self) -> str:
+        return self.__dict__["_name"]
+
+    @property
+    def expression(self) -> str | None:
+        """The formula, if there is one."""
+        return self.__dict__.get("_expression")
+
+    @property
+    def tape(self) -> Tape | None:
+        """The compiled formula when it is what `evaluate` runs; None when a function of the user's runs."""
+        return self.__dict__.get("_tape")
+
+    @property
+    def lipschitz_bounds(self) -> LipschitzBounds | None:
+        """Ball bounds of the formula's gradient, where they were asked for."""
+        return self.__dict__.get("_lipschitz_bounds")
+
+    @property
+    def premise(self) -> ModulusPremise:
+        """What stands behind `modulus`."""
+        return self.__dict__.get("_premise", ModulusPremise.DECLARED)
+
+    @property
+    def grounds(self) -> str:
+        """`premise` in the words of a certificate."""
+        if self.expression is None or self.tape is not None:
+            return str(self.premise)
+        return f"{self.premise}; the formula agrees with fn at {AGREEMENT_POINTS} points"
+
+    def _require_agreement(self, tape: Tape) -> None:
+        if len(tape.outputs) != self.m:
+            raise ValueError(f"`expression` must have `m` = {self.m} outputs, got {len(tape.outputs)}")
         x = self.domain.sample(AGREEMENT_POINTS, torch.Generator().manual_seed(0))
-        assert self.tape is not None
-        mine, formula = self.evaluate(x), self._checked(self.tape(x), x)
+        mine, formula = self.evaluate(x), self._checked(tape(x), x)
         gap = (mine - formula).abs().amax(-1)
         scale = float(formula.abs().max()) + 1.0
-        if float(gap.max()) > 1e-9 * scale:
+        if not float(gap.max()) <= 1e-9 * scale:
             row = int(gap.argmax())
             raise ValueError(
                 f"`expression` disagrees with `fn` at x = {x[row].tolist()}: {formula[row].tolist()} "
@@ -179,8 +250,10 @@ class LipschitzFunction:
 
     def evaluate(self, x: Tensor) -> Tensor:
         """f(x) for points known to be good; still refuses a wrong shape, NaN or inf from the user's function."""
+        require_points("x", x, self.n)
         try:
-            y = self._fn(x)
+            # a function of the user's may write into its argument
+            y = self.__dict__["_fn"](x if self.tape is not None else x.clone())
         except Exception as err:
             raise ValueError(f"`fn` ({self.name}) failed on a tensor of shape {tuple(x.shape)}: {err}") from err
         return self._checked(y, x)
@@ -192,6 +265,9 @@ class LipschitzFunction:
         if not isinstance(y, Tensor) or y.shape != (rows, self.m):
             got = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
             raise ValueError(f"`fn` ({self.name}) must return shape ({rows}, {self.m}), got {got}")
+        if y.device != x.device or y.layout != torch.strided:
+            got = f"a {y.layout} tensor on {y.device}"
+            raise ValueError(f"`fn` ({self.name}) must return a dense tensor on its input's {x.device}, got {got}")
         if y.dtype != x.dtype:
             raise ValueError(f"`fn` ({self.name}) must return the dtype of its input, {x.dtype}, got {y.dtype}")
         finite = torch.isfinite(y).all(-1)
@@ -207,6 +283,36 @@ class LipschitzFunction:
         )
 
 
+def _modulus_of(lipschitz: float | None, modulus: Modulus | Callable | None, domain: Box) -> Modulus:
+    if lipschitz is not None:
+        return Modulus.lipschitz(lipschitz)
+    if isinstance(modulus, Modulus):
+        return modulus
+    if modulus is not None and callable(modulus):
+        return Modulus.of_callable(modulus, domain.diameter)
+    raise TypeError(f"`modulus` must be a Modulus or a callable, got {type(modulus).__name__}")
+
+
+def _decided(expression: str, f: LipschitzFunction, declared: float | None) -> tuple[LipschitzBounds, float]:
+    """Ball bounds of the formula, and max(declared, U); raises when U is infinite or the declared constant refuted."""
+    bounds = _bounds(expression, f.n, f.domain, declared)
+    if declared is not None and bounds.lower > declared:
+        raise ModulusViolation(
+            f"`lipschitz` = {declared:.9g} is refuted: ‖∇f‖₂ ≥ {bounds.lower:.9g} at x = {bounds.witness}",
+            first=bounds.witness,
+            second=bounds.witness,
+            observed=bounds.lower,
+            declared=declared,
+        )
+    if not math.isfinite(bounds.upper):
+        raise ExpressionError(
+            f"`expression`: no finite Lipschitz bound of {shown(f.name)} was found on {str(f.domain)[:200]}: the "
+            f"gradient is unbounded or undefined on the box {shown(bounds.worst_box)} (‖∇f‖₂ ≥ {bounds.lower:.3g} at "
+            f"{shown(bounds.witness)}); shrink the domain or give a Hölder modulus"
+        )
+    return bounds, max(declared or 0.0, bounds.upper)
+
+
 @lru_cache(maxsize=256)
 def _compiled(text: str, n: int) -> Tape:
     return compile_tape(parse(text, n), n)
@@ -220,7 +326,7 @@ def _bounds(text: str, n: int, domain: Box, declared: float | None) -> Lipschitz
 def _text_of(expression: sympy.Expr | Sequence[sympy.Expr]) -> str:
     outputs: tuple[Any, ...] = tuple(expression) if isinstance(expression, (tuple, list)) else (expression,)
     if not all(isinstance(e, sympy.Expr) for e in outputs):
-        raise TypeError(f"`expression` must be a string or sympy expression(s), got {expression!r}")
+        raise TypeError(f"`expression` must be a string or sympy expression(s), got {shown(expression)}")
     return as_text(outputs)
 
 
@@ -307,9 +413,7 @@ def weierstrass(n: int, lam: float) -> LipschitzFunction:
     terms = " + ".join(f"cos({2 ** (j + 1)}*pi*x0)/sqrt({2**j})" for j in range(12))
     modulus = Modulus.holder(lam, 0.5)
     text = f"{lam!r}*({terms})/{WEIERSTRASS_HOLDER}"
-    f = LipschitzFunction.from_sympy(text, n=n, modulus=modulus, name="weierstrass")
-    f.premise = "derived"
-    return f
+    return LipschitzFunction._of_formula(text, n, None, None, modulus, "weierstrass", ModulusPremise.DERIVED)
 
 
 def vector_rotation(n: int, lam: float) -> LipschitzFunction:
@@ -347,7 +451,7 @@ def names() -> list[str]:
 def get(name: str, *, n: int = 2, lam: float = 1.0) -> LipschitzFunction:
     """The named target on [0,1]^n with constant `lam`; definitions and proofs are in the docstrings above."""
     require_choice("name", name, tuple(TARGETS))
-    return TARGETS[name](require_int("n", n, 1), float(require_positive("lam", lam)))
+    return TARGETS[name](require_int("n", n, 1, MAX_VARIABLES), float(require_positive("lam", lam)))
 
 
 def sharp(plan: Plan) -> LipschitzFunction:
@@ -357,14 +461,18 @@ def sharp(plan: Plan) -> LipschitzFunction:
     between knots is exactly ω(√(a² + b²)). It inherits the plan's modulus: ω∘dist has modulus ω, because ω is
     concave and the distance is 1-Lipschitz.
     """
+    from constructions.lattice import Plan  # plans are made for functions: the module needs this one
+
+    require_instance("plan", plan, Plan)
     lattice, modulus = plan.lattice, plan.modulus
 
     def distance_to_nodes(x: Tensor) -> Tensor:
         return modulus(lattice.offset_from_nodes(x).square().sum(-1, keepdim=True).sqrt())
 
     f = LipschitzFunction(distance_to_nodes, n=plan.n, modulus=modulus, domain=plan.domain, name="sharp")
-    f.premise = "derived"
+    if modulus.kind != "callable":  # a callable was looked at in 64 points: its concavity is the user's word
+        f._keep(premise=ModulusPremise.DERIVED)
     return f
 
 
-__all__ = ["DECLARED_SLACK", "LipschitzFunction", "get", "names", "sharp"]
+__all__ = ["DECLARED_SLACK", "LipschitzFunction", "ModulusPremise", "get", "names", "sharp"]

@@ -9,7 +9,6 @@ points are spread evenly).
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from constructions.build import plan
@@ -20,6 +19,8 @@ from constructions.targets import LipschitzFunction
 
 EXACT_WORLD = 64
 ID_BYTES = 8
+LISTED_LEAVES = 1 << 62  # beyond, leaves have no ids to cut the tree at
+MAX_OUTPUTS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class DevicePlan:
     @property
     def expected_bytes(self) -> int:
         """`sent_bytes` when points are spread evenly over the experts, rounded up."""
-        away = math.ceil(self.batch * (self.devices - 1) / self.devices)
+        away = _ceil(self.batch * (self.devices - 1), self.devices)
         return self.sent_bytes(away, away)
 
     @property
@@ -72,17 +73,23 @@ def plan_devices(
     require_int("device_bytes", device_bytes, 1)
     require_int("devices", devices, 1)
     require_int("batch", batch, 1)
+    require_int("m", m, 1, MAX_OUTPUTS)
     require_positive("lam", lam)
     # plans depend on n, m, λ and the domain only
     design = plan(LipschitzFunction(lambda x: x[:, :1].expand(-1, m), n=n, m=m, lipschitz=lam), eps)
     item = DTYPES[design.dtype]
     each = m * (design.columns + 1) * item + ID_BYTES
     shared = (design.stored_parameters - design.leaves * m * (design.columns + 1)) * item
-    if devices <= EXACT_WORLD:
+    if devices <= EXACT_WORLD and design.leaves < LISTED_LEAVES:
         experts = max(Shards.of(design.tree, devices).counts)
     else:
         piece = max(1, design.leaves // (PIECES * devices))
-        experts = math.ceil(design.leaves / devices) + (piece if design.leaves > devices else 0)
-    needed = 0 if device_bytes <= shared else math.ceil(design.leaves / max(1, (device_bytes - shared) // each))
+        experts = _ceil(design.leaves, devices) + (piece if design.leaves > devices else 0)
+    needed = 0 if device_bytes <= shared else _ceil(design.leaves, max(1, (device_bytes - shared) // each))
     held = shared + experts * each
     return DevicePlan(design, devices, device_bytes, batch, design.leaves, experts, held, needed)
+
+
+def _ceil(total: int, parts: int) -> int:
+    """⌈total/parts⌉ of integers of any size."""
+    return -(-total // parts)

@@ -13,21 +13,21 @@ References: F. Johansson, Arb (IEEE Trans. Comput. 2017); F. Clarke, Optimizatio
 
 from __future__ import annotations
 
+import itertools
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache, reduce
-from typing import Any
+from functools import reduce
 
-import sympy
 from flint import arb
 
 from constructions.modulus import fraction_to_fmpq
-from constructions.symbolic.parser import rational
+from constructions.symbolic.constants import constant_ball
 from constructions.symbolic.tape import Instruction, Tape
 
 MAX_PIECES = 24
-ZERO, ONE = arb(0), arb(1)
+ZERO, ONE, NAN = arb(0), arb(1), arb.nan()
 INCREASING = {"exp", "log", "sinh", "tanh", "atan"}
 
 
@@ -63,29 +63,6 @@ class GradientSet:
 Gradients = list[GradientSet]
 
 
-@lru_cache(maxsize=4096)
-def constant_ball(value: Any) -> arb:
-    """An enclosure of an exact sympy number."""
-    if isinstance(value, sympy.Rational):
-        return arb(fraction_to_fmpq(rational(value)))
-    if value is sympy.pi:
-        return arb.pi()
-    if value is sympy.E:
-        return arb.const_e()
-    args = [constant_ball(a) for a in value.args]
-    if isinstance(value, sympy.Add):
-        return sum(args[1:], start=args[0])
-    if isinstance(value, sympy.Mul):
-        return reduce(lambda a, b: a * b, args)
-    if isinstance(value, sympy.Pow):
-        return args[0] ** args[1]
-    if isinstance(value, (sympy.Max, sympy.Min)):
-        return reduce(arb.max if isinstance(value, sympy.Max) else arb.min, args)
-    if isinstance(value, sympy.Abs):
-        return abs(args[0])
-    return getattr(args[0], value.func.__name__)()
-
-
 def enclose_values(tape: Tape, box: Sequence[arb]) -> list[arb]:
     """Balls around the m outputs over the box (n balls)."""
     values: list[arb] = []
@@ -98,8 +75,15 @@ def enclose_gradients(tape: Tape, box: Sequence[arb], *, directions: bool) -> li
     """Enclosures of the m generalised gradients over the box.
 
     `directions` says how a norm atom whose argument avoids 0 is treated: by its direction u/‖u‖ (tight on
-    small boxes) or by ‖J‖₂ (tight next to an apex). Both are valid; callers take the smaller bound.
+    small boxes) or by ‖J‖₂ (tight next to an apex). Both are valid, so callers take the smaller bound,
+    where every base of a root is ≥ 0 (`roots.undefined_root` decides it): a base's ball is clipped at 0.
     """
+    gradients = enclose_all(tape, box, directions=directions)[1]
+    return [gradients[i] for i in tape.outputs]
+
+
+def enclose_all(tape: Tape, box: Sequence[arb], *, directions: bool) -> tuple[list[arb], list[Gradients]]:
+    """Values and generalised gradients of every register over the box; see `enclose_gradients`."""
     values: list[arb] = []
     gradients: list[Gradients] = []
     for step in tape.instructions:
@@ -107,8 +91,11 @@ def enclose_gradients(tape: Tape, box: Sequence[arb], *, directions: bool) -> li
         inner = [gradients[i] for i in step.args]
         value = _value(step, args, box)
         values.append(value)
-        gradients.append(_gradient(step, value, args, inner, box, directions))
-    return [gradients[i] for i in tape.outputs]
+        if value.is_finite():
+            gradients.append(_gradient(step, value, args, inner, box, directions))
+        else:  # where there may be no value there is no slope: 1/u would go on to the left of log's 0
+            gradients.append([GradientSet((NAN,) * len(box))])
+    return values, gradients
 
 
 def norm_above(gradients: Gradients) -> arb:
@@ -162,7 +149,7 @@ def _power(u: arb, exponent: Fraction) -> arb:
         if p % 2 == 0:
             return (u.abs_lower() ** p).union(u.abs_upper() ** p)
         return _monotone(lambda t: t**p, u)
-    # a root of a number that may be negative is undefined: nan tells the caller to refuse
+    # nan tells the caller to refuse; a base that may be 0 was shown to be ≥ 0 before (`roots`), only its ball is wider
     if not u.lower() >= 0:
         u = u.nonnegative_part() if u.contains(0) else arb.nan()
     if exponent < 0:
@@ -201,8 +188,7 @@ def _gradient(
         case "add":
             return reduce(_sum, inner)
         case "mul":
-            others = [reduce(lambda a, b: a * b, args[:i] + args[i + 1 :], ONE) for i in range(len(args))]
-            return reduce(_sum, (_scale(g, c) for g, c in zip(inner, others, strict=True)))
+            return reduce(_sum, (_scale(g, c) for g, c in zip(inner, _cofactors(args), strict=True)))
         case "norm":
             return _norm_gradient(value, args, inner, directions)
         case "max":
@@ -215,6 +201,13 @@ def _gradient(
             return _hull([inner[0], _scale(inner[0], -ONE)])
         case _:
             return _scale(inner[0], _derivative(step, value, args[0]))
+
+
+def _cofactors(args: list[arb]) -> list[arb]:
+    """For every factor the product of the others, in a number of products linear in theirs."""
+    before = list(itertools.accumulate(args[:-1], operator.mul, initial=ONE))
+    after = list(itertools.accumulate(reversed(args[1:]), operator.mul, initial=ONE))
+    return [a * b for a, b in zip(before, reversed(after), strict=True)]
 
 
 def _derivative(step: Instruction, value: arb, u: arb) -> arb:

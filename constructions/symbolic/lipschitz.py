@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import torch
-from flint import arb
 
 from constructions.domain import Box
-from constructions.modulus import fraction_to_fmpq
+from constructions.errors import ExpressionError
 from constructions.symbolic.balls import GradientSet, enclose_gradients, norm_above
+from constructions.symbolic.roots import Corner, ball_of, undefined_root
 from constructions.symbolic.tape import Tape
 
 MAX_BOXES = 10_000
@@ -29,8 +29,8 @@ UNBOUNDED = 1e15
 SMALLEST_SIDE = Fraction(1, 2**40)
 DECLARED_SLACK = 1e-6
 SEEDS = 4096
-
-Corner = tuple[Fraction, ...]
+MAX_COST = 50_000  # operations × variables of one evaluation
+WORK = 1_000_000  # cost × boxes
 
 
 @dataclass(frozen=True)
@@ -48,25 +48,29 @@ class LipschitzBounds:
     worst_box: tuple[tuple[float, float], ...]
 
 
-def ball_of(lo: Fraction, hi: Fraction) -> arb:
-    """An enclosure of [lo, hi]; exact for a point that is a float."""
-    if lo == hi:
-        return arb(fraction_to_fmpq(lo))
-    return arb(fraction_to_fmpq((lo + hi) / 2), fraction_to_fmpq((hi - lo) / 2))
-
-
 def lipschitz_bounds(
     tape: Tape, domain: Box, *, declared: float | None = None, max_boxes: int = MAX_BOXES
 ) -> LipschitzBounds:
     """Branch and bound over boxes until U/l ≤ 1 + 1e-2 (more after many boxes), or a declared constant is decided.
 
-    Ends after `max_boxes` with whatever is proved by then. Gives up
-    early (upper = inf) next to a point where the gradient has no bound.
+    Ends after `max_boxes` (fewer for a long formula) with whatever is proved by then. Gives up early (upper = inf)
+    next to a point where the gradient has no bound, and where a root is not shown to be real.
+    Raises ExpressionError when a single evaluation would take too long.
     """
+    cost = tape.operations * tape.n
+    if cost > MAX_COST:
+        raise ExpressionError(
+            f"`expression` has {tape.operations} operations and arguments in {tape.n} variables: their product is "
+            f"limited to {MAX_COST}"
+        )
+    max_boxes = min(max_boxes, max(16, WORK // cost))
     lower, witness = _seed(tape, domain)
     counter = itertools.count()
     lo = tuple(Fraction(v) for v in domain.lo)
     hi = tuple(Fraction(v) for v in domain.hi)
+    bad = undefined_root(tape, lo, hi)
+    if bad is not None:
+        return LipschitzBounds(lower, math.inf, witness, 1, _ends(*bad))
     heap = [(-_upper(tape, lo, hi), next(counter), lo, hi)]
     boxes = 1
     while True:
@@ -77,17 +81,23 @@ def lipschitz_bounds(
             done = upper <= declared * (1 + DECLARED_SLACK) or lower > declared
         hopeless = lower > UNBOUNDED or (math.isinf(upper) and _side(lo, hi, domain) < SMALLEST_SIDE)
         if done or hopeless or boxes >= max_boxes:
-            ends = tuple((float(a), float(b)) for a, b in zip(lo, hi, strict=True))
             upper = math.inf if hopeless else upper
-            return LipschitzBounds(lower, upper, witness, boxes, ends)
+            return LipschitzBounds(lower, upper, witness, boxes, _ends(lo, hi))
+        middle = tuple((a + b) / 2 for a, b in zip(lo, hi, strict=True))
+        if math.isinf(upper) and math.isinf(_upper(tape, middle, middle)):
+            # no box around this point will ever have a bound
+            return LipschitzBounds(lower, math.inf, witness, boxes, _ends(lo, hi))
         heapq.heappop(heap)
         for child_lo, child_hi in _halves(lo, hi, domain):
             heapq.heappush(heap, (-_upper(tape, child_lo, child_hi), next(counter), child_lo, child_hi))
             boxes += 1
-        middle = tuple((a + b) / 2 for a, b in zip(lo, hi, strict=True))
         value = _lower(tape, middle)
         if value > lower:
             lower, witness = value, tuple(float(c) for c in middle)
+
+
+def _ends(lo: Corner, hi: Corner) -> tuple[tuple[float, float], ...]:
+    return tuple((float(a), float(b)) for a, b in zip(lo, hi, strict=True))
 
 
 def _side(lo: Corner, hi: Corner, domain: Box) -> Fraction:

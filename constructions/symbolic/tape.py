@@ -20,8 +20,13 @@ import sympy
 import torch
 from torch import Tensor
 
-from constructions.errors import ExpressionError
-from constructions.symbolic.parser import rational, variables
+from constructions.errors import ExpressionError, shown
+from constructions.symbolic.constants import constant_ball, float_above, is_normal, rational, require_float_constant
+from constructions.symbolic.parser import MAX_ARGUMENTS, MAX_EXPONENT, exact_float, variables
+
+MAX_OPERATIONS = 4000
+SIMPLIFY_OPERATIONS = 100
+EXPANDED_TERMS = 2000
 
 UNARY = {
     sympy.sin: "sin",
@@ -41,14 +46,15 @@ UNARY = {
 class Instruction:
     """`op` applied to registers `args`.
 
-    `constant` is the exact sympy number of a const, `exponent` the rational of a pow, `axis` the variable
-    of a var or a select, and `cuts` the increasing thresholds of a select (args[i] holds where
+    `constant` is the exact sympy number of a const and `number` its nearest float, `exponent` the rational of a pow,
+    `axis` the variable of a var or a select, and `cuts` the increasing thresholds of a select (args[i] holds where
     cuts[i−1] ≤ x_axis < cuts[i]; the function is continuous, so the side of a cut does not matter).
     """
 
     op: str
     args: tuple[int, ...] = ()
     constant: sympy.Basic | None = None
+    number: float = 0.0
     exponent: Fraction = Fraction(0)
     axis: int = -1
     cuts: tuple[Fraction, ...] = ()
@@ -71,6 +77,11 @@ class Tape:
         return torch.stack([c.expand(x.shape[0]) for c in columns], dim=-1)
 
     @property
+    def operations(self) -> int:
+        """Steps and their arguments: what one evaluation costs."""
+        return sum(1 + len(step.args) for step in self.instructions)
+
+    @property
     def has_norm(self) -> bool:
         return any(step.op == "norm" for step in self.instructions)
 
@@ -79,7 +90,7 @@ def _torch_step(step: Instruction, registers: list, x: Tensor) -> Tensor | float
     args = [registers[i] for i in step.args]
     match step.op:
         case "const":
-            return float(sympy.N(step.constant, 40))
+            return step.number
         case "var":
             return x[:, step.axis]
         case "add":
@@ -118,14 +129,18 @@ def _torch_select(step: Instruction, args: list, x: Tensor) -> Tensor:
     columns = [torch.as_tensor(a, dtype=x.dtype, device=x.device) for a in args]
     result = columns[-1]
     for cut, column in zip(reversed(step.cuts), reversed(columns[:-1]), strict=True):
-        result = torch.where(coordinate < float(cut), column, result)
+        # no float64 lies between a cut and the float above it: the branch is the one that the exact cut chooses
+        result = torch.where(coordinate < float_above(cut), column, result)
     return result
 
 
 def compile_tape(outputs: Sequence[sympy.Expr], n: int) -> Tape:
     """The program of m sympy expressions in x0 … x{n−1}; `ExpressionError` for what it does not know."""
     compiler = _Compiler(n)
-    registers = tuple(compiler.register(sympy.sympify(e)) for e in outputs)
+    try:
+        registers = tuple(compiler.register(sympy.sympify(e)) for e in outputs)
+    except RecursionError as err:
+        raise ExpressionError("`expression` is too deeply nested") from err
     return Tape(n, tuple(compiler.instructions), registers)
 
 
@@ -134,8 +149,12 @@ class _Compiler:
         self.axes = {s: i for i, s in enumerate(variables(n))}
         self.instructions: list[Instruction] = []
         self.known: dict[sympy.Basic, int] = {}
+        self.operations = 0
 
     def emit(self, step: Instruction) -> int:
+        self.operations += 1 + len(step.args)
+        if self.operations > MAX_OPERATIONS:
+            raise ExpressionError(f"`expression` has more than {MAX_OPERATIONS} operations and arguments")
         self.instructions.append(step)
         return len(self.instructions) - 1
 
@@ -164,20 +183,22 @@ class _Compiler:
         if expr.func in UNARY:
             return Instruction(UNARY[expr.func], self.registers(expr.args))
         reason = "a jump or an unknown function has no modulus that can be certified"
-        raise ExpressionError(f"`expression`: '{expr.func.__name__}' in {expr} is refused: {reason}")
+        raise ExpressionError(f"`expression`: '{expr.func.__name__}' in {shown(expr)} is refused: {reason}")
 
     def constant(self, expr: sympy.Basic) -> Instruction:
-        value = sympy.N(expr, 20)
-        if not value.is_real or not value.is_finite:
-            raise ExpressionError(f"`expression`: the constant {expr} is not a finite real number")
         if isinstance(expr, sympy.Float):
-            expr = sympy.Rational(str(expr))
-        return Instruction("const", constant=expr)
+            expr = exact_float(expr)
+        return Instruction("const", constant=expr, number=require_float_constant(expr))
 
     def power(self, expr: sympy.Pow) -> Instruction:
         base, exponent = expr.args
         if not isinstance(exponent, sympy.Rational):
-            raise ExpressionError(f"`expression`: the exponent of {expr} must be a rational constant")
+            raise ExpressionError(f"`expression`: the exponent of {shown(expr)} must be a rational constant")
+        if abs(exponent.p) > MAX_EXPONENT or exponent.q > MAX_EXPONENT:
+            raise ExpressionError(
+                f"`expression`: exponents are limited to ±{MAX_EXPONENT}, also after powers of powers are multiplied "
+                f"out, got {shown(exponent)} in {shown(expr)}"
+            )
         if exponent == sympy.Rational(1, 2):
             parts = norm_components(base)
             if parts is not None:
@@ -218,32 +239,76 @@ def ordered_branches(
     """
     *heads, last = expr.args
     if last[1] is not sympy.true or not heads:
-        raise ExpressionError(f"`expression`: the last condition of {expr} must be True")
+        raise ExpressionError(f"`expression`: the last condition of {shown(expr)} must be True")
+    if len(heads) >= MAX_ARGUMENTS:
+        raise ExpressionError(f"`expression`: a Piecewise has at most {MAX_ARGUMENTS} branches, got {len(heads) + 1}")
     cuts, symbols, upward = [], set(), set()
     for _, condition in heads:
+        if not isinstance(condition, (sympy.Lt, sympy.Le, sympy.Gt, sympy.Ge)):
+            raise ExpressionError(f"`expression`: condition {shown(condition)} must be x_i < c, c rational")
         strict = isinstance(condition, (sympy.Lt, sympy.Le))
         left, right = condition.args
         if not isinstance(left, sympy.Symbol):
             left, right, strict = right, left, not strict
         if not isinstance(left, sympy.Symbol) or not isinstance(right, sympy.Rational):
-            raise ExpressionError(f"`expression`: condition {condition} must be x_i < c, c rational")
+            raise ExpressionError(f"`expression`: condition {shown(condition)} must be x_i < c, c rational")
+        if not is_normal(rational(right)):
+            raise ExpressionError(f"`expression`: the threshold {shown(right)} is not within the range of float64")
         cuts.append(rational(right))
         symbols.add(left)
         upward.add(strict)
     if len(symbols) > 1 or len(upward) > 1:
-        raise ExpressionError(f"`expression`: the conditions of {expr} must compare one variable in one direction")
+        raise ExpressionError(
+            f"`expression`: the conditions of {shown(expr)} must compare one variable in one direction"
+        )
     values = [value for value, _ in heads] + [last[0]]
     if upward == {False}:
         cuts, values = cuts[::-1], values[::-1]
     if any(a >= b for a, b in itertools.pairwise(cuts)):
-        raise ExpressionError(f"`expression`: the thresholds of {expr} must be in order")
+        raise ExpressionError(f"`expression`: the thresholds of {shown(expr)} must be in order")
     symbol = symbols.pop()
     for cut, left, right in zip(cuts, values, values[1:], strict=False):
         here = sympy.Rational(cut.numerator, cut.denominator)
-        jump = sympy.simplify(left.subs(symbol, here) - right.subs(symbol, here))
+        jump = _difference(left.subs(symbol, here), right.subs(symbol, here))
         if jump != 0:
             raise ExpressionError(
-                f"`expression`: {expr} is not shown continuous at {symbol} = {here}: "
-                f"its branches differ there by {jump}"
+                f"`expression`: {shown(expr)} is not shown continuous at {symbol} = {here}: "
+                f"its branches differ there by {shown(jump)}"
             )
     return symbol, tuple(cuts), values
+
+
+def _difference(left: Any, right: Any) -> Any:
+    """left − right, as 0 where it can be seen to be 0: by arithmetic first, `simplify` takes minutes on long terms."""
+    difference = left - right
+    if difference == 0 or difference.has(sympy.nan, sympy.zoo, sympy.oo) or _differs_somewhere(difference):
+        return difference
+    if _expanded_terms(difference) > EXPANDED_TERMS:
+        return difference
+    expanded = sympy.expand(difference)
+    if expanded == 0 or expanded.count_ops() > SIMPLIFY_OPERATIONS:
+        return expanded
+    return sympy.simplify(expanded)
+
+
+def _expanded_terms(expr: sympy.Basic) -> int:
+    """At most how many terms `expand` makes of an expression (any number above EXPANDED_TERMS for too many)."""
+    parts = [_expanded_terms(a) for a in expr.args]
+    if isinstance(expr, sympy.Mul):
+        return min(math.prod(parts), EXPANDED_TERMS + 1)
+    if isinstance(expr, sympy.Pow) and expr.args[1].is_Integer:
+        return min(parts[0] ** abs(int(expr.args[1])), EXPANDED_TERMS + 1)
+    return max(1, sum(parts))
+
+
+def _differs_somewhere(difference: sympy.Expr) -> bool:
+    """Whether a ball at some point excludes 0, which settles that the difference is not 0."""
+    symbols = sorted(difference.free_symbols, key=str)
+    for first in (0, 1, 2):
+        point = {s: sympy.Rational(1 + first + i, 5 + first) for i, s in enumerate(symbols)}
+        try:
+            if not constant_ball(difference.xreplace(point)).contains(0):
+                return True
+        except (ExpressionError, OverflowError, ValueError, ZeroDivisionError):
+            continue
+    return False

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from constructions import Box, ExpressionError, LipschitzFunction, ModulusViolation
 from constructions.symbolic.balls import enclose_gradients, enclose_values, norm_above
-from constructions.symbolic.lipschitz import ball_of, lipschitz_bounds
+from constructions.symbolic.lipschitz import lipschitz_bounds
 from constructions.symbolic.parser import parse
+from constructions.symbolic.roots import ball_of
 from constructions.symbolic.tape import compile_tape
 
 FORMULAS = [

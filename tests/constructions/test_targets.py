@@ -75,7 +75,7 @@ def linear(x):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"n": 0, "lipschitz": 1.0}, ValueError, "`n` must be an integer at least 1"),
+        ({"n": 0, "lipschitz": 1.0}, ValueError, "`n` must be an integer between 1 and 1024, got 0"),
         ({"n": 2}, ValueError, "exactly one of `lipschitz` and `modulus`"),
         ({"n": 2, "lipschitz": 1.0, "modulus": Modulus.lipschitz(1)}, ValueError, "exactly one"),
         ({"n": 2, "lipschitz": -1.0}, ValueError, "`lipschitz` must be a non-negative finite number, got -1.0"),
@@ -131,9 +131,9 @@ def test_bad_points_are_reported(x, error):
         LipschitzFunction(linear, n=2, lipschitz=1.0)(x)
 
 
-def test_expression_makes_a_black_box_certifiable():
+def test_a_formula_beside_a_black_box_stays_a_declaration():
     f = LipschitzFunction(lambda x: x.sum(1), n=2, lipschitz=1.5, expression="x0 + x1")
-    assert f.premise == "certified"
+    assert f.premise == "declared"
     assert f.lipschitz_bounds is not None
     assert f.lipschitz_bounds.upper == pytest.approx(math.sqrt(2))
 

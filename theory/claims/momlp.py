@@ -16,6 +16,7 @@ from torch import Tensor
 
 from constructions import (
     LipschitzFunction,
+    ModulusPremise,
     MoMLP,
     Plan,
     build_momlp,
@@ -59,7 +60,7 @@ def _certificates(context: Context) -> Iterator[tuple[str, int, UniformErrorCert
                     n,
                     certify_uniform_error(model, f, eps=eps, method=method, samples=20_000, seed=context.seed),
                 )
-            if context.full and n <= 2 and f.premise == "certified":
+            if context.full and n <= 2 and f.premise is ModulusPremise.CERTIFIED:
                 coarse = build_momlp(f, eps=0.05, device=context.device)
                 context.log(f"n = {n}, {name}: branch and bound with f in Arb balls")
                 yield name, n, certify_uniform_error(coarse, f, eps=0.05, enclosed=True, seed=context.seed)

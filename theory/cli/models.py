@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import sys
 from contextlib import nullcontext
 from fractions import Fraction
@@ -22,6 +23,7 @@ from constructions import BitExtractionPlan, LipschitzFunction, Modulus, MoMLP, 
 from constructions.atomic import write_array
 from constructions.build import EXPERTS
 from constructions.distributed import Ranks, plan_devices
+from constructions.errors import shown
 from constructions.experts.bit_extraction.design import LOOKUPS
 from constructions.lattice import ACTIVATIONS, Plan
 from constructions.lazy_evaluation import stream
@@ -33,6 +35,9 @@ from theory.checkers.uniform_error.certify import METHODS
 from theory.claim import Status
 from theory.cli.common import Command, add_patience, device_named, err, joined, out, output_file, require_writable, seed
 from theory.distributed import certify_together
+
+SHARE = re.compile(r"[0-9_./]{1,60}(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
+"""A share as a decimal or a fraction: 1e-999999999 would take for ever to become a rational."""
 
 
 def add_commands(command: Command) -> None:
@@ -102,7 +107,7 @@ def _numbers(name: str, text: str, count: int | None = None) -> list[float]:
     except ValueError:
         values = []
     if not values or (count is not None and len(values) != count):
-        raise ValueError(f"`{name}` must be {count} numbers separated by commas, got {text!r}")
+        raise ValueError(f"`{name}` must be {count} numbers separated by commas, got {shown(text)}")
     return values
 
 
@@ -110,14 +115,14 @@ def _function(args: argparse.Namespace) -> LipschitzFunction:
     if (args.expr is None) == (args.target is None):
         raise ValueError("give either EXPR or --target NAME")
     if args.target is not None:
-        if args.domain or args.holder:
+        if args.domain is not None or args.holder is not None:
             raise ValueError("`--target` comes with its own domain and modulus")
-        return targets.get(args.target, n=args.n, lam=args.lipschitz or 1.0)
+        return targets.get(args.target, n=args.n, lam=1.0 if args.lipschitz is None else args.lipschitz)
     domain = None
-    if args.domain:
+    if args.domain is not None:
         pairs = [tuple(_numbers("--domain", p.strip(" []"), 2)) for p in args.domain.split(";")]
-        domain = pairs * args.n if len(pairs) == 1 else pairs
-    modulus = Modulus.holder(*_numbers("--holder", args.holder, 2)) if args.holder else None
+        domain = pairs[0] if len(pairs) == 1 else pairs
+    modulus = Modulus.holder(*_numbers("--holder", args.holder, 2)) if args.holder is not None else None
     with err.status("bounding the gradient"):
         return LipschitzFunction.from_sympy(
             args.expr, n=args.n, domain=domain, lipschitz=args.lipschitz, modulus=modulus
@@ -126,9 +131,11 @@ def _function(args: argparse.Namespace) -> LipschitzFunction:
 
 def _design(args: argparse.Namespace) -> dict:
     try:
+        if args.split is not None and not SHARE.fullmatch(args.split):
+            raise ValueError(args.split)
         split = None if args.split is None else Fraction(args.split)
     except (ValueError, ZeroDivisionError) as error:
-        raise ValueError(f"`--split` must be a number such as 0.3 or 1/3, got {args.split!r}") from error
+        raise ValueError(f"`--split` must be a number such as 0.3 or 1/3, got {shown(args.split)}") from error
     return {
         "expert": args.expert,
         "split": split,
@@ -150,7 +157,7 @@ def _targets(args: argparse.Namespace) -> int:
 
 
 def _plan_table(f: LipschitzFunction, p: Plan) -> Table:
-    table = Table(title=escape(f"{f.name}: ω(t) = {p.modulus} ({f.premise}) on {p.domain}"), title_justify="left")
+    table = Table(title=escape(f"{f.name}: ω(t) = {p.modulus} ({f.grounds}) on {p.domain}"), title_justify="left")
     table.add_column("quantity")
     table.add_column("value", justify="right")
     rows: list[tuple[str, object]] = [
@@ -229,16 +236,28 @@ def _build(args: argparse.Namespace) -> int:
 def _import_function(text: str) -> LipschitzFunction:
     module, _, attribute = text.partition(":")
     if not module or not attribute:
-        raise ValueError(f"`--function` must be MODULE:ATTR, got {text!r}")
+        raise ValueError(f"`--function` must be MODULE:ATTR, got {shown(text)}")
     sys.path.insert(0, os.getcwd())
-    f = getattr(importlib.import_module(module), attribute, None)
+    try:
+        f = getattr(importlib.import_module(module), attribute)
+    except (Exception, SystemExit) as error:  # whatever a module of the user's does while it is imported
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise ValueError(f"`--function` {shown(text)} cannot be imported ({why})") from error
     if not isinstance(f, LipschitzFunction):
         raise ValueError(f"`--function` {text} must be a LipschitzFunction, got {type(f).__name__}")
     return f
 
 
 def _function_of(model: MoMLP, text: str | None) -> LipschitzFunction | None:
-    return _import_function(text) if text else model.target
+    if text is None:
+        return model.target
+    f, p = _import_function(text), model.plan
+    if (f.n, f.m, f.domain) != (p.n, p.m, p.domain):
+        raise ValueError(
+            f"`--function` must live where the model does (n = {p.n}, m = {p.m}, domain {p.domain}), got n = {f.n}, "
+            f"m = {f.m}, domain {f.domain}"
+        )
+    return f
 
 
 def _built(path: Path, *, lazy: bool = False, device: torch.device | str = "cpu") -> MoMLP:

@@ -21,7 +21,7 @@ from constructions.errors import (
     require_seed,
 )
 from constructions.momlp import MoMLP
-from constructions.targets import LipschitzFunction
+from constructions.targets import LipschitzFunction, ModulusPremise
 from theory.checkers.uniform_error.a_priori import a_priori
 from theory.checkers.uniform_error.branch_and_bound import Goal, Search, branch_and_bound
 from theory.checkers.uniform_error.certificate import Premise, UniformErrorCertificate
@@ -93,8 +93,8 @@ def certify_uniform_error(
         limit = SAMPLED_LEAVES
     one = method == "sampled"
     view = view_of(model, f.domain, f.m, max_leaves=limit, seed=seed, share=share, one_function=one)
-    eta, eta_detail = evaluation_error(f, generator)
-    premises = [_modulus_premise(f), Premise("f's own values", True, eta_detail)]
+    eta, own_values = evaluation_error(f, generator)
+    premises = [_modulus_premise(f), own_values]
     found = Findings(eta)
     try:
         premises += _shared_premises(view, f, generator, method)
@@ -195,7 +195,7 @@ def _search(found: Findings, view: MixtureView, search: Search) -> list[Premise]
     found.slack, found.evaluations = search.slack, search.evaluations
     if search.exhausted:
         search.log("max_evaluations reached before the bounds met the goal")
-    if search.enclosed and search.f.premise == "certified":
+    if search.enclosed and search.f.premise is ModulusPremise.CERTIFIED:
         found.evidence = Evidence.ENCLOSED
     return [] if search.mismatch is None else [search.mismatch]
 
@@ -266,7 +266,10 @@ def _require_arguments(
     require_choice("method", method, METHODS)
     require_bool("enclosed", enclosed)
     if enclosed and (f.tape is None or method != "branch_and_bound"):
-        raise ValueError("`enclosed` needs a target given as a formula and method='branch_and_bound'")
+        raise ValueError(
+            "`enclosed` needs a target that is evaluated as its formula (LipschitzFunction.from_sympy) and "
+            "method='branch_and_bound'"
+        )
     if isinstance(model, MoMLP):
         plan = model.plan
         if (plan.n, plan.m, plan.domain) != (f.n, f.m, f.domain):
@@ -281,7 +284,7 @@ def _require_arguments(
 
 
 def _modulus_premise(f: LipschitzFunction) -> Premise:
-    return Premise("modulus", True, f"ω(t) = {f.modulus}, {f.premise}")
+    return Premise("modulus", True, f"ω(t) = {f.modulus}, {f.grounds}")
 
 
 def _shared_premises(view: MixtureView, f: LipschitzFunction, generator: torch.Generator, method: str) -> list[Premise]:

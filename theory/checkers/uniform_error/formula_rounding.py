@@ -20,7 +20,7 @@ from flint import arb
 
 from constructions.domain import Box
 from constructions.symbolic.balls import _derivative, _gradient, _power, _value, norm_above
-from constructions.symbolic.lipschitz import ball_of
+from constructions.symbolic.roots import ball_of
 from constructions.symbolic.tape import Instruction, Tape
 from theory.checkers.uniform_error.stack import LEAST, UNIT
 

@@ -1,8 +1,9 @@
 """How well f itself is known: the evaluation error η that every certificate must carry.
 
-A black box is taken as any function within 4 ulp(max|f|) of what it returns. The rounding of a formula is bounded on
-the whole domain (`formula_rounding`); where no bound is found, it is compared with Arb balls at sampled points, and η
-doubles the largest difference seen. η is never below 4 ulp.
+A black box is taken as any function within 4 ulp(max|f|) of what it returns. The rounding of a formula that is
+evaluated itself is bounded on the whole domain (`formula_rounding`); where no bound is found, it is compared with Arb
+balls at sampled points, and η doubles the largest difference seen. η is never below 4 ulp. Whatever answers differently
+when asked again, or in another batch, is no function: the premise fails.
 
 Main definitions: `evaluation_error`, `observed_rounding`, `enclosed_errors`.
 """
@@ -18,31 +19,42 @@ from flint import arb, ctx
 from torch import Tensor
 
 from constructions.symbolic.balls import enclose_values
-from constructions.symbolic.lipschitz import ball_of
+from constructions.symbolic.roots import ball_of
 from constructions.symbolic.tape import Tape
 from constructions.targets import LipschitzFunction
+from theory.checkers.uniform_error.certificate import Premise
 from theory.checkers.uniform_error.formula_rounding import formula_rounding
 
 BALL_SAMPLES = 128
 BALL_BITS = 128
+REPEATED = 1e-9
+"""Share of max|f| by which two answers to one question may differ (matrix products round by the batch)."""
 
 
-def evaluation_error(f: LipschitzFunction, generator: torch.Generator) -> tuple[float, str]:
-    """(η, what it rests on)."""
-    values = f.evaluate(f.domain.sample(4096, generator))
+def evaluation_error(f: LipschitzFunction, generator: torch.Generator) -> tuple[float, Premise]:
+    """η, and the premise that says what it rests on."""
+    name = "f's own values"
+    points = f.domain.sample(4096, generator)
+    values = f.evaluate(points).detach()
+    again = f.evaluate(points.flip(0)[: len(points) // 2]).detach().flip(0)
     ulps = 4 * math.ulp(float(values.abs().max()))
+    change = float((again - values[len(points) // 2 :]).abs().max())
+    if not change <= REPEATED * max(1.0, float(values.abs().max())):
+        return math.inf, Premise(name, False, f"asked again in another batch, fn answers differently by {change:.3g}")
     if f.tape is None:
-        return ulps, f"any function within 4 ulp(max|f|) = {ulps:.3g} of the black box"
+        ulps = max(ulps, 2 * change)
+        return ulps, Premise(name, True, f"any function within 4 ulp(max|f|) = {ulps:.3g} of the black box")
     x = f.domain.sample(BALL_SAMPLES, generator)
     seen = observed_rounding(f.tape, x, f.evaluate(x))
-    if f.premise == "certified":
-        proved = formula_rounding(f.tape, f.domain)
-        if not seen <= proved:
-            return math.inf, f"torch and the formula differ by {seen:.3g}, rounding explains {proved:.3g}"
-        if math.isfinite(proved):
-            return max(ulps, proved), f"torch is within {proved:.3g} of the formula on the whole domain"
+    proved = formula_rounding(f.tape, f.domain)
+    if not seen <= proved:
+        said = f"torch and the formula differ by {seen:.3g}, rounding explains {proved:.3g}"
+        return math.inf, Premise(name, False, said)
+    if math.isfinite(proved):
+        said = f"torch is within {proved:.3g} of the formula on the whole domain"
+        return max(ulps, proved), Premise(name, True, said)
     eta = max(ulps, 2 * seen)
-    return eta, f"torch against Arb at {BALL_SAMPLES} points, doubled: {eta:.3g}"
+    return eta, Premise(name, True, f"torch against Arb at {BALL_SAMPLES} points, doubled: {eta:.3g}")
 
 
 def observed_rounding(tape: Tape, x: Tensor, values: Tensor | None = None) -> float:
