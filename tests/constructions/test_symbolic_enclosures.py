@@ -295,3 +295,23 @@ def test_the_worst_box_is_named():
     assert bounds.upper == math.inf
     assert low <= 0.3 <= high
     assert high - low < 1e-6
+
+
+def exactly(ball):
+    """The middle of a ball as a rational: what a caller reads off a bound."""
+    return F(float(ball.mid()))
+
+
+def test_bounds_are_rounded_outwards():
+    """√2, √3 and √5 are no floats: a bound on the wrong side of them by a single rounding is no bound."""
+    ones = GradientSet((arb(1), arb(1)))
+    assert exactly(ones.norm_above()) ** 2 >= 2
+    assert exactly(ones.norm_below()) ** 2 <= 2
+    irrational = GradientSet((arb(0), arb(0)), arb(3).sqrt())
+    assert exactly(irrational.norm_above()) ** 2 >= 3
+    assert (2 - exactly(GradientSet((arb(2), arb(0)), arb(3).sqrt()).norm_below())) ** 2 >= 3
+    assert exactly(balls._spectral_above([(arb(1), arb(2)), (arb(0), arb(0))])) ** 2 >= 5
+    (whole,) = gradient_of("sqrt(2*x0**2 + 2*x1**2)", (0, 0), (0, 0))
+    assert exactly(whole.radius) ** 2 >= 2
+    assert F(lipschitz._upper(tape_of("x0 + x1", 2), (F(0), F(0)), (F(1), F(1)))) ** 2 >= 2
+    assert F(lipschitz._lower(tape_of("x0 + x1", 2), (F(0), F(0)))) ** 2 <= 2
