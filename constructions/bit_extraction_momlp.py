@@ -49,6 +49,13 @@ def _turns(row: Tensor, column: Tensor, at: Tensor, factor: Tensor) -> list[_Tur
     return [_Turn(row[i], column[i], at[i], factor[i]) for i in chosen]
 
 
+def _plus(rows: Tensor, turn: _Turn, terms: Tensor) -> Tensor:
+    """`rows` with the terms of a turn added; every row once, in ascending order, or some of them."""
+    if len(turn.row) == len(rows):
+        return rows + terms
+    return rows.index_copy(0, turn.row, rows.index_select(0, turn.row) + terms)
+
+
 @dataclass(frozen=True)
 class _Order:
     """What all layers add, turn by turn. `filled` (N,) marks the weights that it reads, of all layers in a line."""
@@ -156,12 +163,12 @@ class BitExtractionMoMLP(MoMLP):
             hidden = hidden.relu() if i else hidden
             after = self.shared_bias[i][:, None, None].repeat(1, self.m, len(x))
             for turn in weights:
-                after.index_add_(0, turn.row, flat[turn.at][:, None, None] * hidden[turn.column])
+                after = _plus(after, turn, flat[turn.at][:, None, None] * hidden.index_select(0, turn.column))
             for turn in entries:
                 values = turn.factor[:, None, None] * tables[at, outputs, turn.at[:, None, None]]
                 inner = turn.column[:, None, None] >= 0
-                reads = torch.where(inner, hidden[turn.column.clamp(min=0)], 1.0)
-                after.index_add_(0, turn.row, values * reads)
+                reads = torch.where(inner, hidden.index_select(0, turn.column.clamp(min=0)), 1.0)
+                after = _plus(after, turn, values * reads)
             hidden = after
         return hidden[0].T + offsets[at]
 
