@@ -81,7 +81,10 @@ def _hashed(tensors: dict[str, Tensor]) -> Iterator[tuple[str, Iterable[bytes]]]
 def load_built(path: Path, spec: dict[str, Any], *, lazy: bool, device: torch.device, memory: dict[str, int]) -> MoMLP:
     """The model stored at `path`, bitwise as it was saved; `memory` are the options of a lazy model."""
     plan, tensors = _open(path, spec, with_experts=not lazy)
-    target = _target(spec, plan)
+    try:
+        target = _target(spec, plan)
+    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as err:
+        raise StoreError(f"{path} has a formula that cannot be read ({err}): {DAMAGE}") from err
     kind = BitExtractionMoMLP if isinstance(plan, BitExtractionPlan) else MoMLP
     options: dict[str, Any] = {"target": target, "device": device}
     if spec["kind"] == "plan":
@@ -119,8 +122,6 @@ def stored_experts(path: Path, plan: Plan, device: torch.device) -> Any:
 def _open(path: Path, spec: dict[str, Any], *, with_experts: bool) -> tuple[Plan, dict[str, Tensor]]:
     """The plan and the checked tensors: all of them, or all but the experts and their digests."""
     try:
-        plan = (BitExtractionPlan if "design" in spec["plan"] else Plan).from_spec(spec["plan"])
-        require_shapes(path, _expected_shapes(spec, plan))
         skipped = () if with_experts else (*EXPERTS, DIGESTS)
         with safe_open(path, framework="pt") as file:
             # out of the file's memory map, so that only what is asked for is held
@@ -128,9 +129,12 @@ def _open(path: Path, spec: dict[str, Any], *, with_experts: bool) -> tuple[Plan
         found = root_digest(spec, _hashed(tensors) if with_experts else _streamed(path, spec, tensors))
         if found != spec["root"]:
             raise StoreError(f"{path}: the root digest of its spec and shared layer differs: {DAMAGE}")
+        # only now: the numbers of a damaged plan could ask for anything
+        plan = (BitExtractionPlan if "design" in spec["plan"] else Plan).from_spec(spec["plan"])
+        require_shapes(path, _expected_shapes(spec, plan))
     except (SafetensorError, OSError) as err:
         raise StoreError(f"cannot read {path}: {err}") from err
-    except (KeyError, TypeError, ValueError, StopIteration, ZeroDivisionError) as err:
+    except (LookupError, TypeError, ValueError, AttributeError, StopIteration, ArithmeticError, RuntimeError) as err:
         if isinstance(err, StoreError):
             raise
         raise StoreError(f"{path} has an unreadable spec ({err!r}): {DAMAGE}") from err

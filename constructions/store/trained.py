@@ -104,7 +104,7 @@ def load_trained(
         return model if lazy else model.to(device)
     except (SafetensorError, OSError) as err:
         raise StoreError(f"cannot read {path}: {err}") from err
-    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as err:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as err:
         if isinstance(err, StoreError) or type(err).__name__ == "BudgetExceeded" or "budget_bytes" in str(err):
             raise
         raise StoreError(f"{path} has an unreadable spec ({err!r}): {DAMAGE}") from err

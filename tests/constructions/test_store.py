@@ -7,9 +7,12 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from constructions import LipschitzFunction, MoMLP, StoreError, build_momlp, load, save, targets
+from constructions.expert_file import root_digest
+from constructions.store.built import _hashed
 
 
 def points(model, count=500):
@@ -182,3 +185,38 @@ def test_a_failed_write_leaves_the_old_file(stored, monkeypatch):
         save(model, path)
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+ODD = [None, -1, 10**30, 1e308, float("inf"), float("nan"), True, "", "1/0", "9" * 5000, [], {}, [None], 2**62]
+
+
+def places(part, path=()):
+    """Every place in a JSON value."""
+    for key in part if isinstance(part, dict) else range(min(2, len(part))) if isinstance(part, list) else ():
+        yield (*path, key)
+        yield from places(part[key], (*path, key))
+
+
+@pytest.mark.parametrize("forged", [False, True], ids=["damaged", "forged"])
+def test_a_spec_that_says_odd_things_is_a_store_error(tmp_path, forged):
+    """Every entry replaced by something odd, also with a root digest that fits it: never an error of another kind."""
+    path = save(build_momlp(targets.get("cone", n=2), eps=0.25), tmp_path / "model")
+    with safe_open(path, framework="pt") as file:
+        spec = json.loads(file.metadata()["momlp"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    for place in list(places(spec)):
+        for value in ODD:
+            changed = json.loads(json.dumps(spec))
+            part = changed
+            for key in place[:-1]:
+                part = part[key]
+            part[place[-1]] = value
+            if forged:
+                changed["root"] = root_digest(changed, _hashed(tensors))
+            save_file(tensors, tmp_path / "changed", metadata={"momlp": json.dumps(changed)})
+            for lazy in (False, True):
+                try:
+                    load(tmp_path / "changed", lazy=lazy)
+                except ValueError:  # a StoreError, or of a formula that is none
+                    continue
+                assert forged or place == ("root",) or value == spec.get(place[0]), (place, value)
