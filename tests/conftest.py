@@ -1,6 +1,6 @@
 """Shared settings: hypothesis repeats the same examples everywhere, GPU tests are skipped without a CUDA device.
 
-Shared fixture: `start_ranks`.
+Shared fixtures: `start_ranks`; `device`, a CUDA device and the pretended one of `tests/house`; `sim`, the latter alone.
 """
 
 import subprocess
@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from tests.house import pretend_accelerator
 from theory.torchrun import alone, free_port
 
 settings.register_profile("momlp", derandomize=True, deadline=None, print_blob=True)
@@ -23,6 +24,25 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "gpu" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pretend_accelerator():
+    """Before any test: autograd counts the devices once, at the process's first backward pass."""
+    pretend_accelerator.register()
+
+
+@pytest.fixture
+def sim():
+    """The pretended device."""
+    with pretend_accelerator.patched_factories() as place:
+        yield place
+
+
+@pytest.fixture(params=["sim", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request):
+    """A device that is not the CPU: the pretended one, and CUDA where there is one."""
+    return request.getfixturevalue("sim") if request.param == "sim" else torch.device("cuda")
 
 
 @pytest.fixture

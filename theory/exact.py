@@ -60,7 +60,7 @@ class Compiled:
                 self.layers.append(None)
             elif isinstance(layer, nn.Linear):
                 bias = vector(layer.bias.detach()) if layer.bias is not None else [fmpq(0)] * layer.out_features
-                weight = layer.weight.detach()
+                weight = layer.weight.detach().cpu()
                 rows = [[(int(j), rational(float(row[j]))) for j in row.nonzero()[:, 0]] for row in weight]
                 self.layers.append(list(zip(bias, rows, strict=True)))
             else:
@@ -83,7 +83,7 @@ def _layers(network: nn.Module) -> list[nn.Module]:
 
 def _apply(layer: nn.Module, state: Vector) -> Vector:
     if isinstance(layer, nn.Linear):
-        rows = [vector(row) for row in layer.weight.detach()]
+        rows = [vector(row) for row in layer.weight.detach().tolist()]
         bias = vector(layer.bias.detach()) if layer.bias is not None else [fmpq(0)] * len(rows)
         if any(len(row) != len(state) for row in rows):
             raise ValueError(f"{layer} does not accept {len(state)} inputs")

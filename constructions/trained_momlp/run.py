@@ -154,7 +154,7 @@ def prepare(
     if dtype not in DTYPES:
         raise ValueError(f"`dtype` must be torch.float64 or torch.float32, got {dtype}")
     source = generator if generator is not None else torch.Generator().manual_seed(0)
-    points, target = _require_data(x, y, task)
+    points, target = (part.cpu() for part in _require_data(x, y, task))  # the data wait on the host
     held = _held_out(validation, len(points), source)
     rows = (~held).nonzero()[:, 0]
     shift, inverse = _standard(points[rows])
@@ -260,7 +260,7 @@ def _held_out(validation: float | Tensor, count: int, generator: torch.Generator
             raise ValueError(
                 f"`validation` must be a boolean mask ({count},), got {validation.dtype} {tuple(validation.shape)}"
             )
-        mask = validation
+        mask = validation.cpu()
     else:
         if isinstance(validation, bool) or not isinstance(validation, (int, float)) or not 0 <= validation < 1:
             raise ValueError(f"`validation` must be a share in [0, 1) or a mask, got {validation!r}")

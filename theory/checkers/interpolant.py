@@ -25,6 +25,7 @@ Node = tuple[int, ...]
 def parity_rounded(values: Tensor, step: Fraction) -> tuple[dict[Node, int], Fraction]:
     """Node values (K+1, …, K+1) as integers y with y ≡ |v| mod 2 and |c0 + step·y − value| ≤ step, and c0 = min
     value."""
+    values = values.cpu()  # read number by number
     low = Fraction(float(values.min()))
     found = {}
     for node in itertools.product(*(range(size) for size in values.shape)):

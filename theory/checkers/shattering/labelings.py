@@ -84,10 +84,12 @@ def shattered_exhaustively(
     return ShatteringReport(k, total, total * k, failure)
 
 
-def shattered_by_random_labelings(shattered: Shattered, count: int, generator: torch.Generator) -> ShatteringReport:
+def shattered_by_random_labelings(
+    shattered: Shattered, count: int, generator: torch.Generator, *, device: torch.device | str = "cpu"
+) -> ShatteringReport:
     """`count` random labelings: an extra, never a proof."""
-    points = shattered.points.double()
-    labels = torch.rand(count, shattered.size, generator=generator) < 0.5
+    points = shattered.points.to(device, torch.float64)
+    labels = (torch.rand(count, shattered.size, generator=generator) < 0.5).to(device)
     failure = distinct_points(points) or _runner(shattered, points)(labels)
     return ShatteringReport(shattered.size, count, count * shattered.size, failure)
 

@@ -43,13 +43,13 @@ def missing_labelings(labels: Tensor) -> str | None:
     count, k = labels.shape
     if k > MAX_POINTS:
         raise BudgetExceeded(f"{k} points have 2^{k} labelings; enumeration stops at {MAX_POINTS} points")
-    numbers = (labels.long() << torch.arange(k)).sum(1)
+    numbers = (labels.long() << torch.arange(k, device=labels.device)).sum(1)
     distinct = len(torch.unique(numbers))
     if distinct < count:
         first = int(torch.bincount(numbers, minlength=2**k).argmax())
         return f"labeling {_word(labels[numbers == first][0])} occurs more than once"
     if count != 2**k:
-        present = torch.zeros(2**k, dtype=torch.bool)
+        present = torch.zeros(2**k, dtype=torch.bool, device=labels.device)
         present[numbers] = True
         absent = int((~present).int().argmax())
         return (
@@ -110,7 +110,7 @@ def shattered_by_modules(points: Tensor, module_of: Callable[[Tensor], nn.Module
     x = points.double()
     # modules of others can only be asked one by one
     for row in all_labelings(0, 0 if failure else 2**k, k, "cpu"):
-        failure = _module_failure(module_of(row), row, x)
+        failure = _module_failure(module_of(row), row.to(x.device), x)
         if failure is not None:
             break
     return ShatteringReport(k, 2**k, k * 2**k, failure)
