@@ -14,6 +14,10 @@ from hypothesis import settings
 from tests.house import pretend_accelerator
 from theory.torchrun import alone, free_port
 
+# here and not in a fixture: autograd counts the devices once, at the process's first backward pass, and the targets
+# that test modules make on import need gradients
+pretend_accelerator.register()
+
 settings.register_profile("momlp", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("momlp")
 
@@ -24,12 +28,6 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "gpu" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _pretend_accelerator():
-    """Before any test: autograd counts the devices once, at the process's first backward pass."""
-    pretend_accelerator.register()
 
 
 @pytest.fixture

@@ -80,17 +80,13 @@ class Layer:
     column: Tensor
     entry: Tensor
     factor: Tensor
-    inner: Tensor = field(init=False)
-    outer: Tensor = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "inner", (self.column >= 0).nonzero()[:, 0])
-        object.__setattr__(self, "outer", (self.column < 0).nonzero()[:, 0])
+    inner: Tensor
+    outer: Tensor
 
     def entries_on(self, device: torch.device) -> Layer:
         """The same layer with its entries on `device`; weight and bias stay where they are."""
-        moved = {name: getattr(self, name).to(device) for name in ("row", "column", "entry", "factor")}
-        return replace(self, **moved)
+        names = ("row", "column", "entry", "factor", "inner", "outer")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
 
 def filled(layer: Layer, weight: Tensor, bias: Tensor, tables: Tensor) -> tuple[Tensor, Tensor]:
@@ -149,9 +145,10 @@ class Builder:
                 target[(torch.tensor(i), torch.tensor(j)) if column else torch.tensor(i)] = values
         index = torch.tensor([e[:3] for e in entries], dtype=torch.int64).reshape(-1, 3)
         factors = torch.tensor([e[3] for e in entries], dtype=torch.float64)
-        self.layers.append(
-            Layer(tuple(name for name, _ in rows), weight, bias, index[:, 0], index[:, 1], index[:, 2], factors)
-        )
+        row, column, entry = index.unbind(1)
+        inner, outer = (column >= 0).nonzero()[:, 0], (column < 0).nonzero()[:, 0]
+        names = tuple(name for name, _ in rows)
+        self.layers.append(Layer(names, weight, bias, row, column, entry, factors, inner, outer))
         self.names = [name for name, _ in rows]
         if len(set(self.names)) != len(self.names):
             raise AssertionError(f"a layer names a channel twice: {self.names}")
