@@ -116,7 +116,10 @@ def affine_pieces(stacks: list[list[Affine]]) -> AffinePieces:
     """The experts (of one architecture) as affine functions on the simplices; NotAffine names the layer and the
     simplex."""
     grid = read_grid(stacks[0])
-    if not _share_the_first_layers(stacks) and any(read_grid(stack) != grid for stack in stacks[1:]):
+    kinds = [[(layer.weight.shape, layer.alpha is None) for layer in stack] for stack in stacks]
+    if any(kind != kinds[0] for kind in kinds):
+        raise NotAffine("the experts do not have one architecture")
+    if not _share_what_makes_the_grid(stacks) and any(read_grid(stack) != grid for stack in stacks[1:]):
         raise NotAffine("the experts do not share their first two layers")
     k, device = len(grid.axes), stacks[0][0].weight.device
     orders = len(list(itertools.permutations(range(k))))
@@ -133,27 +136,18 @@ def affine_pieces(stacks: list[list[Affine]]) -> AffinePieces:
     return AffinePieces(grid, torch.cat(vertices), torch.cat(values, dim=1))
 
 
-def _share_the_first_layers(stacks: list[list[Affine]]) -> bool:
+def _share_what_makes_the_grid(stacks: list[list[Affine]]) -> bool:
     """Whether all that `read_grid` looks at is the same in every stack: then one reading is enough."""
-    first = stacks[0]
-    if any(len(stack) != len(first) or any(layer.alpha is None for layer in stack[:-1]) for stack in stacks):
-        return False
-    parts = [[stack[i].weight for stack in stacks] for i in (0, 1)]
-    parts += [[stack[i].bias for stack in stacks] for i in (0, 1)]
-    for i in range(len(first) - 1):
+    both = range(2)
+    parts = [[stack[i].weight for stack in stacks] for i in both] + [[stack[i].bias for stack in stacks] for i in both]
+    for i in range(len(stacks[0]) - 1):
         parts.append([alpha for stack in stacks if (alpha := stack[i].alpha) is not None])
-    return all(_agree(parts)) and all(stack[-1].alpha is None for stack in stacks)
+    return all(_agree(parts))
 
 
 def _agree(groups: list[list[Tensor]]) -> list[bool]:
-    """For each group whether its tensors are all equal: one question to the device for all groups."""
-    same = [
-        (torch.stack(parts) == parts[0]).all()
-        if all(p.shape == parts[0].shape for p in parts)
-        else torch.zeros((), dtype=torch.bool, device=parts[0].device)
-        for parts in groups
-    ]
-    return torch.stack(same).tolist()
+    """For each group of tensors of one shape whether they are all equal: one question to the device for all groups."""
+    return torch.stack([(torch.stack(parts) == parts[0]).all() for parts in groups]).tolist()
 
 
 def _stacked(stacks: list[list[Affine]]) -> list[tuple[Tensor, Tensor]]:
