@@ -23,8 +23,13 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
-from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
+try:
+    from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+except ImportError:  # an older torch than the pinned one
+    _setup_privateuseone_for_python_backend = None
+
+AVAILABLE = _setup_privateuseone_for_python_backend is not None
 aten = torch.ops.aten
 NAME = "sim"
 PLACE = torch.device(torch._C._get_privateuse1_backend_name(), 0)  # "sim:0" once registered
@@ -115,8 +120,9 @@ class SimTensor(torch.Tensor):
 
 def register() -> None:
     """Make the device "sim" known to torch. Before the process's first backward pass: autograd counts devices once."""
-    if _kept:
+    if _kept or not AVAILABLE:
         return
+    assert _setup_privateuseone_for_python_backend is not None
     _setup_privateuseone_for_python_backend(NAME)
     library = torch.library.Library("_", "IMPL")
     library.fallback(lambda op, *args, **kwargs: _run(op, args, kwargs), "PrivateUse1")
@@ -289,6 +295,10 @@ def _as_tensor(data: Any, dtype: torch.dtype | None = None, device: Any = None) 
 def patched_factories() -> Iterator[torch.device]:
     """`torch.tensor` and `torch.as_tensor` accept "sim" inside the block; yields the device."""
     register()
+    # torch.compile looks functions up by name, once a process: before they are replaced
+    from torch._dynamo import trace_rules
+
+    trace_rules.get_torch_obj_rule_map()
     torch.tensor, torch.as_tensor = _tensor, _as_tensor
     try:
         yield torch.device(NAME)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.house.pretend_accelerator import SimTensor, counting
+from tests.house.pretend_accelerator import SimTensor, counting, patched_factories
 
 
 @pytest.fixture
@@ -172,6 +172,14 @@ def test_nothing_is_left_behind():
     assert type(torch.tensor([1.0])) is torch.Tensor
     with pytest.raises(RuntimeError, match="one_device_too_many"):
         torch.device("one_device_too_many")
+
+
+def test_compilation_knows_torchs_own_functions_afterwards():
+    """torch.compile looks functions up by name once a process; optimisers make it do so."""
+    with patched_factories():
+        torch.optim.AdamW([nn.Parameter(torch.zeros(1))])
+    compiled = torch.compile(lambda x: x + torch.tensor([1.0]), backend="eager", fullgraph=True)
+    assert compiled(torch.zeros(1)).tolist() == [1.0]
 
 
 def test_product_code_does_not_know_the_device():
