@@ -75,7 +75,7 @@ class BitExtractionMoMLP(MoMLP):
         layers = plan_layers(self.plan)
         self.shared_weight = nn.ParameterList(nn.Parameter(p.weight.to(device), requires_grad=False) for p in layers)
         self.shared_bias = nn.ParameterList(nn.Parameter(p.bias.to(device), requires_grad=False) for p in layers)
-        self._references = layers
+        self._references = tuple(layer.entries_on(device) for layer in layers)
         self._order: _Order | None = None
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> BitExtractionMoMLP:
@@ -86,6 +86,7 @@ class BitExtractionMoMLP(MoMLP):
                 f"bit-extraction experts must stay in float64 (their words have up to 52 bits), got {found}"
             )
         super()._apply(fn, recurse)
+        self._references = tuple(layer.entries_on(self.place) for layer in self._references)
         self._order = None
         return self
 
@@ -123,10 +124,6 @@ class BitExtractionMoMLP(MoMLP):
         """Weights (m, out, in) and biases (m, out) of layer i with the entries of tables (m, T) filled in."""
         return filled(self._references[i], self.shared_weight[i].detach(), self.shared_bias[i].detach(), table)
 
-    def _reference(self, i: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        layer, place = self._references[i], self.place
-        return layer.row.to(place), layer.column.to(place), layer.entry.to(place), layer.factor.to(place)
-
     @property
     def _chunk_rows(self) -> int:
         return 1 << 14
@@ -150,7 +147,8 @@ class BitExtractionMoMLP(MoMLP):
             for i, weight in enumerate(self.shared_weight):
                 row, column = (weight.detach() != 0).nonzero().unbind(1)
                 weights.append(_turns(row, column, before + row * weight.shape[1] + column, torch.ones_like(row)))
-                entries.append(_turns(*self._reference(i)))
+                layer = self._references[i]
+                entries.append(_turns(layer.row, layer.column, layer.entry, layer.factor))
                 before += weight.numel()
             self._order = order = _Order(weights, entries, flat != 0)
         return order
@@ -183,12 +181,11 @@ class BitExtractionMoMLP(MoMLP):
         for i in range(len(self.shared_weight)):
             hidden = hidden.relu() if i else hidden
             after = nn.functional.linear(hidden, self.shared_weight[i], self.shared_bias[i])
-            if len(self._references[i].entry):
-                row, column, entry, factor = self._reference(i)
-                values = factor * self.out_weight[at[:, None, None], outputs, entry]
-                inner = column >= 0
+            layer = self._references[i]
+            if len(layer.entry):
+                values = layer.factor * self.out_weight[at[:, None, None], outputs, layer.entry]
                 reads = torch.ones_like(values)
-                reads[..., inner] = hidden[..., column[inner]]
-                after = after.index_add(2, row, values * reads)
+                reads[..., layer.inner] = hidden[..., layer.column[layer.inner]]
+                after = after.index_add(2, layer.row, values * reads)
             hidden = after
         return hidden[..., 0] + self.out_bias[at]

@@ -191,14 +191,13 @@ class MoMLP(RoutedExperts):
         """
         self.require_queries(x)
         tracing = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
-        if torch.compiler.is_compiling() or tracing or _is_transformed(x):
+        if torch.compiler.is_compiling() or tracing or not self._looked_inside(x):
             if self.cache is not None:
                 raise RuntimeError(
                     "a lazy MoMLP builds experts while it runs, so it has no fixed graph: torch.compile, torch.export, "
                     "torch.jit and torch.func need an eager model (build_momlp(..., lazy=False))"
                 )
             return self._gather(x)
-        self.lattice.domain.require_inside("x", x)
         if self.cache is not None:
             leaves = None if upcoming is None else self.route(upcoming)
             return answer_by_leaf(
@@ -211,6 +210,14 @@ class MoMLP(RoutedExperts):
             flat = self.tree.flat_index(self.route(part))
             parts.append(self.run_experts(part, (self.out_weight, self.out_bias), flat))
         return torch.cat(parts) if len(parts) != 1 else parts[0]
+
+    def _looked_inside(self, x: Tensor) -> bool:
+        """False under vmap, where no value may be looked at; ValueError for a point outside the domain."""
+        try:
+            self.lattice.domain.require_inside("x", x)
+        except RuntimeError:
+            return False
+        return True
 
     def run_experts(self, x: Tensor, rows: Rows, at: Tensor) -> Tensor:
         """Outputs (B, m) of points x (B, n) answered by the experts rows[at], rows = (output weights, biases)."""
@@ -241,12 +248,3 @@ class MoMLP(RoutedExperts):
             f"n={p.n}, m={p.m}, expert={p.expert!r}, leaves={self.num_leaves}, knots={p.knots}, eps={p.eps:g}, "
             f"activation={p.activation!r}, lazy={self.lazy}"
         )
-
-
-def _is_transformed(x: Tensor) -> bool:
-    """Whether x is batched by vmap, where no value may be looked at."""
-    try:
-        bool((x != x).any())
-    except RuntimeError:
-        return True
-    return False

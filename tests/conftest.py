@@ -1,6 +1,6 @@
 """Shared settings: hypothesis repeats the same examples everywhere, GPU tests are skipped without a CUDA device.
 
-Shared fixture: `start_ranks`.
+Shared fixtures: `start_ranks`; `device`, a CUDA device and the pretended one of `tests/house`; `sim`, the latter alone.
 """
 
 import subprocess
@@ -11,7 +11,12 @@ import pytest
 import torch
 from hypothesis import settings
 
+from tests.house import pretend_accelerator
 from theory.torchrun import alone, free_port
+
+# here and not in a fixture: autograd counts the devices once, at the process's first backward pass, and the targets
+# that test modules make on import need gradients
+pretend_accelerator.register()
 
 settings.register_profile("momlp", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("momlp")
@@ -23,6 +28,21 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "gpu" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture
+def sim():
+    """The pretended device."""
+    if not pretend_accelerator.AVAILABLE:
+        pytest.skip("this torch has no Python backend for devices")
+    with pretend_accelerator.patched_factories() as place:
+        yield place
+
+
+@pytest.fixture(params=["sim", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request):
+    """A device that is not the CPU: the pretended one, and CUDA where there is one."""
+    return request.getfixturevalue("sim") if request.param == "sim" else torch.device("cuda")
 
 
 @pytest.fixture

@@ -126,7 +126,7 @@ class Compiled:
 
 def _weights(layer: nn.Linear) -> tuple[Tensor, Vector]:
     """Weight (out, in) and bias; ValueError when they do not fit together."""
-    weight = layer.weight.detach()
+    weight = layer.weight.detach().cpu()  # read number by number
     if weight.ndim != 2:
         raise ValueError(f"{layer} must have a weight (out, in), got shape {tuple(weight.shape)}")
     if layer.bias is None:

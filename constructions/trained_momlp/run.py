@@ -176,7 +176,7 @@ def prepare(
         raise ValueError(f"`dtype` must be torch.float64 or torch.float32, got {shown(dtype)}")
     require_instance("generator", generator, (torch.Generator, type(None)))
     source = generator if generator is not None else torch.Generator().manual_seed(0)
-    points, target = _require_data(x, y, task)
+    points, target = (part.cpu() for part in _require_data(x, y, task))  # the data wait on the host
     held = _held_out(validation, len(points), source)
     rows = (~held).nonzero()[:, 0]
     shift, inverse = _standard("x", points[rows])

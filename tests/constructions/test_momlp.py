@@ -352,13 +352,12 @@ def test_the_rounding_term_is_needed():
     assert int((torch.diff(y).abs() > lam * torch.diff(t)).sum()) > 100
 
 
-@pytest.mark.gpu
 @pytest.mark.parametrize("name", ["sum_of_sines", "max_affine", "vector_rotation"])
-def test_cuda_routes_identically_and_agrees_within_slack(name):
+def test_the_device_routes_identically_and_agrees_within_slack(device, name):
     f = targets.get(name, n=3)
-    cpu, gpu = build_momlp(f, eps=0.05), build_momlp(f, eps=0.05, device="cuda")
+    cpu, gpu = build_momlp(f, eps=0.05), build_momlp(f, eps=0.05, device=device)
     x = points(f, 20_000)
-    assert torch.equal(cpu.route(x), gpu.route(x.cuda()).cpu())
-    assert torch.allclose(cpu(x), gpu(x.cuda()).cpu(), atol=1e-12)
-    lazy = build_momlp(f, eps=0.05, lazy=True, device="cuda")
-    assert torch.allclose(lazy(x.cuda()).cpu(), cpu(x), atol=1e-12)
+    assert torch.equal(cpu.route(x), gpu.route(x.to(device)).cpu())
+    assert torch.allclose(cpu(x), gpu(x.to(device)).cpu(), atol=1e-12)
+    lazy = build_momlp(f, eps=0.05, lazy=True, device=device)
+    assert torch.allclose(lazy(x.to(device)).cpu(), cpu(x), atol=1e-12)

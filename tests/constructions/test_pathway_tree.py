@@ -32,12 +32,11 @@ def test_index_rule_tree_brute_force_and_exact_router_agree(cells, valency, seed
         assert tree.path(point)[-1] == tuple((i, i + 1) for i in leaf.tolist())
 
 
-@pytest.mark.gpu
-def test_routing_is_identical_on_cuda():
+def test_routing_is_identical_on_the_device(device):
     cells = (708, 33, 5)
     tree = PathwayTree(cells, valency=3)
     z = face_points(cells, 100_000, torch.Generator().manual_seed(0))
-    assert torch.equal(tree.route(z.cuda()).cpu(), tree.route(z))
+    assert torch.equal(tree.route(z.to(device)).cpu(), tree.route(z))
 
 
 @pytest.mark.exact

@@ -52,8 +52,10 @@ def block_failure(network: nn.Module, values: Tensor, step: float, design: Desig
 def _at_nodes(pieces: AffinePieces) -> Tensor:
     """Network values (K+1, …, K+1) at the nodes."""
     k, size = pieces.vertices.shape[-1], pieces.grid.cells + 1
-    place = torch.tensor([size ** (k - 1 - i) for i in range(k)])
-    flat = torch.full((size**k,), torch.nan, dtype=torch.float64)  # a node without a value must not pass for 0
+    device = pieces.vertices.device
+    place = torch.tensor([size ** (k - 1 - i) for i in range(k)], device=device)
+    # a node without a value must not pass for 0
+    flat = torch.full((size**k,), torch.nan, dtype=torch.float64, device=device)
     flat[(pieces.vertices * place).sum(-1).flatten()] = pieces.values[0, ..., 0].flatten()
     return flat.reshape([size] * k)
 

@@ -28,6 +28,7 @@ def parity_rounded(values: Tensor, step: Fraction) -> tuple[dict[Node, int], Fra
     value."""
     _require_values(values)
     require_positive("step", step)
+    values = values.cpu()  # read number by number
     low = Fraction(float(values.min()))
     found = {}
     for node in itertools.product(*(range(size) for size in values.shape)):

@@ -107,15 +107,21 @@ def structured_and_random(k: int, random: int, generator: torch.Generator) -> li
 
 
 def first_float_failure(
-    name: str, dtype: torch.dtype, generator: torch.Generator, *, limit: int = 128, random: int = 16
+    name: str,
+    dtype: torch.dtype,
+    generator: torch.Generator,
+    *,
+    limit: int = 128,
+    random: int = 16,
+    device: torch.device | str = "cpu",
 ) -> tuple[int, str] | None:
     """(k, sentence) for the least k ≤ limit at which the module in `dtype` misses a label; None if there is none."""
     family = _family(name)
     require_int("limit", limit, 1, LONGEST_FLOAT)
     for k in range(1, limit + 1):
-        x = torch.tensor([float(p) for p in family.points(k)], dtype=dtype)[:, None]
+        x = torch.tensor([float(p) for p in family.points(k)], dtype=dtype, device=device)[:, None]
         for labels in structured_and_random(k, random, generator):
-            output = network(name, labels, dtype=dtype)(x)[:, 0]
+            output = network(name, labels, dtype=dtype).to(device)(x)[:, 0]
             # an output of NaN is neither label: −1 differs from both
             found = torch.where(output.isnan(), -1, (output > 0).int()).tolist()
             if found != labels:

@@ -21,15 +21,16 @@ from theory.claim import Evidence, Status, Verdict
 
 
 class MemoryMeter(TorchDispatchMode):
-    """Context manager: `peak` is the most bytes of CPU storages alive at once among those not in `ignored`."""
+    """Context manager: `peak` is the most bytes of storages on `device` alive at once, those in `ignored` left out."""
 
-    def __init__(self, ignored: Iterable[Tensor] = ()):
+    def __init__(self, ignored: Iterable[Tensor] = (), *, device: torch.device | None = None):
         super().__init__()
+        self._kind = "cpu" if device is None else device.type
         self.alive, self.peak = 0, 0
         self._lock = threading.Lock()
         self._seen: dict[int, weakref.ref] = {}
         self._ignored = [t.untyped_storage() for t in ignored]  # kept, so that their addresses stay theirs
-        self._ignored_at = {s.data_ptr() for s in self._ignored}
+        self._ignored_at = {_address(s) for s in self._ignored}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -40,9 +41,11 @@ class MemoryMeter(TorchDispatchMode):
 
     def watch(self, tensor: Tensor) -> None:
         """Count a tensor's storage from now until it is freed."""
+        if tensor.device.type != self._kind:
+            return
         storage = tensor.untyped_storage()
         size, key = storage.nbytes(), storage._cdata
-        if not size or storage.data_ptr() in self._ignored_at:
+        if not size or _address(storage) in self._ignored_at:
             return
         with self._lock:
             if key in self._seen:
@@ -54,6 +57,14 @@ class MemoryMeter(TorchDispatchMode):
     def _freed(self, key: int, size: int) -> None:
         if self._seen.pop(key, None) is not None:
             self.alive -= size
+
+
+def _address(storage: torch.UntypedStorage) -> int:
+    """Where the bytes lie; of a wrapper subclass, which cannot say, the storage itself."""
+    try:
+        return storage.data_ptr()
+    except RuntimeError:
+        return storage._cdata
 
 
 def peak_resident_bytes(
@@ -68,8 +79,8 @@ def peak_resident_bytes(
         torch.cuda.reset_peak_memory_stats(device)
         moved = [part.cpu() for part in work()]
         return moved, torch.cuda.max_memory_allocated(device) - before
-    with MemoryMeter(ignored) as meter:
-        arrays = [part.numpy().copy() for part in work()]
+    with MemoryMeter(ignored, device=device) as meter:
+        arrays = [part.cpu().numpy().copy() for part in work()]
     return [torch.from_numpy(a) for a in arrays], meter.peak
 
 

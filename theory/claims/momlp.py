@@ -236,7 +236,7 @@ def sharpness(context: Context) -> Verdict:
                 design = plan(f, eps, split=split)
                 if _farthest_squared(design) != design.half_diagonal_squared + design.half_knot_squared:
                     return undecided(f"n = {n}, eps = {eps}, split = {split}")
-                model = build_momlp(targets.sharp(design), eps=eps, split=split)
+                model = build_momlp(targets.sharp(design), eps=eps, split=split, device=context.device)
                 if model.plan.cells != design.cells or not _is_zero(model):
                     return undecided(f"n = {n}, eps = {eps}: the network on the sharp target is not 0")
                 checked += 1
@@ -261,7 +261,7 @@ def _farthest_squared(design: Plan) -> Fraction:
 
 
 def _is_zero(model: MoMLP) -> bool:
-    weight, bias = model.output_layers(model.tree.leaf_indices())
+    weight, bias = model.output_layers(model.tree.leaf_indices(model.place))
     return not bool(weight.any()) and not bool(bias.any())
 
 

@@ -67,7 +67,7 @@ def floating_point(context: Context) -> Verdict:
     witness = None
     for name in ("euaf", "sine"):
         for dtype in (torch.float32, torch.float64):
-            found = first_float_failure(name, dtype, context.generator())
+            found = first_float_failure(name, dtype, context.generator(), device=context.device)
             if found is None:
                 return undecided(f"{name} in {dtype} did not fail up to k = 128")
             numbers[f"{name}_{str(dtype).removeprefix('torch.')}_first_failure"] = found[0]

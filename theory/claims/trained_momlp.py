@@ -114,7 +114,7 @@ def short_training(context: Context) -> Verdict:
         "independent experts",
         "one machine, one number of threads",
         "the data wait on the host; what is on the device counts",
-        "measured on the CPU",
+        "measured on the tensors of that device",
     ),
 )
 def budgeted_training(context: Context) -> Verdict:
@@ -131,8 +131,8 @@ def budgeted_training(context: Context) -> Verdict:
         host = [problem.z, problem.y, first, problem.centre, problem.scale]
         host += [t for g in (problem.train, problem.validation) for t in (g.rows, g.start)]
         context.log(f"{leaves} experts, budget {budget} bytes")
-        with MemoryMeter(host) as meter:
-            found = train_bank(problem, first, ready.widths, options, budget_bytes=budget)
+        with MemoryMeter(host, device=context.device) as meter:
+            found = train_bank(problem, first, ready.widths, options, budget_bytes=budget, device=context.device)
         return found.rows.clone(), found.groups, meter.peak, budget or 0
 
     joint, _, whole, _ = trained(None)

@@ -11,7 +11,7 @@ Main definitions: `Form`, `Builder`, `Layer`, `filled`, `plain_network`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -69,7 +69,8 @@ class Layer:
     """`weight` (out, in) and `bias` (out,) without table entries, float64, and the entries.
 
     factor[e]·table[entry[e]] is added at (row[e], column[e]); column −1 is the bias. `names` are the channels, for
-    whoever wants to look inside.
+    whoever wants to look inside. `inner` are the e of weights, `outer` those of biases: as masks they would make the
+    host wait for the device at every use.
     """
 
     names: tuple[str, ...]
@@ -79,22 +80,28 @@ class Layer:
     column: Tensor
     entry: Tensor
     factor: Tensor
+    inner: Tensor
+    outer: Tensor
+
+    def entries_on(self, device: torch.device) -> Layer:
+        """The same layer with its entries on `device`; weight and bias stay where they are."""
+        names = ("row", "column", "entry", "factor", "inner", "outer")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
 
 def filled(layer: Layer, weight: Tensor, bias: Tensor, tables: Tensor) -> tuple[Tensor, Tensor]:
     """Weights (m, out, in) and biases (m, out) of a layer with the entries of tables (m, T) added to `weight`, `bias`.
 
-    `weight` (out, in) and `bias` (out,) are the layer's own, on the device of the tables.
+    `weight` (out, in) and `bias` (out,) are the layer's own; they, the entries and the tables are on one device.
     """
-    count, place = len(tables), tables.device
+    count = len(tables)
     weight, bias = weight.expand(count, -1, -1), bias.expand(count, -1)
     if len(layer.entry) == 0:
         return weight, bias
-    row, column = layer.row.to(place), layer.column.to(place)
-    values, inner = layer.factor.to(place) * tables[:, layer.entry.to(place)], column >= 0
+    values, inner, outer = layer.factor * tables[:, layer.entry], layer.inner, layer.outer
     weight = weight.clone()
-    weight[:, row[inner], column[inner]] += values[:, inner]
-    return weight, bias.index_add(1, row[~inner], values[:, ~inner])
+    weight[:, layer.row[inner], layer.column[inner]] += values[:, inner]
+    return weight, bias.index_add(1, layer.row[outer], values[:, outer])
 
 
 def plain_network(layers: Sequence[Layer], table: Tensor, offset: float = 0.0) -> nn.Sequential:
@@ -138,9 +145,10 @@ class Builder:
                 target[(torch.tensor(i), torch.tensor(j)) if column else torch.tensor(i)] = values
         index = torch.tensor([e[:3] for e in entries], dtype=torch.int64).reshape(-1, 3)
         factors = torch.tensor([e[3] for e in entries], dtype=torch.float64)
-        self.layers.append(
-            Layer(tuple(name for name, _ in rows), weight, bias, index[:, 0], index[:, 1], index[:, 2], factors)
-        )
+        row, column, entry = index.unbind(1)
+        inner, outer = (column >= 0).nonzero()[:, 0], (column < 0).nonzero()[:, 0]
+        names = tuple(name for name, _ in rows)
+        self.layers.append(Layer(names, weight, bias, row, column, entry, factors, inner, outer))
         self.names = [name for name, _ in rows]
         if len(set(self.names)) != len(self.names):
             raise AssertionError(f"a layer names a channel twice: {self.names}")

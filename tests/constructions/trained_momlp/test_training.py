@@ -380,12 +380,11 @@ def test_bad_options_and_queries():
         model(torch.zeros(3, 5))
 
 
-@pytest.mark.gpu
-def test_cuda_training_and_answers_match_the_cpu():
+def test_training_and_answers_on_the_device_match_the_cpu(device):
     x, y = data()
     options = {"leaves": 8, "expert_hidden": (16,), "options": OPTIONS}
     host = train_momlp(x, y, **options, generator=seeded())
-    model = train_momlp(x, y, **options, generator=seeded(), device="cuda")
+    model = train_momlp(x, y, **options, generator=seeded(), device=device)
     torch.testing.assert_close(model(x), host(x), rtol=1e-4, atol=1e-4)
-    moved = host.to("cuda")
-    assert torch.equal(moved.route(x.cuda()).cpu(), model.route(x))
+    moved = host.to(device)
+    assert torch.equal(moved.route(x.to(device)).cpu(), model.route(x))

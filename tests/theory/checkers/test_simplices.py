@@ -268,3 +268,32 @@ def test_what_is_no_grid_network_is_refused():
 def test_block_names():
     assert block_name((0, 7), 3) == "class (0, 0), block (0, 1)"
     assert block_name((4,), 3) == "class (1,), block (0,)"
+
+
+# --- stacks that are not what the certificate reads -------------------------------------------------------
+
+
+def test_an_activation_behind_the_output_is_refused():
+    """The certificate would speak of the network without it."""
+    expert = model_of(1, 0.1).expert(0)
+    with pytest.raises(NotAffine, match="not a Linear/ReLU stack of at least two hidden layers"):
+        affine_pieces([linear_stack(nn.Sequential(*expert, nn.ReLU()))])
+
+
+def test_experts_of_two_architectures_are_refused():
+    """Layers that the first expert does not have would not be looked at."""
+    stack = linear_stack(model_of(1, 0.1).expert(0))
+    last = linear_stack(nn.Linear(1, 1, dtype=torch.float64))
+    hidden = linear_stack(nn.Sequential(nn.Linear(1, 1, dtype=torch.float64), nn.ReLU()))
+    longer = [*stack[:-1], type(stack[0])(stack[-1].weight, stack[-1].bias, hidden[0].alpha), *last]
+    for stacks in ([stack, longer], [longer, stack]):
+        with pytest.raises(NotAffine, match="do not have one architecture"):
+            affine_pieces(stacks)
+
+
+def test_experts_on_two_grids_are_refused():
+    stack, other = (linear_stack(model_of(1, eps).expert(0)) for eps in (0.1, 0.1))
+    other[0].bias.add_(0.125)
+    with pytest.raises(NotAffine, match="do not share their first two layers"):
+        affine_pieces([stack, other])
+    assert len(affine_pieces([stack, stack]).values) == 2

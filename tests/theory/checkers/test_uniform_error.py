@@ -395,10 +395,9 @@ def test_bad_arguments_are_named(curved, options, error, message):
         certify_uniform_error(arguments.pop("model"), arguments.pop("f"), **arguments)
 
 
-@pytest.mark.gpu
-def test_certificates_agree_on_cuda():
+def test_certificates_agree_on_the_device(device):
     f = targets.get("cone", n=2)
     cpu = certify_uniform_error(build_momlp(f, eps=0.02), f, eps=0.02)
-    gpu = certify_uniform_error(build_momlp(f, eps=0.02, device="cuda"), f, eps=0.02)
+    gpu = certify_uniform_error(build_momlp(f, eps=0.02, device=device), f, eps=0.02)
     assert gpu.status is Status.CERTIFIED
     assert max(cpu.lower, gpu.lower) <= min(cpu.upper, gpu.upper)

@@ -49,10 +49,10 @@ def test_budgeted_training_is_the_joint_one():
 def test_budgeted_training_that_differs_or_overflows_is_refuted(monkeypatch, defect):
     honest = claims.train_bank
 
-    def spoiled(problem, rows, widths, options, *, budget_bytes):
+    def spoiled(problem, rows, widths, options, *, budget_bytes, device):
         if defect == "memory":
-            return honest(problem, rows, widths, options)  # ignores the budget
-        trained = honest(problem, rows, widths, options, budget_bytes=budget_bytes)
+            return honest(problem, rows, widths, options, device=device)  # ignores the budget
+        trained = honest(problem, rows, widths, options, budget_bytes=budget_bytes, device=device)
         trained.rows[7, 0] += 1e-15 * (budget_bytes is not None)
         return trained
 

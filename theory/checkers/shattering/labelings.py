@@ -89,13 +89,15 @@ def shattered_exhaustively(
     return ShatteringReport(k, done, done * k, failure)
 
 
-def shattered_by_random_labelings(shattered: Shattered, count: int, generator: torch.Generator) -> ShatteringReport:
+def shattered_by_random_labelings(
+    shattered: Shattered, count: int, generator: torch.Generator, *, device: torch.device | str = "cpu"
+) -> ShatteringReport:
     """`count` random labelings: an extra, never a proof."""
     points = require_shattered(shattered)
     require_int("count", count, 1, MOST_LABELINGS)
     require_instance("generator", generator, torch.Generator)
-    points = points.double()
-    labels = torch.rand(count, len(points), generator=generator) < 0.5
+    points = points.to(require_device("device", device), torch.float64)
+    labels = (torch.rand(count, len(points), generator=generator) < 0.5).to(points.device)
     failure = distinct_points(points) or _runner(shattered, points)(labels)
     return ShatteringReport(len(points), count, count * len(points), failure)
 

@@ -119,8 +119,8 @@ def shattered_by_modules(points: Tensor, module_of: Callable[[Tensor], nn.Module
         raise BudgetExceeded(f"{k} points have 2^{k} labelings; enumeration stops at {MAX_POINTS} points")
     failure, x, done = distinct_points(points), points.double(), 0
     # modules of others can only be asked one by one
-    for row in all_labelings(0, 0 if failure else 2**k, k, points.device):
-        failure = _module_failure(module_of(row.clone()), row, x)
+    for row in all_labelings(0, 0 if failure else 2**k, k, "cpu"):
+        failure = _module_failure(module_of(row.clone()), row.to(x.device), x)
         done += 1
         if failure is not None:
             break

@@ -10,6 +10,7 @@ Main definition: `branch_and_bound`.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,10 @@ from theory.checkers.uniform_error.ridge_exact import ExactTables
 from theory.checkers.uniform_error.target_values import enclosed_errors
 from theory.checkers.uniform_error.view import Bank, MixtureView
 
+Frontier = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+"""Boxes: expert, piece (B,), lower and upper corners (B, n), and the bound (B,) of the box that each was cut from."""
+
+Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, bool]
 BATCH = 1 << 17
 MAX_CORNERS = 64
 
@@ -124,11 +129,10 @@ def _refine(view: MixtureView, bank: Bank, search: Search) -> None:
     boxes = view.own_boxes(bank.initial_boxes())
     search.pieces += len(boxes[0])
     parents = torch.full((len(boxes[0]),), math.inf, dtype=torch.float64, device=boxes[2].device)
-    stack = _batches((*boxes, parents))
+    stack = _batches((boxes[0], boxes[1], boxes[2], boxes[3], parents), known=False)
     while stack:
-        expert, piece, lo, hi, parent = stack.pop()
+        expert, piece, lo, hi, parent, known = stack.pop()
         # every piece is bounded at least once, so that an exhausted search still has a finite upper end
-        known = bool(torch.isfinite(parent).all())
         if known and (search.exhausted or search.evaluations + len(lo) > search.max_evaluations):
             search.exhausted = True
             search.upper = max(search.upper, float(parent.max()))
@@ -137,24 +141,24 @@ def _refine(view: MixtureView, bank: Bank, search: Search) -> None:
         half = half_widths(lo, hi, centre)
         error, bound = _bounds(bank, tables, search, expert, piece, centre, half)
         bound = torch.minimum(bound + slack, parent)
-        if not bool(torch.isfinite(bound).all()):  # NaN too
+        # every number that the host reads makes it wait for the device: two readings a batch
+        finite, largest = torch.stack([torch.isfinite(bound).all().double(), error.amax()]).tolist()
+        if not finite:  # NaN too
             search.upper = math.inf
             return
-        best = int(error.argmax())
-        if float(error[best]) > search.lower:
-            search.raise_lower(view, centre[best : best + 1], slack)
+        if largest > search.lower:
+            search.raise_lower(view, centre[error.argmax()][None], slack)
         threshold = max(search.threshold, 2 * slack)
         if math.isinf(threshold):
             # refuted, and no gap was asked for: the lower end says it all
             search.upper = math.inf
             return
         open_ = bound > threshold
-        settled = bound[~open_]
-        if len(settled):
-            search.upper = max(search.upper, float(settled.max()))
-        if bool(open_.any()):
-            parts = (expert[open_], piece[open_], lo[open_], hi[open_], bound[open_])
-            stack.extend(_batches(_halved(*parts)))
+        left, settled = torch.stack([open_.sum().double(), bound.masked_fill(open_, 0.0).amax()]).tolist()
+        search.upper = max(search.upper, settled)
+        if left:
+            rows = open_.nonzero()[:, 0]
+            stack.extend(_batches(_halved(expert[rows], piece[rows], lo[rows], hi[rows], bound[rows]), known=True))
 
 
 def _bounds(
@@ -178,9 +182,7 @@ def _bounds(
     return error.amax(-1), bound
 
 
-def _halved(
-    expert: Tensor, piece: Tensor, lo: Tensor, hi: Tensor, bound: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def _halved(expert: Tensor, piece: Tensor, lo: Tensor, hi: Tensor, bound: Tensor) -> Frontier:
     """Both halves of every box along its widest side; they share the middle, so nothing is lost to rounding."""
     axis = (hi - lo).argmax(-1, keepdim=True)
     middle = ((lo + hi) / 2).gather(1, axis)
@@ -194,5 +196,8 @@ def _halved(
     )
 
 
-def _batches(boxes: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
-    return list(zip(*(t.split(BATCH) for t in boxes), strict=True)) if len(boxes[0]) else []
+def _batches(boxes: Frontier, *, known: bool) -> list[Batch]:
+    """Parts of at most BATCH boxes; `known` says whether the bounds of their parents are finite."""
+    expert, piece, lo, hi, parent = (t.split(BATCH) for t in boxes)
+    parts = list(zip(expert, piece, lo, hi, parent, itertools.repeat(known), strict=False))
+    return parts if len(boxes[0]) else []

@@ -80,5 +80,5 @@ def _ascend(view: MixtureView, f: LipschitzFunction, starts: Tensor) -> Tensor:
             x.copy_(torch.minimum(torch.maximum(x, lo), hi))
         found = view.errors(f, x.detach())
         better = found > best_error
-        best[better], best_error[better] = x.detach()[better], found[better]
+        best, best_error = torch.where(better[:, None], x.detach(), best), torch.where(better, found, best_error)
     return best

@@ -68,7 +68,9 @@ class AffinePieces:
 
 def read_grid(stack: list[Affine]) -> Grid:
     """The change of coordinates in the first two layers; NotAffine when they are something else."""
-    if len(stack) < 3 or any(layer.alpha is None or bool(layer.alpha.any()) for layer in stack[:-1]):
+    slopes = [layer.alpha for layer in stack[:-1] if layer.alpha is not None]
+    hidden = len(slopes) == len(stack) - 1 and stack[-1].alpha is None
+    if len(stack) < 3 or not hidden or bool(torch.cat(slopes).any()):
         raise NotAffine("the network is not a Linear/ReLU stack of at least two hidden layers")
     first, second = stack[0], stack[1]
     one_axis = (first.weight != 0).sum(1) == 1
@@ -114,17 +116,18 @@ def affine_pieces(stacks: list[list[Affine]]) -> AffinePieces:
     """The experts (of one architecture) as affine functions on the simplices; NotAffine names the layer and the
     simplex."""
     grid = read_grid(stacks[0])
-    if any(read_grid(stack) != grid for stack in stacks[1:]):
+    kinds = [[(layer.weight.shape, layer.alpha is None) for layer in stack] for stack in stacks]
+    if any(kind != kinds[0] for kind in kinds):
+        raise NotAffine("the experts do not have one architecture")
+    if not _share_what_makes_the_grid(stacks) and any(read_grid(stack) != grid for stack in stacks[1:]):
         raise NotAffine("the experts do not share their first two layers")
     k, device = len(grid.axes), stacks[0][0].weight.device
     orders = len(list(itertools.permutations(range(k))))
     total = orders * grid.cells**k
-    if not all(bool(torch.isfinite(t).all()) for s in stacks for layer in s for t in (layer.weight, layer.bias)):
+    every = [t for stack in stacks for layer in stack for t in (layer.weight, layer.bias)]
+    if not bool(torch.stack([torch.isfinite(t).all() for t in every]).all()):
         raise NotAffine("the weights are not all finite")
-    layers = [
-        (_stacked([s[i].weight for s in stacks]), _stacked([s[i].bias for s in stacks]))
-        for i in range(2, len(stacks[0]))
-    ]
+    layers = _stacked(stacks)
     _require_integers(layers)
     width = max(w.shape[1] for w, _ in layers)
     rows = max(1, VALUES_PER_CHUNK // (len(stacks) * (k + 1) * width))
@@ -136,16 +139,41 @@ def affine_pieces(stacks: list[list[Affine]]) -> AffinePieces:
     return AffinePieces(grid, torch.cat(vertices), torch.cat(values, dim=1))
 
 
-def _stacked(parts: list[Tensor]) -> Tensor:
-    """(E, …), or (1, …) where all experts agree."""
-    same = all(torch.equal(part, parts[0]) for part in parts[1:])
-    return parts[0][None] if same else torch.stack(parts)
+def _share_what_makes_the_grid(stacks: list[list[Affine]]) -> bool:
+    """Whether all that `read_grid` looks at is the same in every stack: then one reading is enough."""
+    both = range(2)
+    parts = [[stack[i].weight for stack in stacks] for i in both] + [[stack[i].bias for stack in stacks] for i in both]
+    for i in range(len(stacks[0]) - 1):
+        parts.append([alpha for stack in stacks if (alpha := stack[i].alpha) is not None])
+    return all(_agree(parts))
+
+
+def _agree(groups: list[list[Tensor]]) -> list[bool]:
+    """For each group of tensors of one shape whether they are all equal: one question to the device for all groups."""
+    return torch.stack([(torch.stack(parts) == parts[0]).all() for parts in groups]).tolist()
+
+
+def _stacked(stacks: list[list[Affine]]) -> list[tuple[Tensor, Tensor]]:
+    """Weights and biases (E, …) of the layers behind the grid, (1, …) where all experts agree."""
+    behind = range(2, len(stacks[0]))
+    groups = [[stack[i].weight for stack in stacks] for i in behind]
+    groups += [[stack[i].bias for stack in stacks] for i in behind]
+    flags = _agree(groups)
+    whole = [parts[0][None] if same else torch.stack(parts) for parts, same in zip(groups, flags, strict=True)]
+    return list(zip(whole[: len(behind)], whole[len(behind) :], strict=True))
 
 
 def _require_integers(layers: list[tuple[Tensor, Tensor]]) -> None:
-    for i, (weight, bias) in enumerate(layers[:-1], start=2):
-        if not (bool((weight == weight.round()).all()) and bool((bias == bias.round()).all())):
-            raise NotAffine(f"layer {i}: the weights are not integers, so vertex values would not be exact")
+    whole = [(weight == weight.round()).all() & (bias == bias.round()).all() for weight, bias in layers[:-1]]
+    failing = _first_false(whole)
+    if failing is not None:
+        raise NotAffine(f"layer {failing + 2}: the weights are not integers, so vertex values would not be exact")
+
+
+def _first_false(flags: list[Tensor]) -> int | None:
+    """The place of the first of 0-dimensional flags that is False, None if all hold; asked once, not flag by flag."""
+    values = torch.stack(flags).tolist() if flags else []
+    return None if all(values) else values.index(False)
 
 
 def _carry(layers: list[tuple[Tensor, Tensor]], corner: Tensor, grid: Grid, start: int, experts: int) -> Tensor:
@@ -153,15 +181,21 @@ def _carry(layers: list[tuple[Tensor, Tensor]], corner: Tensor, grid: Grid, star
     them."""
     affine = corner[..., list(grid.unit)].double().expand(experts, -1, -1, -1)
     low = high = affine.new_zeros(experts, len(corner), len(grid.unit))
+    small: list[Tensor] = []
     for i, (weight, bias) in enumerate(layers, start=2):
         size = affine.abs().amax(2) + torch.maximum(low.abs(), high.abs())
         last = i == len(layers) + 1
-        if not last and not bool((size @ weight.abs().transpose(1, 2) + bias.abs()[:, None] < LARGEST_EXACT).all()):
-            raise NotAffine(f"layer {i}: sums reach 2^53, beyond what float64 holds exactly (are the words too long?)")
+        if not last:
+            small.append((size @ weight.abs().transpose(1, 2) + bias.abs()[:, None] < LARGEST_EXACT).all())
         positive, negative = weight.clamp(min=0).transpose(1, 2), weight.clamp(max=0).transpose(1, 2)
         affine = affine @ weight.transpose(1, 2)[:, None] + bias[:, None, None]
         low, high = low @ positive + high @ negative, high @ positive + low @ negative
         if last:
+            failing = _first_false(small)
+            if failing is not None:
+                raise NotAffine(
+                    f"layer {failing + 2}: sums reach 2^53, beyond what float64 holds exactly (are the words too long?)"
+                )
             _require_affine(low, high, corner, start, i)
             return affine
         below, above = affine.amin(2) + low, affine.amax(2) + high

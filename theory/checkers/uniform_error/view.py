@@ -9,6 +9,7 @@ Main definitions: `Mixture` (the protocol), `view_of`, `MixtureView`, `Share`, `
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -298,12 +299,14 @@ class MixtureView:
             y = self.forward(x)
         leaves = self.route(x)
         lower, upper = self.reach(leaves)
+        # exact arithmetic runs on the host, number by number
+        x, y, lower, upper = (t.cpu() for t in (x, y, lower, upper))
         for row in range(len(x)):
             point, leaf = x[row], leaves[row]
             if not bool(((point >= lower[row]) & (point <= upper[row])).all()):
                 detail = f"x = {point.tolist()} is routed to leaf {leaf.tolist()}, whose cell does not contain it"
                 return Premise("route(x) agrees with cell_bounds", False, detail)
-            network = self.expert(leaf)
+            network = _on_the_host(self.expert(leaf))
             if not all(bool(torch.isfinite(p).all()) for p in network.parameters()):
                 return Premise(name, False, f"the weights of leaf {leaf.tolist()} are not all finite")
             units = precision(self.model, network)
@@ -393,6 +396,12 @@ def view_of(
             f"up to {MAX_FOREIGN_LEAVES}"
         )
     return MixtureView(model, domain, m, torch.arange(total, device=place)[:, None], total, share, routed)
+
+
+def _on_the_host(network: nn.Module) -> nn.Module:
+    """The network with its weights on the CPU: itself, or a copy (the model keeps its own)."""
+    away = any(p.device.type != "cpu" for p in network.parameters())
+    return copy.deepcopy(network).cpu() if away else network
 
 
 def _momlp_layer(model: MoMLP) -> FirstLayer:

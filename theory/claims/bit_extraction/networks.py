@@ -49,7 +49,7 @@ def exact_realisation(context: Context) -> Verdict:
     cases = [(1, 0.01), (1, 0.001), (2, 0.2), (2, 0.1), (3, 0.4)] + ([(1, 1e-4), (2, 0.03), (3, 0.2)] * context.full)
     for (n, eps), lookup in itertools.product(cases, ("deep", "wide")):
         context.log(f"n = {n}, eps = {eps}, {lookup}")
-        model = built(targets.get("cone", n=n), eps, resolved=n, lookup=lookup)
+        model = built(targets.get("cone", n=n), eps, resolved=n, lookup=lookup, device=context.device)
         plan = model.plan
         z = sample_points(plan.network.cells, plan.network.m, n, POINTS, context.generator())
         failure = realises_interpolant(model.expert(0), _node_values(model), plan.step, z)
@@ -64,7 +64,7 @@ def _node_values(model: BitExtractionMoMLP) -> Tensor:
     """f at the nodes (K+1, …, K+1) of the first leaf."""
     plan, f = model.plan, model.target
     assert f is not None
-    points = grid_points(plan, plan.tree.leaf_indices()[:1]).reshape(-1, plan.n)
+    points = grid_points(plan, plan.tree.leaf_indices(model.place)[:1]).reshape(-1, plan.n)
     return f.evaluate(points)[:, 0].reshape([plan.network.cells + 1] * plan.resolved)
 
 
@@ -169,7 +169,7 @@ def uniform_error(context: Context) -> Verdict:
     for name, (n, eps, resolved, lookup) in itertools.product(names, cases):
         context.log(f"{name}, n = {n}, eps = {eps}, {lookup}")
         f = targets.get(name, n=n)
-        model = built(f, eps, resolved=resolved, lookup=lookup)
+        model = built(f, eps, resolved=resolved, lookup=lookup, device=context.device)
         c = certify_uniform_error(model, f, eps=eps, samples=20_000, seed=context.seed)
         if c.status is not Status.CERTIFIED:
             return undecided(f"{name}, n = {n}, eps = {eps}: {c.reason}")
@@ -187,7 +187,7 @@ def uniform_error(context: Context) -> Verdict:
 def _sample_of_pencils(numbers: dict[str, Number], context: Context) -> str | None:
     """n = 3, eps = 0.02: a sample of experts, each certified; for those experts' cells alone."""
     f = targets.get("cone", n=3)
-    model = built(f, 0.02, lookup="wide")
+    model = built(f, 0.02, lookup="wide", device=context.device)
     view = view_of(model, f.domain, 1, max_leaves=SAMPLED_EXPERTS, seed=context.seed)
     upper, measured, premises = simplex_error(view, f, 4 * math.ulp(2.0), context.log)
     if not upper <= 0.02:
@@ -222,8 +222,8 @@ def adversarial_error(context: Context) -> Verdict:
         context.log(f"n = {n}, K = {cells}, {lookup}")
         for name in names:
             f = targets.get(name, n=n)
-            model = built(f, float(_eps_for(n, cells)), resolved=n, lookup=lookup)
-            x = _adversarial_points(model, context.generator())
+            model = built(f, float(_eps_for(n, cells)), resolved=n, lookup=lookup, device=context.device)
+            x = _adversarial_points(model, context.generator()).to(context.device)
             ratio = float((model(x) - f.evaluate(x)).abs().max()) / model.plan.error_bound
             if not ratio <= 1 + 1e-9:
                 return undecided(f"{name}, n = {n}, K = {cells}, {lookup}: {ratio} of the guarantee")
@@ -272,7 +272,7 @@ def word_length(context: Context) -> Verdict:
         name = f"{str(dtype).removeprefix('torch.')} {lookup}"
         cap = word_cap(lookup, dtype)
         for bits in range(cap - 3, cap + 3):
-            wrong = sum(not _decoding_error(bits, lookup, dtype, seed) <= 0 for seed in range(6))
+            wrong = sum(not _decoding_error(bits, lookup, dtype, seed, context.device) <= 0 for seed in range(6))
             if wrong:
                 numbers[f"first failure {name}"] = bits
                 break
@@ -283,7 +283,7 @@ def word_length(context: Context) -> Verdict:
     return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, reason, numbers)
 
 
-def _decoding_error(bits: int, lookup: str, dtype: torch.dtype, seed: int) -> float:
+def _decoding_error(bits: int, lookup: str, dtype: torch.dtype, seed: int, device: torch.device) -> float:
     """max |N − y| over the nodes of a network with words of `bits` bits and a random walk as values, in steps."""
     m = 2 * ((bits - 8) // 2) + 1 if bits < 40 else 31
     d = Design(1, 4, m, bits - (m - 1), 1, lookup)
@@ -294,6 +294,6 @@ def _decoding_error(bits: int, lookup: str, dtype: torch.dtype, seed: int) -> fl
     # the highest header bits must be used as well, else the words are short
     y = y + 2 ** (d.header - 1) if d.header < 60 else y
     layers = layers_of(d, 1, (0,), (0.0,), (float(d.cells),), 1.0)
-    network = plain_network(layers, table_of(words_of(y, d), d)[0]).to(dtype)
-    z = torch.arange(d.cells + 1, dtype=dtype)[:, None]
-    return float((network(z)[:, 0].double() - y[0]).abs().max())
+    network = plain_network(layers, table_of(words_of(y, d), d)[0]).to(device, dtype)
+    z = torch.arange(d.cells + 1, dtype=dtype, device=device)[:, None]
+    return float((network(z)[:, 0].double() - y[0].to(device)).abs().max())

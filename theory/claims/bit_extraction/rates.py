@@ -124,7 +124,9 @@ def _certified_points(numbers: dict[str, Number], context: Context) -> str | Non
     for n, k, eps, split in cases:
         context.log(f"n = {n}, k = {k}, split {split}")
         f = targets.get("cone", n=n)
-        model = built(f, eps, resolved=k, lookup="wide", split=None if split == "1" else Fraction(split))
+        model = built(
+            f, eps, resolved=k, lookup="wide", split=None if split == "1" else Fraction(split), device=context.device
+        )
         c = certify_uniform_error(model, f, eps=eps, samples=5_000, seed=context.seed)
         if c.status is not Status.CERTIFIED:
             return f"n = {n}, k = {k}, split {split}: {c.reason}"

@@ -140,7 +140,7 @@ def routing_only_claim(context: Context) -> Verdict:
     large = [(16, 17), (64, 65)]
     by_certificate = [(f"flat n={n} L={L}", routing_only(n, L), (L - 1) * n + 1) for n, L in large]
     for name, shattered, _ in by_certificate:
-        report = shattered_by_random_labelings(shattered, 2, context.generator())
+        report = shattered_by_random_labelings(shattered, 2, context.generator(), device=context.device)
         if not report.holds:
             return undecided(f"{name}: {report.failure}")
     return _proved(context, enumerated, by_certificate)
@@ -208,7 +208,7 @@ def bounds(context: Context) -> Verdict:
         context.log(f"(n, J, W, L) = {sizes}")
         n, depth, width, experts = sizes
         report = certified(shattered)
-        sample = shattered_by_random_labelings(shattered, 4, context.generator())
+        sample = shattered_by_random_labelings(shattered, 4, context.generator(), device=context.device)
         failure = report.failure or sample.failure or _misfit(shattered, n, depth, width)
         architecture = Architecture(n, depth, width)
         upper = {"flat": vc_upper_flat(architecture, experts), "tree": vc_upper_tree(architecture, experts)}

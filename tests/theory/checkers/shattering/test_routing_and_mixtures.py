@@ -154,6 +154,5 @@ def test_broken_mixtures_are_rejected():
     assert "sends point" in certified(shifted).failure
 
 
-@pytest.mark.gpu
-def test_mixtures_on_cuda():
-    assert shattered_exhaustively(mixture(one_hidden_layer(2, 1), 4), device="cuda").holds
+def test_mixtures_on_the_device(device):
+    assert shattered_exhaustively(mixture(one_hidden_layer(2, 1), 4), device=device).holds

@@ -145,9 +145,8 @@ def test_bad_labels():
         one_hidden_layer(2, 2).module(torch.zeros(4, dtype=torch.bool))
 
 
-@pytest.mark.gpu
-def test_all_labelings_on_cuda():
-    assert shattered_exhaustively(one_hidden_layer(4, 4), device="cuda").holds
+def test_all_labelings_on_the_device(device):
+    assert shattered_exhaustively(one_hidden_layer(4, 4), device=device).holds
 
 
 @pytest.mark.parametrize("extra", [1, 3])
