@@ -127,7 +127,7 @@ def _require_resolvable(plan: Plan, max_bytes: int) -> None:
     if size > max_bytes:
         raise BudgetExceeded(
             f"one expert of {shown(plan.parameters)} parameters takes {shown(size)} bytes, more than "
-            f"max_bytes = {max_bytes}: use a larger eps or a smaller split"
+            f"`max_bytes` = {max_bytes}: use a larger eps or a smaller split"
         )
 
 

@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from constructions.errors import first_row, require_instance, require_int, shown
+from constructions.errors import first_row, require_instance, require_int, require_points, require_tensor, shown
 
 MAX_AXES = 4096
+MOST_POINTS = 1 << 28
 FARTHEST = 2.0**500
 SHORTEST = Fraction(1, 2**500)
 """Squares of lengths, and reciprocals of sides, must stay within float64."""
@@ -88,6 +89,7 @@ class Box:
 
     def require_inside(self, name: str, x: Tensor) -> None:
         """ValueError naming the first row of `x` (B, n) that is not finite or not in the box."""
+        require_points(name, x, self.n)
         lo, hi = self.tensors(x.device)
         outside = ~((x >= lo) & (x <= hi)).all(-1)
         if bool(outside.any()):
@@ -96,7 +98,7 @@ class Box:
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """`count` uniform points, float64 (count, n), on the generator's device."""
-        require_int("count", count, 0)
+        require_int("count", count, 0, MOST_POINTS)
         require_instance("generator", generator, torch.Generator)
         lo, hi = self.tensors(generator.device)
         unit = torch.rand(count, self.n, dtype=torch.float64, generator=generator, device=generator.device)
@@ -120,7 +122,9 @@ def _as_float(value: float | Fraction) -> float:
 def _pairs(domain: Any, n: int) -> list[tuple[Any, Any]]:
     """`domain` as pairs of numbers, one an axis."""
     refusal = f"`domain` must be {n} pairs (lo, hi) or one pair for all axes, got {shown(domain)}"
-    if isinstance(domain, (Tensor, np.ndarray)):
+    if isinstance(domain, Tensor):
+        domain = require_tensor("domain", domain, f"({n}, 2)").tolist()
+    if isinstance(domain, np.ndarray):
         domain = domain.tolist()
     if not isinstance(domain, (list, tuple)):
         raise TypeError(refusal)

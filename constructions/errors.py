@@ -61,9 +61,13 @@ def _fits_a_float(value: float | Fraction) -> bool:
 
 def require_tensor(name: str, value: Any, shape: str) -> Tensor:
     """`value` if it is a dense floating or integer torch.Tensor; TypeError that says which `shape` is wanted."""
-    if isinstance(value, Tensor) and value.layout == torch.strided and not value.is_complex():
+    if isinstance(value, Tensor) and value.layout == torch.strided and not value.is_complex() and not value.is_meta:
         return value
-    got = f"a {value.layout} tensor of {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
+    got = (
+        f"a {value.layout} tensor of {value.dtype} on {value.device}"
+        if isinstance(value, Tensor)
+        else type(value).__name__
+    )
     raise TypeError(f"`{name}` must be a dense real torch.Tensor of shape {shape}, got {got}")
 
 
@@ -154,8 +158,7 @@ def require_points(name: str, x: Any, n: int) -> Tensor:
 
 def require_cloud(name: str, points: Any) -> Tensor:
     """`points` (N, n), N and n at least 1, as finite float64; TypeError or ValueError otherwise."""
-    if not isinstance(points, Tensor) or points.layout != torch.strided or points.is_complex():
-        raise TypeError(f"`{name}` must be a torch.Tensor of shape (N, n), got {type(points).__name__}")
+    require_tensor(name, points, "(N, n)")
     if points.ndim != 2 or not points.numel():
         raise ValueError(f"`{name}` must have shape (N, n) with N, n at least 1, got {tuple(points.shape)}")
     cloud = points.detach().double()

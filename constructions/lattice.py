@@ -29,6 +29,7 @@ from constructions.errors import (
     require_device,
     require_instance,
     require_int,
+    require_points,
     require_positive,
     require_tensor,
     shown,
@@ -116,6 +117,7 @@ class Lattice:
 
     def offset_from_nodes(self, x: Tensor) -> Tensor:
         """x minus the nearest node (c, t_j), axis by axis (B, n); exactly 0 at the float64 nodes."""
+        require_points("x", x, self.domain.n)
         centre = self.centres(self.index(self.coordinates(x)))
         offsets = [x[:, : self.q].double() - centre]
         if self.knots:

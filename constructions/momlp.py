@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from constructions.errors import require_int
+from constructions.errors import require_int, require_tensor
 from constructions.expert_cache import CacheStatistics, ExpertCache, ExpertSource, Rows, slot_overhead
 from constructions.experts import FAMILIES
 from constructions.fitting import node_axis
@@ -167,6 +167,10 @@ class MoMLP(RoutedExperts):
     def output_layers(self, leaves: Tensor) -> tuple[Tensor, Tensor]:
         """Output weights (E, m, K) and biases (E, m) of the experts of leaves (E, q); not cached when lazy."""
         if self.cache is not None:
+            require_tensor("leaves", leaves, f"(E, {self.lattice.q})")
+            if leaves.shape[1:] != (self.lattice.q,) or leaves.dtype != torch.int64:
+                got = f"{leaves.dtype} {tuple(leaves.shape)}"
+                raise ValueError(f"`leaves` must be int64 multi-indices (E, {self.lattice.q}), got {got}")
             weight, bias = self.cache.source(leaves)
             return weight, bias
         assert self.out_weight is not None

@@ -141,10 +141,14 @@ class PathwayTree:
     # --- one node ---
 
     def is_leaf(self, node: IndexBox) -> bool:
+        self._require_node(node)
         return all(b - a == 1 for a, b in node)
 
     def split_axis(self, node: IndexBox) -> int:
         """The axis with most cells, lowest index on ties."""
+        self._require_node(node)
+        if not self.q:
+            raise ValueError(f"`node` must be an inner node, got {shown(node)}: the tree is a single leaf")
         return max(range(self.q), key=lambda a: (node[a][1] - node[a][0], -a))
 
     def children(self, node: IndexBox) -> list[IndexBox]:
@@ -162,6 +166,8 @@ class PathwayTree:
     def child_prototypes(self, node: IndexBox) -> list[tuple[Fraction, ...]]:
         """Prototypes of `children(node)`: q half-integers (exact) each."""
         boxes = self.children(node)
+        if not boxes:
+            raise ValueError(f"`node` must be an inner node, got the leaf {shown(node)}")
         axis = self.split_axis(node)
         centre = [Fraction(a + b, 2) for a, b in node]
         position = boxes[0][axis][1] - first_offset([b[axis][1] - b[axis][0] for b in boxes])
@@ -170,6 +176,15 @@ class PathwayTree:
             prototypes.append((*centre[:axis], position, *centre[axis + 1 :]))
             position = 2 * box[axis][1] - position
         return prototypes
+
+    def _require_node(self, node: IndexBox) -> None:
+        """TypeError or ValueError when `node` is no index box of q pairs first < last + 1."""
+        pairs = node if isinstance(node, tuple) else ()
+        ints = all(isinstance(p, tuple) and len(p) == 2 and all(type(end) is int for end in p) for p in pairs)
+        if not isinstance(node, tuple) or not ints:
+            raise TypeError(f"`node` must be a tuple of pairs (first, last + 1) of integers, got {shown(node)}")
+        if len(pairs) != self.q or not all(first < end for first, end in pairs):
+            raise ValueError(f"`node` must be {self.q} pairs (first, last + 1), first < last + 1, got {shown(node)}")
 
     # --- routing ---
 
@@ -306,7 +321,7 @@ class PathwayTree:
         # at least one node a leaf: no need to count the nodes of a tree that has too many leaves
         if self.num_leaves > max_nodes or self.num_nodes > max_nodes:
             raise BudgetExceeded(
-                f"the graph has {_count(self.num_leaves)} leaves and more nodes, more than max_nodes = {max_nodes}; "
+                f"the graph has {_count(self.num_leaves)} leaves and more nodes, more than `max_nodes` = {max_nodes}; "
                 "route, path, height and the counts work without it"
             )
         graph = nx.DiGraph()

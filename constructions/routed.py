@@ -11,11 +11,23 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from constructions.errors import require_int, require_points
+from constructions.errors import require_int, require_points, require_tensor, shown
 from constructions.lattice import Lattice
 from constructions.pathway_tree import PathwayTree
 
 Leaf = int | Sequence[int] | Tensor
+
+
+def _integers(leaf: Leaf) -> Tensor:
+    """Multi-indices as an int64 tensor; TypeError for numbers that are no integers."""
+    if isinstance(leaf, Tensor):
+        index = require_tensor("leaf", leaf, "(E, q)")
+        if index.is_floating_point() or index.dtype == torch.bool:
+            raise TypeError(f"`leaf` must hold integers, got {index.dtype}")
+        return index.long()
+    if not isinstance(leaf, (tuple, list)) or not all(type(i) is int and abs(i) < 2**63 for i in leaf):
+        raise TypeError(f"`leaf` must be an integer, a multi-index or a tensor of them, got {shown(leaf)}")
+    return torch.tensor(leaf, dtype=torch.int64)
 
 
 class RoutedExperts(nn.Module):
@@ -46,7 +58,7 @@ class RoutedExperts(nn.Module):
     def leaves(self, leaf: Leaf) -> Tensor:
         """`leaf` as checked multi-indices (E, q): one flat id, one multi-index, or a tensor (E, q)."""
         q, place = self.lattice.q, self.place
-        if isinstance(leaf, int):
+        if isinstance(leaf, int) and not isinstance(leaf, bool):
             flat = require_int("leaf", leaf, 0, self.num_leaves - 1)
             digits = []
             for count in reversed(self.tree.cells):
@@ -54,13 +66,13 @@ class RoutedExperts(nn.Module):
                 digits.append(digit)
             index = torch.tensor([digits[::-1]], dtype=torch.int64, device=place)
         else:
-            index = torch.as_tensor(leaf, dtype=torch.int64, device=place)
+            index = _integers(leaf).to(place)
             index = index.reshape(1, -1) if index.ndim <= 1 else index
         limit = torch.tensor(self.tree.cells, dtype=torch.int64, device=place)
         if index.shape[1:] != (q,) or not bool(((index >= 0) & (index < limit)).all()):
             raise ValueError(
                 f"`leaf` must be a multi-index below {self.tree.cells} (or a flat id below {self.num_leaves}), "
-                f"got {leaf!r}"
+                f"got {shown(leaf)}"
             )
         return index
 

@@ -443,7 +443,7 @@ def test_subnormal_weights_are_never_certified_away(exponent):
 
 
 def test_a_box_too_small_to_square_has_a_diagonal():
-    f = LipschitzFunction(lambda x: x[:, :1] * 1e200, n=2, lipschitz=1e200, domain=(0.0, 1e-200))
+    f = LipschitzFunction(lambda x: x[:, :1] * 1e150, n=2, lipschitz=1e150, domain=(0.0, 1e-150))
     net = nn.Sequential(linear([[0.0, 0.0]], [0.5]))
     c = certify_uniform_error(net, f, eps=0.4, max_evaluations=10_000)
     assert c.status is Status.REFUTED
@@ -574,7 +574,7 @@ def test_a_black_box_in_numpy_is_certified_and_stays_put(method):
 
 def test_a_forward_of_somebody_else_is_said_to_be_taken_at_its_word():
     mine, theirs = (
-        next(p.detail for p in certify_uniform_error(m, zero(), eps=1.0).premises if p.name.startswith("forward()"))
+        next(p.detail for p in certify_uniform_error(m, zero(), eps=1.5).premises if p.name.startswith("forward()"))
         for m in (nn.Sequential(linear([[0.0]], [0.5])), Halves())
     )
     assert mine == "equal to exact rational evaluation within rounding at 32 points"

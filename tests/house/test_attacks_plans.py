@@ -243,7 +243,7 @@ def test_trees_over_points_are_made_of_tensors():
     leaf = torch.zeros(1, 2)
     with pytest.raises(TypeError, match="`prototypes`"):
         PrototypeTree([[0.0]], torch.full((1, 2), -1), leaf)
-    with pytest.raises(TypeError, match="`children` must hold integers"):
+    with pytest.raises(TypeError, match="`children` must be an int64 tensor"):
         PrototypeTree(leaf, torch.zeros(1, 2), leaf)
     with pytest.raises(TypeError, match="`leaf_prototypes`"):
         PrototypeTree(leaf, torch.full((1, 2), -1), None)

@@ -375,31 +375,7 @@ def calls():
     return {name: (function, arguments) for name, function, arguments in _calls()}
 
 
-FORMULAS = "formulas, plans, boxes and trees: errors without an argument's name, or no answer in time"
-MIXTURES = "mixtures: AttributeError, IndexError, RuntimeError"
-SHATTERED = "shattered sets and their bounds: errors without an argument's name, or no answer in time"
-CHECKERS = "checkers: AttributeError, RuntimeError"
-PENDING = {
-    **dict.fromkeys(("Box", "Box.of", "Box.require_inside", "Box.sample"), FORMULAS),
-    **dict.fromkeys((f"Modulus.{name}" for name in ("lipschitz", "holder", "of_callable", "__call__")), FORMULAS),
-    **dict.fromkeys((f"LipschitzFunction{name}" for name in ("", ".from_sympy", ".__call__")), FORMULAS),
-    **dict.fromkeys(("targets.get", "targets.sharp", "plan", "build_momlp", "plan_devices"), FORMULAS),
-    **dict.fromkeys(("PathwayTree", "PathwayTree.from_points", "PathwayTree.from_points delta"), FORMULAS),
-    **dict.fromkeys((f"PathwayTree.{name}" for name in ("route", "nearest_leaf", "path", "flat_index")), FORMULAS),
-    **dict.fromkeys((f"PathwayTree.{name}" for name in ("children", "child_prototypes", "split_axis")), FORMULAS),
-    **dict.fromkeys((f"PathwayTree.{name}" for name in ("is_leaf", "leaf_indices", "to_networkx")), FORMULAS),
-    **dict.fromkeys((f"Lattice.{name}" for name in ("coordinates", "offset_from_nodes", "centres")), FORMULAS),
-    **dict.fromkeys((f"Lattice.{name}" for name in ("faces", "index")), FORMULAS),
-    **dict.fromkeys(("MoMLP.expert", "MoMLP.output_layers", "MoMLP.cell_bounds"), MIXTURES),
-    **dict.fromkeys(("lazy MoMLP.output_layers", "lazy MoMLP.cell_bounds"), MIXTURES),
-    **dict.fromkeys((f"NearestPrototype{name}" for name in ("", ".route", ".forward")), MIXTURES),
-    **dict.fromkeys(("one_hidden_layer", "two_hidden_layers", "deep", "wide", "routing_only"), SHATTERED),
-    **dict.fromkeys(("routing_pairs", "mixture", "largest_set", "certified", "shattered_exhaustively"), SHATTERED),
-    **dict.fromkeys(("save_shattered", "check_file", "Architecture", "vc_upper_flat", "vc_upper_tree"), SHATTERED),
-    "no_go_eps": SHATTERED,
-    **dict.fromkeys(("certify_uniform_error", "uniform_error_le_eps", "lipschitz_constant_le"), CHECKERS),
-    **dict.fromkeys(("parameter_count_eq", "tree_structure"), CHECKERS),
-}
+PENDING: dict[str, str] = {}
 """Function -> what it did; whoever mends one takes it out of this list."""
 
 

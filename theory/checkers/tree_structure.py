@@ -47,6 +47,7 @@ def tree_structure(graph: nx.DiGraph, cells: Sequence[int], *, valency: int) -> 
     nearest-child routing of every leaf's own prototype (up to 2,048 leaves) follows the path to it.
     """
     require_instance("graph", graph, nx.DiGraph)
+    require_instance("cells", cells, (tuple, list))
     cells = tuple(require_int("cells", c, 1) for c in cells)
     require_int("valency", valency, 2)
     if graph.number_of_nodes() == 0 or not nx.is_arborescence(graph):

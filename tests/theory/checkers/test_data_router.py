@@ -80,8 +80,8 @@ def test_points_that_prove_nothing(points, message):
 def test_prototypes_that_are_nan():
     prototypes = TREE.prototypes.clone()
     leaves = TREE.leaf_prototypes.clone()
-    leaves[1] = math.nan
     broken = PrototypeTree(prototypes, TREE.children, leaves)
+    leaves[1] = math.nan  # after the tree was made, which would refuse it
     with pytest.raises(ValueError, match="`prototypes` must be finite"):
         covering_radius_le(POINTS, broken, 1.0)
     with pytest.raises(ValueError, match="leaf_prototypes` must be finite"):

@@ -33,7 +33,7 @@ from torch import Tensor
 
 from constructions.atomic import write_tensors
 from constructions.domain import Box
-from constructions.errors import BudgetExceeded, StoreError, require_bool, require_int, shown
+from constructions.errors import BudgetExceeded, StoreError, require_bool, require_int, require_path, shown
 from constructions.expert_file import read_metadata
 from constructions.shattering import ShatteredMixture, ShatteredRouting, ShatteredSet
 from constructions.shattering.mixture import MOST_CELLS
@@ -176,7 +176,7 @@ def check_file(path: str | os.PathLike) -> tuple[Spec, ShatteringReport]:
     StoreError when it is damaged, truncated or no file of this kind: also for a tensor that is missing, not finite, of
     another shape or type than its kind says, or that nothing reads. BudgetExceeded when the check would take too long.
     """
-    source = Path(path)
+    source = require_path("path", path)
     try:
         text = read_metadata(source).get(KEY)
         with safe_open(source, framework="pt") as file:

@@ -87,11 +87,11 @@ def check_reflections(family: SignFamily, digits: int) -> ShatteringReport:
     rounding = Fraction(1, 2**digits)
     root = math.isqrt(n - 1) + 1
     for unit in range(len(low)):
-        if low[unit] <= 0 or flattest[unit] < 1:
+        if not (low[unit] > 0 and flattest[unit] >= 1):
             return _failed(report, f"unit {unit} may vanish at the apex, or be flat")
         gap = Fraction(4 * int(low[unit]), int(steepest[unit]))
         reach = from_apex + Fraction(2 * int(high[unit]), math.isqrt(int(flattest[unit])))
-        if 2 * reach * root * rounding + n * rounding**2 >= gap:
+        if not 2 * reach * root * rounding + n * rounding**2 < gap:
             return _failed(report, f"unit {unit}: {digits} binary digits do not keep its prototypes apart")
     return report
 

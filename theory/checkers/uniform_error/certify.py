@@ -77,6 +77,7 @@ def certify_uniform_error(
     if method is None:
         method = "simplices" if isinstance(model, BitExtractionMoMLP) else "branch_and_bound"
     _require_arguments(model, f, eps, gap, abs_tol, max_evaluations, method, enclosed)
+    eps, gap = (None if value is None else float(value) for value in (eps, gap))
     require_int("samples", samples, 1)
     require_instance("share", share, Share)
     generator = torch.Generator().manual_seed(require_seed("seed", seed))
@@ -231,7 +232,7 @@ def _read_theorem(
 
 def uniform_error_le_eps(model: nn.Module, f: LipschitzFunction, eps: float, **options) -> Verdict:
     """The verdict of `certify_uniform_error(model, f, eps=eps, …)` on sup |f − f̂| ≤ eps."""
-    c = certify_uniform_error(model, f, eps=eps, **options)
+    c = certify_uniform_error(model, f, eps=float(require_positive("eps", eps)), **options)
     return Verdict(
         c.status,
         c.evidence,
