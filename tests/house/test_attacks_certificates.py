@@ -154,7 +154,7 @@ def test_modules_that_may_compute_something_else_are_refused(make):
     assert linear_stack(net) is None
     assert isinstance(stack_fault(net), str)
     for method in ("branch_and_bound", "a_priori"):
-        with pytest.raises(ValueError, match="`model` "):
+        with pytest.raises(ValueError, match="`model`"):
             certify_uniform_error(net, zero(), eps=10.0, method=method)
     if method == "simplices":
         assert certify_uniform_error(net, zero(), eps=10.0, method=method).status is Status.INCONCLUSIVE
@@ -164,7 +164,7 @@ def test_a_hook_on_all_modules_is_seen():
     net = nn.Sequential(linear([[1.0]], [0.0]))
     handle = nn.modules.module.register_module_forward_hook(lambda module, args, y: None)
     try:
-        with pytest.raises(ValueError, match="hooks on all modules"):
+        with pytest.raises(ValueError, match="has forward hooks"):
             certify_uniform_error(net, zero(), eps=10.0)
     finally:
         handle.remove()
@@ -180,7 +180,7 @@ def test_a_mixture_with_replaced_methods_is_refused(change):
     else:
         own = getattr(model, change)
         setattr(model, change, lambda *a, **k: own(*a, **k))
-    with pytest.raises(ValueError, match="`model` has (hooks on a MoMLP|its own " + change + " on a MoMLP)"):
+    with pytest.raises(ValueError, match="`model`: MoMLP has (forward hooks|its own " + change + ")"):
         certify_uniform_error(model, f, eps=0.2)
 
 

@@ -9,12 +9,9 @@ from torch import nn
 
 from constructions import LipschitzFunction, build_momlp, targets
 from constructions.domain import Box
+from theory.checkers.uniform_error.cover import MAX_FOREIGN_LEAVES, is_product_cover, volume_cover, volume_inside
 from theory.checkers.uniform_error.view import (
-    MAX_FOREIGN_LEAVES,
     Share,
-    _is_product_cover,
-    _volume,
-    _volume_cover,
     view_of,
 )
 
@@ -33,7 +30,7 @@ def whole():
 
 
 def covers(lower, upper):
-    return _is_product_cover(lower, upper, SQUARE), _volume_cover("cover", lower, upper, SQUARE).holds
+    return is_product_cover(lower, upper, SQUARE), volume_cover("cover", lower, upper, SQUARE).holds
 
 
 def test_a_product_of_adjacent_intervals_covers():
@@ -80,10 +77,10 @@ def test_bricks_cover_without_being_a_product():
     lower, upper = torch.cat([low_1, low_2]), torch.cat([up_1, up_2])
     assert covers(lower, upper) == (False, True)
     upper[0, 0] = 0.6
-    found = _volume_cover("cover", lower, upper, SQUARE)
+    found = volume_cover("cover", lower, upper, SQUARE)
     assert (found.holds, found.detail) == (False, "the cells of leaves 0 and 1 overlap")
     upper[0, 0] = 0.25
-    found = _volume_cover("cover", lower, upper, SQUARE)
+    found = volume_cover("cover", lower, upper, SQUARE)
     assert not found.holds
     assert found.detail == f"disjoint cells fill {2.75 / 3:.6g} of the domain"
 
@@ -91,15 +88,15 @@ def test_bricks_cover_without_being_a_product():
 def test_overlaps_are_named_whichever_cells_they_are():
     lower, upper = whole()
     upper[4, 1] = 1.0  # cell 4 = (0.7 … 1, −1 … 0.5) grows into cell 5
-    assert _volume_cover("cover", lower, upper, SQUARE).detail == "the cells of leaves 4 and 5 overlap"
+    assert volume_cover("cover", lower, upper, SQUARE).detail == "the cells of leaves 4 and 5 overlap"
 
 
 def test_volumes_are_exact_and_inside_the_domain():
-    assert _volume([0.0, -1.0], [1.0, 2.0], SQUARE) == 3
-    assert _volume([0.1, 0.0], [0.3, 1.0], SQUARE) == Fraction(0.3) - Fraction(0.1)
-    assert _volume([-5.0, 0.0], [0.5, 7.0], SQUARE) == 1
-    assert _volume([2.0, 0.0], [3.0, 1.0], SQUARE) == 0
-    assert _volume([0.5, 0.0], [0.25, 1.0], SQUARE) == 0
+    assert volume_inside([0.0, -1.0], [1.0, 2.0], SQUARE) == 3
+    assert volume_inside([0.1, 0.0], [0.3, 1.0], SQUARE) == Fraction(0.3) - Fraction(0.1)
+    assert volume_inside([-5.0, 0.0], [0.5, 7.0], SQUARE) == 1
+    assert volume_inside([2.0, 0.0], [3.0, 1.0], SQUARE) == 0
+    assert volume_inside([0.5, 0.0], [0.25, 1.0], SQUARE) == 0
 
 
 def test_too_many_cells_for_volumes_are_no_cover():
@@ -107,10 +104,10 @@ def test_too_many_cells_for_volumes_are_no_cover():
     ends = torch.linspace(0, 1, count + 1, dtype=torch.float64)
     line = Box((0.0,), (1.0,))
     lower, upper = ends[:-1, None].clone(), ends[1:, None].clone()
-    assert _is_product_cover(lower, upper, line)
-    found = _volume_cover("cover", lower, upper, line)
+    assert is_product_cover(lower, upper, line)
+    found = volume_cover("cover", lower, upper, line)
     assert (found.holds, found.detail) == (False, f"{count} cells are no product of adjacent intervals")
-    assert _volume_cover("cover", lower[:-1], upper[:-1], line).detail.startswith("disjoint cells fill")
+    assert volume_cover("cover", lower[:-1], upper[:-1], line).detail.startswith("disjoint cells fill")
 
 
 # --- the view --------------------------------------------------------------------------------------------

@@ -22,12 +22,12 @@ from constructions.errors import (
 )
 from constructions.momlp import MoMLP
 from constructions.targets import LipschitzFunction, ModulusPremise
+from theory import exact
 from theory.checkers.uniform_error.a_priori import a_priori
 from theory.checkers.uniform_error.branch_and_bound import Goal, Search, branch_and_bound
 from theory.checkers.uniform_error.certificate import Premise, UniformErrorCertificate
 from theory.checkers.uniform_error.sampled import sampled_error
 from theory.checkers.uniform_error.simplex_error import simplex_error
-from theory.checkers.uniform_error.stack import altered
 from theory.checkers.uniform_error.target_values import evaluation_error
 from theory.checkers.uniform_error.view import (
     WHOLE,
@@ -279,9 +279,9 @@ def _require_arguments(
                 f"got n = {f.n}, m = {f.m}, domain {f.domain}"
             )
     precision(model)
-    why = None if method == "sampled" else altered(model)
+    why = None if method == "sampled" else exact.altered(model)
     if why is not None:
-        raise ValueError(f"`model` has {why}: its call runs more than its class; use method='sampled'")
+        raise ValueError(f"`model`: {why}, so its call runs more than its class; use method='sampled'")
 
 
 def _modulus_premise(f: LipschitzFunction) -> Premise:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from theory.exact import altered
+
 INFLATION = 1 + 2.0**-40
 FLOATS = {torch.float64: (2.0**-53, 2.0**-1022), torch.float32: (2.0**-24, 2.0**-126)}
 """Unit roundoff and smallest normal number: below the latter a product keeps no relative precision, or none at all."""
@@ -32,21 +34,6 @@ class Affine:
 # --- reading ---------------------------------------------------------------------------------------------
 
 
-def altered(module: nn.Module) -> str | None:
-    """What makes calling `module` differ from what its class says, where that can be seen; else None.
-
-    Subclasses are for the caller: this looks at hooks and at methods replaced on the instance.
-    """
-    if nn.modules.module._global_forward_hooks or nn.modules.module._global_forward_pre_hooks:
-        return "hooks on all modules"
-    if module._forward_hooks or module._forward_pre_hooks:
-        return f"hooks on a {type(module).__name__}"
-    for name in vars(module):
-        if name == "_compiled_call_impl" or callable(getattr(type(module), name, None)):
-            return f"its own {name} on a {type(module).__name__}"
-    return None
-
-
 def layers_in_order(network: nn.Module) -> list[nn.Module] | str:
     """The layers that a call runs through, one after another, or why that cannot be told.
 
@@ -55,7 +42,7 @@ def layers_in_order(network: nn.Module) -> list[nn.Module] | str:
     """
     why = altered(network)
     if why is not None:
-        return f"it has {why}"
+        return why
     if type(network) is nn.Identity:
         return []
     if type(network) is not nn.Sequential:

@@ -10,10 +10,8 @@ Main definitions: `Mixture` (the protocol), `view_of`, `MixtureView`, `Share`, `
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Protocol, cast
 
 import torch
@@ -27,14 +25,14 @@ from constructions.momlp import MoMLP
 from constructions.targets import LipschitzFunction
 from theory import exact
 from theory.checkers.uniform_error.certificate import Premise
+from theory.checkers.uniform_error.cover import MAX_FOREIGN_LEAVES, is_product_cover, volume_cover
 from theory.checkers.uniform_error.ridge import FirstLayer, RidgeBank, first_layer_axis
-from theory.checkers.uniform_error.stack import FLOATS, UNIT, StackBank, altered, linear_stack, stack_fault
+from theory.checkers.uniform_error.stack import FLOATS, UNIT, StackBank, linear_stack, stack_fault
 
 Bank = RidgeBank | StackBank
 Boxes = tuple[Tensor, ...]
 PIECES_PER_BANK = 1 << 16
 ROUTER_ROUNDING = 8  # units of roundoff, of a coordinate relative to the domain's side
-MAX_FOREIGN_LEAVES = 4096
 FORWARD_SAMPLE = 4096
 INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 PROTOCOL = ("route", "expert", "cell_bounds", "num_leaves")
@@ -288,9 +286,9 @@ class MixtureView:
         if not self.complete:
             return Premise(name, True, f"not looked at: {len(self.every)} of {self.total} leaves")
         lower, upper = self.bounds(self.every)
-        if _is_product_cover(lower, upper, self.domain):
+        if is_product_cover(lower, upper, self.domain):
             return Premise(name, True, f"{self.total} cells form a product of adjacent intervals")
-        return _volume_cover(name, lower, upper, self.domain)
+        return volume_cover(name, lower, upper, self.domain)
 
     def forward_is_expert(self, x: Tensor) -> Premise:
         """forward(x) must be the exact value of the expert to which x is routed, and x must lie in its cell."""
@@ -415,7 +413,7 @@ def _momlp_layer(model: MoMLP) -> FirstLayer:
 
 def _foreign_bank(network: nn.Module, lower: Tensor, upper: Tensor, unit: float, least: float) -> Bank:
     parts = list(network) if type(network) is nn.Sequential else [network]
-    if len(parts) == 1 and type(parts[0]) is Constant and not altered(network) and not altered(parts[0]):
+    if len(parts) == 1 and type(parts[0]) is Constant and not exact.altered(network) and not exact.altered(parts[0]):
         bias = parts[0].bias.detach().double()[None]
         n = lower.shape[1]
         layer = FirstLayer(bias.new_zeros(0, n), bias.new_zeros(0), bias.new_zeros(0), n - 1)
@@ -435,41 +433,3 @@ def _foreign_bank(network: nn.Module, lower: Tensor, upper: Tensor, unit: float,
             weight, bias = stack[1].weight[None], stack[1].bias[None]
             return RidgeBank.of(layer, weight, bias, lower, upper, unit=unit, least=least)
     return StackBank.of(stack, lower, upper, unit=unit, least=least)
-
-
-def _is_product_cover(lower: Tensor, upper: Tensor, domain: Box) -> bool:
-    """Whether the boxes are exactly all combinations of adjacent intervals that fill each axis."""
-    lo, hi = domain.tensors(lower.device)
-    combinations = 1
-    for axis in range(domain.n):
-        pairs = torch.unique(torch.stack([lower[:, axis], upper[:, axis]], dim=1), dim=0)
-        joined = bool((pairs[1:, 0] == pairs[:-1, 1]).all())
-        if not (joined and pairs[0, 0] <= lo[axis] and pairs[-1, 1] >= hi[axis]):
-            return False
-        combinations *= len(pairs)
-    distinct = torch.unique(torch.cat([lower, upper], dim=1), dim=0)
-    return len(distinct) == combinations == len(lower)
-
-
-def _volume_cover(name: str, lower: Tensor, upper: Tensor, domain: Box) -> Premise:
-    """Interior-disjoint boxes inside the domain whose exact volumes add up to the domain's."""
-    if len(lower) > MAX_FOREIGN_LEAVES:
-        return Premise(name, False, f"{len(lower)} cells are no product of adjacent intervals")
-    inside = torch.minimum(upper[:, None], upper) - torch.maximum(lower[:, None], lower)
-    overlap = (inside > 0).all(-1)
-    overlap.fill_diagonal_(False)
-    if bool(overlap.any()):
-        first, second = divmod(int(overlap.int().argmax()), len(lower))
-        return Premise(name, False, f"the cells of leaves {first} and {second} overlap")
-    rows = zip(lower.tolist(), upper.tolist(), strict=True)
-    volume = sum(_volume(a, b, domain) for a, b in rows)
-    whole = _volume(list(domain.lo), list(domain.hi), domain)
-    detail = f"disjoint cells fill {float(volume / whole):.6g} of the domain"
-    return Premise(name, volume == whole, detail)
-
-
-def _volume(lower: list[float], upper: list[float], domain: Box) -> Fraction:
-    volume = Fraction(1)
-    for a, b, lo, hi in itertools.zip_longest(lower, upper, domain.lo, domain.hi):
-        volume *= max(Fraction(0), Fraction(min(b, hi)) - Fraction(max(a, lo)))
-    return volume
