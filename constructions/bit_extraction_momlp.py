@@ -131,11 +131,13 @@ class BitExtractionMoMLP(MoMLP):
     def run_experts(self, x: Tensor, rows: Rows, at: Tensor) -> Tensor:
         """Outputs (B, m) of points x (B, n) answered by the experts rows[at], rows = (tables, offsets)."""
         weight, bias = rows
-        flat = torch.cat([w.detach().flatten() for w in self.shared_weight])
-        order = self._ordered(flat)
         widest = max(1, max(len(layer.entry) for layer in self._references))
         chunk = max(1, GATHER_BYTES // (8 * self.m * widest))
         parts = zip(x.split(chunk), at.split(chunk), strict=True)
+        if torch.is_grad_enabled() and x.requires_grad:
+            # a gradient through thousands of small additions takes ten times as long as through matrix products
+            return torch.cat([self._as_products(points, weight, bias, index) for points, index in parts])
+        order = self._ordered(torch.cat([w.detach().flatten() for w in self.shared_weight]))
         return torch.cat([self._in_turns(points, order, weight, bias, index) for points, index in parts])
 
     def _ordered(self, flat: Tensor) -> _Order:
@@ -170,12 +172,14 @@ class BitExtractionMoMLP(MoMLP):
             hidden = after
         return hidden[0].T + offsets[at]
 
-    # --- under a transform, where no weight may be looked at; the same up to rounding ---
+    # --- under a transform, where no weight may be looked at, and for gradients; the same up to rounding ---
 
     def _gather(self, x: Tensor) -> Tensor:
         assert self.out_weight is not None
         assert self.out_bias is not None
-        at = self.tree.flat_index(self.route(x))
+        return self._as_products(x, self.out_weight, self.out_bias, self.tree.flat_index(self.route(x)))
+
+    def _as_products(self, x: Tensor, tables: Tensor, offsets: Tensor, at: Tensor) -> Tensor:
         hidden = x.double()[:, None].expand(-1, self.m, -1)
         outputs = torch.arange(self.m, device=x.device)[:, None]
         for i in range(len(self.shared_weight)):
@@ -183,9 +187,9 @@ class BitExtractionMoMLP(MoMLP):
             after = nn.functional.linear(hidden, self.shared_weight[i], self.shared_bias[i])
             layer = self._references[i]
             if len(layer.entry):
-                values = layer.factor * self.out_weight[at[:, None, None], outputs, layer.entry]
+                values = layer.factor * tables[at[:, None, None], outputs, layer.entry]
                 reads = torch.ones_like(values)
                 reads[..., layer.inner] = hidden[..., layer.column[layer.inner]]
                 after = after.index_add(2, layer.row, values * reads)
             hidden = after
-        return hidden[..., 0] + self.out_bias[at]
+        return hidden[..., 0] + offsets[at]

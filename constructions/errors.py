@@ -158,7 +158,8 @@ def require_points(name: str, x: Any, n: int) -> Tensor:
 
 def require_cloud(name: str, points: Any) -> Tensor:
     """`points` (N, n), N and n at least 1, as finite float64; TypeError or ValueError otherwise."""
-    require_tensor(name, points, "(N, n)")
+    if not isinstance(points, Tensor) or points.layout != torch.strided or points.is_complex() or points.is_meta:
+        raise TypeError(f"`{name}` must be a torch.Tensor of shape (N, n), got {type(points).__name__}")
     if points.ndim != 2 or not points.numel():
         raise ValueError(f"`{name}` must have shape (N, n) with N, n at least 1, got {tuple(points.shape)}")
     cloud = points.detach().double()

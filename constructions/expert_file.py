@@ -47,7 +47,7 @@ def read_spec(path: Path) -> dict[str, Any]:
     """The spec of a model file, its schema checked; StoreError for a file that is not one of ours."""
     text = read_metadata(path).get("momlp")
     if text is None:
-        raise StoreError(f"{path} is a safetensors file, but not one that momlp wrote")
+        raise StoreError(f"cannot read {path} as a model: it is a safetensors file, but not one that momlp wrote")
     try:
         spec = json.loads(text)
     except (ValueError, RecursionError) as err:  # also numbers too long, and nesting too deep, to be read

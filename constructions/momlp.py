@@ -209,11 +209,7 @@ class MoMLP(RoutedExperts):
             )
         assert self.out_weight is not None
         assert self.out_bias is not None
-        parts = []
-        for part in x.split(self._chunk_rows):
-            flat = self.tree.flat_index(self.route(part))
-            parts.append(self.run_experts(part, (self.out_weight, self.out_bias), flat))
-        return torch.cat(parts) if len(parts) != 1 else parts[0]
+        return self.run_experts(x, (self.out_weight, self.out_bias), self.tree.flat_index(self.route(x)))
 
     def _looked_inside(self, x: Tensor) -> bool:
         """False under vmap, where no value may be looked at; ValueError for a point outside the domain."""
@@ -227,7 +223,9 @@ class MoMLP(RoutedExperts):
         """Outputs (B, m) of points x (B, n) answered by the experts rows[at], rows = (output weights, biases)."""
         weight, bias = rows
         axes = (self.hidden_weight != 0).any(0).nonzero()[:, 0]  # pencils look at one: the others add nothing
-        return self._evaluate(x[:, axes], self.hidden_weight[:, axes], weight[at], bias[at])
+        read, count = self.hidden_weight[:, axes], self._chunk_rows
+        parts = zip(x[:, axes].split(count), at.split(count), strict=True)
+        return torch.cat([self._evaluate(part, read, weight[index], bias[index]) for part, index in parts])
 
     @property
     def _chunk_rows(self) -> int:

@@ -277,7 +277,8 @@ def test_stacked_networks_on_the_device(sim):
     assert (
         check_networks(place, twice, SETS["signs"].weights(twice)).failure == "labeling 0000000 occurs more than once"
     )
-    assert "of 128 labelings are there; 0000000 is missing" in check_networks(place, labels[1:], layers).failure
+    some = check_networks(place, labels[1:], SETS["signs"].weights(labels[1:]))
+    assert "of 128 labelings are there; 0000000 is missing" in some.failure
 
 
 # --- training ---------------------------------------------------------------------------------------------
@@ -322,7 +323,7 @@ def test_interrupted_training_goes_on_on_either_device(sim, tmp_path, monkeypatc
     """A checkpoint from the device is the CPU's: a run may change devices on the way."""
     from constructions.trained_momlp import training
 
-    evaluate, expected = training._Group._evaluate, trained("cpu")[1]
+    evaluate, expected = training._Group._evaluated, trained("cpu")[1]
     for first, second in ((sim, sim), (sim, "cpu"), ("cpu", sim)):
         calls = []
 
@@ -333,10 +334,10 @@ def test_interrupted_training_goes_on_on_either_device(sim, tmp_path, monkeypatc
             return evaluate(self, *arguments)
 
         path = tmp_path / f"{first}-{second}.safetensors"
-        monkeypatch.setattr(training._Group, "_evaluate", interrupted)
+        monkeypatch.setattr(training._Group, "_evaluated", interrupted)
         with pytest.raises(KeyboardInterrupt):
             trained(first, checkpoint=path)
-        monkeypatch.setattr(training._Group, "_evaluate", evaluate)
+        monkeypatch.setattr(training._Group, "_evaluated", evaluate)
         assert all(torch.equal(a, b) for a, b in zip(expected, trained(second, checkpoint=path)[1], strict=True))
 
 

@@ -63,13 +63,16 @@ def _ascend(view: MixtureView, f: LipschitzFunction, starts: Tensor) -> Tensor:
     lo, hi = f.domain.tensors(starts.device)
     x = starts.clone().requires_grad_()
     optimiser = torch.optim.Adam([x], lr=max(float((hi - lo).min()) * 1e-3, 1e-300))
-    best, best_error = starts.clone(), view.errors(f, starts)
-    for _ in range(ASCENT_STEPS):
+    best, best_error = starts.clone(), torch.full_like(starts[:, 0], -torch.inf)
+    for step in range(ASCENT_STEPS + 1):
         try:
-            error = (f.evaluate(x) - view.model(x).double()).abs().amax(-1)
+            error = (f.evaluate(x) - view.forward(x)).abs().amax(-1)
         except (ValueError, RuntimeError):  # f.evaluate's and torch's answer to code that has no gradient
             break
-        if not error.requires_grad:
+        better = error.detach() > best_error
+        best = torch.where(better[:, None], x.detach(), best)
+        best_error = torch.where(better, error.detach(), best_error)
+        if step == ASCENT_STEPS or not error.requires_grad:
             break
         optimiser.zero_grad()
         (-error.sum()).backward()
@@ -78,7 +81,4 @@ def _ascend(view: MixtureView, f: LipschitzFunction, starts: Tensor) -> Tensor:
         optimiser.step()
         with torch.no_grad():
             x.copy_(torch.minimum(torch.maximum(x, lo), hi))
-        found = view.errors(f, x.detach())
-        better = found > best_error
-        best, best_error = torch.where(better[:, None], x.detach(), best), torch.where(better, found, best_error)
     return best
