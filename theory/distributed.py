@@ -16,6 +16,7 @@ from typing import Any
 from torch import nn
 
 from constructions.distributed import RankFailed, RankLost, Ranks
+from constructions.errors import shown
 from constructions.targets import LipschitzFunction
 from theory.checkers.uniform_error.certificate import Premise, UniformErrorCertificate
 from theory.checkers.uniform_error.certify import certify_uniform_error
@@ -77,6 +78,10 @@ class _Meeting:
 
 def combined(parts: Sequence[UniformErrorCertificate]) -> UniformErrorCertificate:
     """The certificate of a whole from those of its parts; it does not stand when some of its experts are in no part."""
+    if not parts or not all(isinstance(c, UniformErrorCertificate) for c in parts):
+        raise ValueError(f"`parts` must be certificates of all parts, got {shown(parts)}")
+    if len({(c.about, c.method, c.eps) for c in parts}) > 1:
+        raise ValueError("`parts` must answer one question: their models, functions, methods or eps differ")
     best = max(parts, key=lambda c: c.lower)
     shared = [p for p in best.premises if all(p in c.premises for c in parts)]
     own = [replace(p, name=f"{p.name}, rank {r}") for r, c in enumerate(parts) for p in c.premises if p not in shared]
@@ -85,9 +90,12 @@ def combined(parts: Sequence[UniformErrorCertificate]) -> UniformErrorCertificat
     if evidence > Evidence.SAMPLED and (missing or len(parts) != best.part[1] or read < best.leaves):
         detail = f"they are {sorted(c.part for c in parts)} as (rank, world) and read {read} of {best.leaves} experts"
         own.append(Premise("the parts make a whole", False, detail))
+    upper = max(c.upper for c in parts)
+    if not best.lower <= upper:
+        own.append(Premise("the ends agree", False, f"{best.lower:.9g} is above {upper:.9g}"))
     return replace(
         best,
-        upper=max(c.upper for c in parts),
+        upper=upper,
         evidence=evidence,
         premises=(*shared, *own),
         slack=max(c.slack for c in parts),

@@ -12,6 +12,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from fractions import Fraction
 
 import networkx as nx
+import torch
 from flint import fmpq
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
@@ -53,20 +54,34 @@ def fraction(value: fmpq) -> Fraction:
 # --- networks -----------------------------------------------------------------------------------------
 
 KNOWN = (nn.Linear, nn.ReLU, nn.PReLU, nn.Identity, Constant)
+PLAIN: set[type] = {Tensor, nn.Parameter}
+"""Types of tensors that may be weights: another subclass may compute anything, as a layer's may."""
+DEEPEST = 100
 
 
 def altered(module: nn.Module) -> str | None:
-    """Why forward() may not be what the module's class says (hooks, methods replaced on the object), or None."""
+    """Why a call may not be what the module's class says (hooks, replaced methods, odd kinds of tensors), or None."""
     hooks = (module._forward_hooks, module._forward_pre_hooks)
     everywhere = (torch_module._global_forward_hooks, torch_module._global_forward_pre_hooks)
     if any(hooks) or any(everywhere):
         return f"{type(module).__name__} has forward hooks"
     # nn.Module keeps its own state under names that no class attribute has: whatever shadows one was put there
     shadowed = [name for name in vars(module) if hasattr(type(module), name)]
-    return f"{type(module).__name__} has its own {shadowed[0]}" if shadowed else None
+    if shadowed:
+        return f"{type(module).__name__} has its own {shadowed[0]}"
+    return next((why for name in ("weight", "bias") if (why := _odd_tensor(module, name)) is not None), None)
 
 
-def plain_layers(network: nn.Module) -> list[nn.Module]:
+def _odd_tensor(module: nn.Module, name: str) -> str | None:
+    """Why a layer's weight or bias is no dense tensor whose numbers are all that it is."""
+    value = getattr(module, name, None) if isinstance(module, (nn.Linear, nn.PReLU, Constant)) else None
+    if value is None or (type(value) in PLAIN and value.layout == torch.strided):
+        return None
+    kind = value.layout if type(value) in PLAIN else type(value).__name__
+    return f"the {name} of a {type(module).__name__} is a {kind}, not a dense torch.Tensor"
+
+
+def plain_layers(network: nn.Module, depth: int = 0) -> list[nn.Module]:
     """The layers of a stack in the order in which forward() applies them: a module that occurs twice counts twice.
 
     TypeError for a subclass, a hook or an unknown layer: its forward() may be anything.
@@ -76,8 +91,10 @@ def plain_layers(network: nn.Module) -> list[nn.Module]:
     change = altered(network)
     if change is not None:
         raise TypeError(f"no exact evaluation: {change}")
+    if depth > DEEPEST:
+        raise TypeError(f"`network` must not be nested deeper than {DEEPEST}")
     if type(network) is nn.Sequential:
-        return [layer for part in network for layer in plain_layers(part)]
+        return [layer for part in network for layer in plain_layers(part, depth + 1)]
     if type(network) in KNOWN:
         return [network]
     raise TypeError(f"no exact evaluation for {type(network).__name__}")

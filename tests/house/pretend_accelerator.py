@@ -124,6 +124,9 @@ def register() -> None:
         return
     assert _setup_privateuseone_for_python_backend is not None
     _setup_privateuseone_for_python_backend(NAME)
+    from theory import exact  # loads the whole package, which must find the device there
+
+    exact.PLAIN.add(SimTensor)
     library = torch.library.Library("_", "IMPL")
     library.fallback(lambda op, *args, **kwargs: _run(op, args, kwargs), "PrivateUse1")
     _kept.append(library)

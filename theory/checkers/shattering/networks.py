@@ -201,6 +201,9 @@ def stacked_layers(module: nn.Module) -> Layers:
 
 def _affine(linear: nn.Linear, number: int) -> tuple[Tensor, Tensor]:
     """Weight (1, out, in) and bias (1, out) in float64; ValueError when they do not fit or are not finite."""
+    why = exact.altered(linear)
+    if why is not None:
+        raise TypeError(f"`module`: {why}")
     weight, name = linear.weight.detach(), f"module[{2 * number}]"
     bias = weight.new_zeros(len(weight)) if linear.bias is None else linear.bias.detach()
     fault = numbers_fault(f"{name}.weight", weight, (None, None)) or numbers_fault(f"{name}.bias", bias, (len(weight),))

@@ -25,8 +25,9 @@ class UniformErrorCertificate:
     """lower ≤ sup over the domain and outputs of |f − f̂| ≤ upper.
 
     `witness` is a point with |f − f̂| ≥ lower; `slack` is the rounding allowance inside both ends; `evaluations` counts
-    points of f; `leaves_checked` of `leaves` experts were looked at; `part` is (rank, world) of a shared search. The
-    interval is void unless all premises hold.
+    points of f; `leaves_checked` of `leaves` experts were looked at; `part` is (rank, world) of a shared search, and
+    `about` a digest of the model's numbers, f's domain and values: what parts must have in common. The interval is
+    void unless all premises hold.
     """
 
     method: str
@@ -43,6 +44,7 @@ class UniformErrorCertificate:
     seconds: float = 0.0
     device: str = "cpu"
     part: tuple[int, int] = (0, 1)
+    about: str = ""
 
     def __post_init__(self) -> None:
         for name in ("lower", "upper", "slack"):

@@ -84,7 +84,8 @@ class RidgeBank:
         ends = torch.cat([w.new_tensor([lo]), kinks[order], w.new_tensor([hi])])
 
         at_lo = w * lo + b
-        active = (at_lo > 0) | ((at_lo == 0) & (w > 0))
+        # the sign of at_lo is rounded, and so are the kinks: one decision for both, or a unit would bend twice
+        active = torch.where(w > 0, kinks <= lo, torch.where(w < 0, kinks > lo, b > 0))
         gain = torch.where(active, 1.0, alpha)
         start_slope = (out_weight * (w * gain)).sum(-1, keepdim=True)
         start_value = (out_weight * (at_lo * gain)).sum(-1, keepdim=True) + out_bias[..., None]

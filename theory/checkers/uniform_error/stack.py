@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from theory.exact import altered
+from theory.exact import DEEPEST, altered
 
 INFLATION = 1 + 2.0**-40
 FLOATS = {torch.float64: (2.0**-53, 2.0**-1022), torch.float32: (2.0**-24, 2.0**-126)}
@@ -34,7 +34,7 @@ class Affine:
 # --- reading ---------------------------------------------------------------------------------------------
 
 
-def layers_in_order(network: nn.Module) -> list[nn.Module] | str:
+def layers_in_order(network: nn.Module, depth: int = 0) -> list[nn.Module] | str:
     """The layers that a call runs through, one after another, or why that cannot be told.
 
     Children in order and not `modules()`, which names a reused layer only once; exact types, since a subclass may
@@ -43,45 +43,83 @@ def layers_in_order(network: nn.Module) -> list[nn.Module] | str:
     why = altered(network)
     if why is not None:
         return why
+    if depth > DEEPEST:
+        return f"it is nested deeper than {DEEPEST}"
     if type(network) is nn.Identity:
         return []
     if type(network) is not nn.Sequential:
         return [network]
     layers: list[nn.Module] = []
     for child in network:
-        inner = layers_in_order(child)
+        inner = layers_in_order(child, depth + 1)
         if isinstance(inner, str):
             return inner
         layers += inner
     return layers
 
 
-def stack_fault(network: nn.Module) -> str | None:
-    """Why `network` is not a Linear (ReLU | PReLU Linear)* stack of float64 or float32 weights that fit together."""
+def read_stack(network: nn.Module) -> list[Affine] | str:
+    """The layers of a Linear (ReLU | PReLU Linear)* stack, float64 or float32, in float64, or why it is none."""
     layers = layers_in_order(network)
     if isinstance(layers, str):
         return layers
-    width, bent, dtypes = None, True, set()
+    stack: list[Affine] = []
+    dtypes: set[torch.dtype] = set()
     for layer in layers:
+        bent = not stack or stack[-1].alpha is not None
         if type(layer) is nn.Linear:
-            fault, width, bent = _linear_fault(layer, width), len(layer.weight), False
-            dtypes |= {p.dtype for p in (layer.weight, layer.bias) if p is not None}
+            fault = _linear_fault(layer, len(stack[-1].bias) if stack else None)
         elif type(layer) in (nn.ReLU, nn.PReLU) and not bent:
-            slopes = layer.weight if isinstance(layer, nn.PReLU) else None
-            fault = (
-                None if slopes is None or slopes.shape in ((1,), (width,)) else f"{slopes.numel()} slopes in {layer}"
-            )
-            dtypes |= set() if slopes is None else {slopes.dtype}
-            bent = True
+            fault = _slope_fault(layer, len(stack[-1].bias))
         else:
             fault = f"{layer} where a Linear layer is needed" if bent else f"{layer} is no Linear, ReLU or PReLU layer"
         if fault is not None:
             return fault
-    if width is None:
+        dtypes |= {p.dtype for p in numbers_of(layer)}
+        _append(stack, layer)
+    if not stack:
         return "it has no layer"
     if len(dtypes) > 1 or not dtypes <= set(FLOATS):
         return f"its weights must be float64 or float32, all of them, got {sorted(map(str, dtypes))}"
-    return None
+    return stack
+
+
+def stack_fault(network: nn.Module) -> str | None:
+    """Why `network` is no stack that `read_stack` reads, None when it is one."""
+    found = read_stack(network)
+    return found if isinstance(found, str) else None
+
+
+def linear_stack(network: nn.Module) -> list[Affine] | None:
+    """The layers that `read_stack` reads, or None for anything else."""
+    found = read_stack(network)
+    return None if isinstance(found, str) else found
+
+
+def numbers_of(layer: nn.Module) -> list[Tensor]:
+    """The tensors that a Linear or PReLU layer computes with, Parameters or not."""
+    return [t for name in ("weight", "bias") if (t := getattr(layer, name, None)) is not None]
+
+
+def _append(stack: list[Affine], layer: nn.Module) -> None:
+    if isinstance(layer, nn.Linear):
+        weight = layer.weight.detach().double()
+        bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach().double()
+        stack.append(Affine(weight, bias, None))
+        return
+    last = stack[-1]
+    alpha = torch.zeros_like(last.bias)
+    if isinstance(layer, nn.PReLU):
+        alpha = layer.weight.detach().double().expand(len(last.bias))
+    stack[-1] = Affine(last.weight, last.bias, alpha)
+
+
+def _slope_fault(layer: nn.Module, width: int) -> str | None:
+    if not isinstance(layer, nn.PReLU):
+        return None
+    slopes = layer.weight
+    fits = slopes.shape in ((1,), (width,))
+    return None if fits else f"{layer} has {tuple(slopes.shape)} slopes for {width} units"
 
 
 def _linear_fault(layer: nn.Linear, inputs: int | None) -> str | None:
@@ -91,25 +129,6 @@ def _linear_fault(layer: nn.Linear, inputs: int | None) -> str | None:
     if inputs is not None and weight.shape[1] != inputs:
         return f"{layer} takes {weight.shape[1]} inputs where there are {inputs}"
     return None
-
-
-def linear_stack(network: nn.Module) -> list[Affine] | None:
-    """The layers of a Linear (ReLU | PReLU Linear)* stack in float64, or None for anything else (see `stack_fault`)."""
-    if stack_fault(network) is not None:
-        return None
-    stack: list[Affine] = []
-    for layer in layers_in_order(network):
-        if isinstance(layer, nn.Linear):
-            weight = layer.weight.detach().double()
-            bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach().double()
-            stack.append(Affine(weight, bias, None))
-        else:
-            last = stack[-1]
-            alpha = torch.zeros_like(last.bias)
-            if isinstance(layer, nn.PReLU):
-                alpha = layer.weight.detach().double().expand(len(last.bias))
-            stack[-1] = Affine(last.weight, last.bias, alpha)
-    return stack
 
 
 @dataclass(frozen=True)

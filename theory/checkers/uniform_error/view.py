@@ -48,12 +48,19 @@ class NotFinite(Exception):
 
 
 def precision(*modules: nn.Module) -> tuple[float, float]:
-    """(u, least normal number) of the coarsest floating parameter of the modules."""
-    dtypes = {p.dtype for m in modules for p in m.parameters() if p.is_floating_point()} or {torch.float64}
+    """(u, least normal number) of the coarsest floating tensor that the modules compute with, Parameter or not."""
+    dtypes = {t.dtype for m in modules for t in floats_of(m)} or {torch.float64}
     unknown = dtypes - set(FLOATS)
     if unknown:
         raise ValueError(f"`model` must have float64 or float32 parameters, got {unknown}")
     return max(FLOATS[d] for d in dtypes)
+
+
+def floats_of(module: nn.Module) -> Iterator[Tensor]:
+    """Parameters, buffers, and tensors kept as plain attributes, of a module and all modules below it."""
+    for part in module.modules():
+        held = (*part.parameters(recurse=False), *part.buffers(recurse=False), *vars(part).values())
+        yield from (t for t in held if isinstance(t, Tensor) and t.is_floating_point())
 
 
 def is_mixture(model: nn.Module) -> bool:
@@ -198,7 +205,7 @@ class MixtureView:
     def _stated_bounds(self, leaf: int) -> tuple[Tensor, Tensor]:
         """Corners (n,) of a foreign leaf's cell, checked."""
         stated = self.mixture.cell_bounds(leaf)
-        ends = [torch.as_tensor(end) for end in stated] if isinstance(stated, (tuple, list)) else []
+        ends = [_corner(end) for end in stated] if isinstance(stated, (tuple, list)) else []
         fits = len(ends) == 2 and all(end.shape == (self.n,) and end.dtype in FLOATS for end in ends)
         if not fits or not bool((torch.isfinite(ends[0]) & torch.isfinite(ends[1]) & (ends[0] <= ends[1])).all()):
             raise ValueError(
@@ -305,7 +312,7 @@ class MixtureView:
                 detail = f"x = {point.tolist()} is routed to leaf {leaf.tolist()}, whose cell does not contain it"
                 return Premise("route(x) agrees with cell_bounds", False, detail)
             network = _on_the_host(self.expert(leaf))
-            if not all(bool(torch.isfinite(p).all()) for p in network.parameters()):
+            if not all(bool(torch.isfinite(t).all()) for t in floats_of(network)):
                 return Premise(name, False, f"the weights of leaf {leaf.tolist()} are not all finite")
             units = precision(self.model, network)
             bank = _foreign_bank(network, lower[row : row + 1], upper[row : row + 1], *units)
@@ -335,8 +342,7 @@ class MixtureView:
         """
         if isinstance(bank, RidgeBank):
             expert, piece, lo, hi = bank.initial_boxes()
-            stride = max(1, min(len(expert) // bank.experts, len(expert) // FORWARD_SAMPLE))
-            rows = torch.arange(0, len(expert), stride, device=lo.device)
+            rows = _sampled_pieces(len(expert) // bank.experts, bank.experts).to(lo.device)
             expert, piece, x = expert[rows], piece[rows], (lo[rows] + hi[rows]) / 2
         else:
             expert, piece, x = (t[-max(1, FORWARD_SAMPLE // self.total) :] for t in bank.seeds(FORWARD_SAMPLE // 16))
@@ -400,6 +406,19 @@ def _on_the_host(network: nn.Module) -> nn.Module:
     """The network with its weights on the CPU: itself, or a copy (the model keeps its own)."""
     away = any(p.device.type != "cpu" for p in network.parameters())
     return copy.deepcopy(network).cpu() if away else network
+
+
+def _sampled_pieces(pieces: int, experts: int) -> Tensor:
+    """Rows of boxes (experts × pieces) to look at: of each expert some pieces, another run of them for the next one."""
+    each = max(1, min(pieces, FORWARD_SAMPLE // experts))
+    step = -(-pieces // each)
+    places = (torch.arange(experts)[:, None] + step * torch.arange(each)) % pieces
+    return (torch.arange(experts)[:, None] * pieces + places).flatten()
+
+
+def _corner(end: object) -> Tensor:
+    """A corner as it is stated: numbers of Python are float64, torch's default would round them."""
+    return end if isinstance(end, Tensor) else torch.as_tensor(end, dtype=torch.float64)
 
 
 def _momlp_layer(model: MoMLP) -> FirstLayer:
