@@ -111,7 +111,7 @@ class Verdict:
             raise ValueError(
                 f"`status` {self.status.value} needs evidence of at least {needed.name}, got {self.evidence.name}"
             )
-        if self.status is Status.REFUTED and not (self.witness or "").strip():
+        if self.status is Status.REFUTED and not any(c.isprintable() and not c.isspace() for c in self.witness or ""):
             raise ValueError("`status` REFUTED needs a witness that anyone can check again")
 
     def _measured(self, name: str, values: Any) -> dict[str, Number]:
@@ -201,7 +201,7 @@ class Claim:
             return Verdict(Status.OPEN, Evidence.NONE, "no reproduction is implemented yet")
         _require(isinstance(context, Context), TypeError, "context", "a Context", context)
         verdict = self.reproduce(context)
-        if not isinstance(verdict, Verdict):
+        if type(verdict) is not Verdict:  # a subclass need not check what it says
             raise TypeError(f"`reproduce` of {self.id} must return a Verdict, got {type(verdict).__name__}")
         return verdict
 

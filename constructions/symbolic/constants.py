@@ -27,9 +27,13 @@ def rational(value: Any) -> Fraction:
     return Fraction(int(value.p), int(value.q))
 
 
-@lru_cache(maxsize=4096)
 def constant_ball(value: Any) -> arb:
-    """An enclosure of an exact sympy number; nan where it is not real."""
+    """An enclosure of an exact sympy number, in the present precision; nan where it is not real."""
+    return _ball_of(value, ctx.prec)
+
+
+@lru_cache(maxsize=4096)
+def _ball_of(value: Any, bits: int) -> arb:
     return _ball(value)
 
 

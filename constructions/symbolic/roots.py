@@ -36,8 +36,9 @@ def ball_of(lo: Fraction, hi: Fraction) -> arb:
 
 def undefined_root(tape: Tape, lo: Corner, hi: Corner) -> Region | None:
     """A box inside [lo, hi] on which a root of `tape` is not shown to have a base ≥ 0; None when all roots are safe."""
-    for base, region in _bases(tape, (lo, hi)):
-        bad = _negative_part(tape, base, region)
+    bases = _bases(tape, (lo, hi))
+    for base, region in bases:
+        bad = _negative_part(tape, base, region, len(bases))
         if bad is not None:
             return bad
     return None
@@ -72,12 +73,12 @@ def _sides(step: Instruction, lo: Corner, hi: Corner) -> list[Region]:
     return regions
 
 
-def _negative_part(tape: Tape, register: int, region: Region) -> Region | None:
-    """A box of `region` on which the register is not shown to be ≥ 0, or None."""
+def _negative_part(tape: Tape, register: int, region: Region, sharers: int) -> Region | None:
+    """A box of `region` on which the register is not shown to be ≥ 0, or None; `sharers` roots share the work."""
     if _never_negative(tape, register):
         return None
     todo, boxes = [region], 0
-    limit = min(MAX_BOXES, max(16, WORK // (tape.operations * tape.n)))
+    limit = max(16, min(MAX_BOXES, WORK // (tape.operations * tape.n)) // sharers)
     while todo:
         lo, hi = todo.pop()
         boxes += 1

@@ -15,9 +15,10 @@ from theory import Evidence, Status, certify_uniform_error
 from theory.checkers.uniform_error.boxes import half_widths, norm_above
 from theory.checkers.uniform_error.certificate import UniformErrorCertificate
 from theory.checkers.uniform_error.ridge import FirstLayer, RidgeBank
+from theory.checkers.uniform_error.simplices import NotAffine, affine_pieces
 from theory.checkers.uniform_error.stack import StackBank, layers_in_order, linear_stack, stack_fault
 from theory.checkers.uniform_error.target_values import evaluation_error
-from theory.checkers.uniform_error.view import Share, view_of
+from theory.checkers.uniform_error.view import Share, precision, view_of
 from theory.distributed import combined
 
 DOUBLE = {"dtype": torch.float64}
@@ -553,7 +554,7 @@ def test_rounded_nodes_are_paid_for():
     net = nn.Sequential(linear([[3.0], [3.0]], [3.0, -1.0]), nn.ReLU(), linear([[1 / 3, 0.0]], [-1.0]))
     c = certify_uniform_error(net, f, method="a_priori")
     bank = next(bank for _, bank in view_of(net, f.domain, 1, max_leaves=1).banks())
-    eta, _ = evaluation_error(f, torch.Generator().manual_seed(0))
+    eta, _, _ = evaluation_error(f, torch.Generator().manual_seed(0))
     shift = abs(Fraction(1 / 3) - Fraction(1, 3))
     assert Fraction(c.slack) >= Fraction(eta) + Fraction(bank.forward_slack) + shift * Fraction(99, 100)
 
@@ -579,3 +580,188 @@ def test_a_forward_of_somebody_else_is_said_to_be_taken_at_its_word():
     )
     assert mine == "equal to exact rational evaluation within rounding at 32 points"
     assert theirs == mine + "; elsewhere forward() is taken at its word"
+
+
+# --- formulas that torch does not evaluate as they are written -------------------------------------------
+
+TENT = "Max(0, 1/2 - 1000*Abs(x0 - 1/3))"
+TWIN = "Max(0, 1/2 - 1000*Abs(x0 - 1/3 - 1/10000))"
+
+
+def constant(value):
+    return nn.Sequential(linear([[0.0]], [value]))
+
+
+def test_a_formula_whose_rounding_has_no_bound_is_only_sampled():
+    """sqrt(x0) is no part of f on [−1, 0], and where it is one its slope has no end: nothing may be certified."""
+    f = LipschitzFunction.from_sympy("x0**2/(x0**2 + 1/10**12)*x0", n=1, domain=(-1.0, 1.0))
+    c = certify_uniform_error(constant(0.0), f, eps=1.5)
+    assert c.status is Status.NOT_REFUTED or "on the whole domain" in str(c.premises)
+
+
+def test_a_needle_lost_to_cancellation_is_no_certificate():
+    text = f"Piecewise((1, x0 < 1), (sqrt(x0), True)) + Max(0, {TENT} + {10**20}) - {10**20}"
+    f = LipschitzFunction.from_sympy(text, n=1, domain=(-1.0, 1.0))
+    assert certify_uniform_error(constant(1.0), f, eps=0.1).status is not Status.CERTIFIED
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"1e200*sqrt((1e-200*{TENT})**2 + (1e-200*{TWIN})**2)",
+        f"Max(0, 1e-165*{TENT})*Max(1e-165, 1e-166*x0)*exp(380 + x0)*exp(379 + x0**2)",
+    ],
+    ids=["norm", "product"],
+)
+def test_needles_lost_to_underflow_are_no_certificates(text):
+    f = LipschitzFunction.from_sympy(text, n=1)
+    assert certify_uniform_error(constant(0.0), f, eps=0.1).status is Status.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("text", ["x0/1000", "x0/61", "29*x0/7", "x0/3 + x0**2/7"])
+def test_honest_quotients_are_not_accused(text):
+    f = LipschitzFunction.from_sympy(text, n=1)
+    c = certify_uniform_error(build_momlp(f, eps=0.1), f, eps=0.1)
+    assert c.status is Status.CERTIFIED
+    assert c.slack < 1e-12
+
+
+# --- sums that cancel, kinks at the ends, pieces that do not match ---------------------------------------
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_cancellation_in_the_output_layer_is_paid_for(order):
+    """x as 2⁶⁰x + x − 2⁶⁰x, in every order: float64 sees 0 in some."""
+    first, second = linear([[-1.0]] * 3, [1.0] * 3), linear((-torch.eye(3)).tolist(), [1.0] * 3)
+    weights = [2.0**60, 1.0, -(2.0**60)]
+    net = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), linear([[weights[i] for i in order]], [0.0]))
+    f = LipschitzFunction.from_sympy("x0/1000000", n=1)
+    c = certify_uniform_error(net, f, eps=0.01, method="simplices", samples=500)
+    assert c.status in (Status.INCONCLUSIVE, Status.REFUTED)
+
+
+@pytest.mark.parametrize(("w", "lo"), [(3.0, 0.1), (7.0, 0.3), (-3.0, 0.1), (11.0, 0.7)])
+def test_a_kink_beside_the_lower_end_bends_once(w, lo):
+    f = LipschitzFunction(lambda x: x[:, :1], n=1, lipschitz=1.0, domain=(lo, 1.0))
+    net = nn.Sequential(linear([[w]], [-(w * lo)]), nn.ReLU(), linear([[1 / w]], [lo]))
+    c = certify_uniform_error(net, f, gap=0.01)
+    x = torch.linspace(lo, 1, 1001, **DOUBLE)[:, None]
+    with torch.no_grad():
+        truth = float((x - net(x)).abs().max())
+    assert c.status is Status.CERTIFIED
+    assert truth <= c.upper <= max(1.02 * truth, 1e-3)
+
+
+def test_pieces_of_float_and_exact_tables_must_be_the_same():
+    """An exact kink before the end whose float is the end, and one kink twice: as many pieces, and none alike."""
+    weights = [[7.0], [1.0], [1.0]]
+    net = nn.Sequential(
+        linear(weights, [-13.299999999999999, -(2.0**-20), -(2.0**-20)]),
+        nn.ReLU(),
+        linear([[-1 / 7, 1.0, -1.0]], [0.0]),
+    )
+    f = LipschitzFunction.from_sympy(
+        "Min(19/20 + 18*x0, 275/100 - x0, 9/10 + 18*Abs(x0 - 95/100))", n=1, domain=(0, 1.9)
+    )
+    with pytest.raises(ValueError, match="`enclosed` needs"):
+        certify_uniform_error(net, f, eps=1.0, enclosed=True)
+    assert certify_uniform_error(net, f, eps=1.0).status is Status.REFUTED
+
+
+def test_corners_of_pythons_numbers_are_float64():
+    class Edge(Halves):
+        def _cell_bounds(self, leaf):
+            return ([0.0], [0.1]) if leaf == 0 else ([0.1], [1.0])
+
+    view = view_of(Edge(), zero().domain, 1, max_leaves=2)
+    lower, upper = view.bounds(view.leaves)
+    assert (lower[1, 0].item(), upper[0, 0].item()) == (0.1, 0.1)
+
+
+@pytest.mark.parametrize("how", ["buffer", "attribute"])
+def test_weights_that_are_no_parameters_count_for_precision_and_finiteness(how):
+    def layer(value, dtype=torch.float32):
+        made = nn.Linear(1, 1, dtype=dtype)
+        weight = torch.full((1, 1), value, dtype=dtype)
+        del made.weight
+        if how == "buffer":
+            made.register_buffer("weight", weight)
+        else:
+            made.weight = weight
+        made.bias = None
+        return made
+
+    assert precision(nn.Sequential(layer(1.0))) == (2.0**-24, 2.0**-126)
+    broken = Halves()
+    broken.experts[0][0] = layer(math.nan, torch.float64)
+    assert certify_uniform_error(broken, zero(), eps=3.0).status is not Status.CERTIFIED
+
+
+class Lying(torch.Tensor):
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        with torch._C.DisableTorchFunctionSubclass():
+            answer = function(*args, **(kwargs or {}))
+        return answer + 5 if function is nn.functional.linear else answer
+
+
+def test_weights_that_compute_are_refused():
+    layer = linear([[1.0]], [0.0])
+    del layer.weight
+    layer.weight = torch.ones(1, 1, **DOUBLE).as_subclass(Lying)
+    assert "not a dense torch.Tensor" in stack_fault(nn.Sequential(layer))
+    for network in (layer, nn.Sequential(layer)):
+        with pytest.raises(ValueError, match="not a dense"):
+            certify_uniform_error(network, zero(), eps=10.0)
+
+
+def test_weights_without_rows_are_refused():
+    layer = linear([[1.0]], [0.0])
+    layer.weight = nn.Parameter(torch.ones(1, 1, **DOUBLE).to_sparse_csr(), requires_grad=False)
+    with pytest.raises(ValueError, match="not a dense"):
+        certify_uniform_error(nn.Sequential(layer), zero(), eps=10.0)
+
+
+def test_nests_without_end_are_refused():
+    net = nn.Sequential(linear([[1.0]], [0.0]))
+    for _ in range(300):
+        net = nn.Sequential(net)
+    assert "nested deeper" in stack_fault(net)
+
+
+@pytest.mark.parametrize("cells", [1e8, 1e15, math.inf, math.nan])
+def test_grids_of_any_size_are_answered_at_once(cells):
+    net = nn.Sequential(
+        linear([[-1.0]], [1.0]), nn.ReLU(), linear([[-1.0]], [cells]), nn.ReLU(), linear([[1.0]], [0.0])
+    )
+    with pytest.raises(NotAffine):
+        affine_pieces([linear_stack(net)])
+
+
+# --- parts of different questions ------------------------------------------------------------------------
+
+
+def test_parts_of_different_models_or_questions_do_not_combine():
+    f = targets.get("cone", n=2)
+    one, other = build_momlp(f, eps=0.1), build_momlp(f, eps=0.1)
+    other.out_bias += 9.0
+    left = certify_uniform_error(one, f, eps=0.1, share=Share(0, 2))
+    with pytest.raises(ValueError, match="`parts` must answer one question"):
+        combined([left, certify_uniform_error(other, f, eps=0.1, share=Share(1, 2))])
+    with pytest.raises(ValueError, match="`parts` must answer one question"):
+        combined([left, certify_uniform_error(one, f, eps=0.2, share=Share(1, 2))])
+    for nothing in ([], [1], [None, left]):
+        with pytest.raises(ValueError, match="`parts` must be certificates"):
+            combined(nothing)
+
+
+def test_a_part_without_a_box_of_its_own_is_no_contradiction():
+    net = nn.Sequential(
+        nn.Linear(2, 4, **DOUBLE), nn.ReLU(), nn.Linear(4, 3, **DOUBLE), nn.ReLU(), nn.Linear(3, 1, **DOUBLE)
+    )
+    f = targets.get("cone", n=2)
+    parts = [certify_uniform_error(net, f, gap=0.2, share=Share(rank, 2)) for rank in range(2)]
+    whole = certify_uniform_error(net, f, gap=0.2)
+    together = combined(parts)
+    assert together.status is whole.status is Status.CERTIFIED
+    assert together.upper >= whole.lower

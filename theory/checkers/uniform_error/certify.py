@@ -96,7 +96,7 @@ def certify_uniform_error(
         limit = SAMPLED_LEAVES
     one = method == "sampled"
     view = view_of(model, f.domain, f.m, max_leaves=limit, seed=seed, share=share, one_function=one)
-    eta, own_values = evaluation_error(f, generator)
+    eta, own_values, known = evaluation_error(f, generator)
     premises = [_modulus_premise(f), own_values]
     found = Findings(eta)
     try:
@@ -106,7 +106,7 @@ def certify_uniform_error(
         found.lower, found.witness = math.inf, tuple(fault.x)
         premises.append(Premise("finite outputs", False, str(fault)))
     premises += _sane(found, eps, share)
-    sampled = one or not view.complete
+    sampled = one or not view.complete or not (known or enclosed)
     return UniformErrorCertificate(
         method=method,
         lower=found.lower,

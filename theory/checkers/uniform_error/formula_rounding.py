@@ -19,7 +19,7 @@ from fractions import Fraction
 from flint import arb
 
 from constructions.domain import Box
-from constructions.symbolic.balls import _derivative, _gradient, _power, _value, norm_above
+from constructions.symbolic.balls import _active, _derivative, _gradient, _power, _value, norm_above
 from constructions.symbolic.roots import ball_of
 from constructions.symbolic.tape import Instruction, Tape
 from theory.checkers.uniform_error.stack import LEAST, UNIT
@@ -40,11 +40,13 @@ def formula_rounding(tape: Tape, domain: Box) -> float:
     number = itertools.count()
     heap = [(*_measured(tape, whole), next(number), whole)]
     while len(heap) < MAX_BOXES and -heap[0][0] > GOOD_ENOUGH * heap[0][1]:
-        _, _, _, (lo, hi) = heapq.heappop(heap)
+        worst, largest, _, (lo, hi) = heapq.heappop(heap)
         axis = max(range(len(lo)), key=lambda a: (hi[a] - lo[a]) / domain.sides[a])
         middle = (lo[axis] + hi[axis]) / 2
         for part in ((lo, (*hi[:axis], middle, *hi[axis + 1 :])), ((*lo[:axis], middle, *lo[axis + 1 :]), hi)):
-            heapq.heappush(heap, (*_measured(tape, part), next(number), part))
+            error, size = _measured(tape, part)
+            # what holds on a box holds on its parts, should a narrower ball for once say less
+            heapq.heappush(heap, (max(error, worst), min(size, largest), next(number), part))
     return -heap[0][0]
 
 
@@ -56,7 +58,9 @@ def _measured(tape: Tape, corners: Corners) -> tuple[float, float]:
     steep = _gradients(tape, box) if any(_moved_cuts(step) for step in tape.instructions) else []
     for step in tape.instructions:
         ball = _value(step, [balls[i] for i in step.args], box)
-        own = [(balls[i], errors[i]) for i in step.args]
+        # of a select only the branches that the box touches: another need not even be defined there
+        chosen = [step.args[i] for i in _active(step, box)] if step.op == "select" else step.args
+        own = [(balls[i], errors[i]) for i in chosen]
         error = _error(step, ball, own) + _misplaced(step, steep) + LEAST
         balls.append(ball)
         errors.append(error if error >= 0 else math.inf)  # NaN, too: a ball without an end bounds nothing
@@ -76,11 +80,10 @@ def _error(step: Instruction, value: arb, args: Sequence[tuple[arb, float]]) -> 
         case "add":
             return sum(inner) + len(inner) * UNIT * sum(_largest(b) + e for b, e in args)
         case "mul":
-            sizes = [_largest(b) + e for b, e in args]
-            moved = sum(e * math.prod(sizes[:i] + sizes[i + 1 :]) for i, e in enumerate(inner))
-            return moved + len(inner) * UNIT * math.prod(sizes)
+            return _product_error(args)
         case "norm":
-            moved = math.hypot(*inner) * (1 + ELEMENTARY)
+            # squares below the normal numbers may be lost whole
+            moved = math.hypot(*inner) * (1 + ELEMENTARY) + math.sqrt(len(inner) * LEAST)
             return moved + (len(inner) + 4) * UNIT * (result + moved)
         case "max" | "min" | "select" | "abs":
             return max(inner)
@@ -90,6 +93,18 @@ def _error(step: Instruction, value: arb, args: Sequence[tuple[arb, float]]) -> 
         case _:
             moved = _moved(step, *args[0])
             return moved + ELEMENTARY * (result + moved)
+
+
+def _product_error(args: Sequence[tuple[arb, float]]) -> float:
+    """Factor by factor, in the order in which torch multiplies: what underflows is lost for all factors behind it."""
+    (first, error), *others = args
+    size = _largest(first)
+    for ball, own in others:
+        factor = _largest(ball)
+        moved = error * (factor + own) + size * own
+        error = (moved + 2 * UNIT * (size + error) * (factor + own)) * (1 + ELEMENTARY) + LEAST
+        size = size * factor * (1 + ELEMENTARY) + LEAST
+    return error
 
 
 def _moved(step: Instruction, ball: arb, error: float) -> float:

@@ -77,7 +77,9 @@ class ExactTables:
     @classmethod
     def of(cls, bank: object) -> ExactTables:
         """ValueError for experts that are not one-hidden-layer pencils with distinct kinks."""
-        if not isinstance(bank, RidgeBank) or len(nodes := exact_nodes(bank)) != bank.pieces + 1:
+        nodes = exact_nodes(bank) if isinstance(bank, RidgeBank) else np.array([])
+        # piece by piece, not only as many: a kink lost here and one doubled there would shift all between them
+        if not isinstance(bank, RidgeBank) or [float(exact.fraction(v)) for v in nodes] != bank.ends.tolist():
             raise ValueError("`enclosed` needs one-hidden-layer experts along one axis, with distinct kinks")
         return cls(bank.layer.axis, nodes, exact_values(bank, slice(None), nodes))
 

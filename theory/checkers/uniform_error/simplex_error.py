@@ -104,6 +104,7 @@ def _measure(view: MixtureView, leaves: Tensor, pieces: AffinePieces, f: Lipschi
     distance = Fraction(reach) ** 2 + outside
     spread = float(pieces.values.max() - pieces.values.min())
     rounding = 64 * (grid.cells + 1) * UNIT * spread + 8 * UNIT * float(pieces.values.abs().max())
+    rounding += 2 * UNIT * pieces.size  # of the vertex values themselves, and of the forward pass at the same sums
     measured.line, measured.vertex = max(measured.line, line), max(measured.vertex, float(gap.abs().max()))
     measured.offset = max(measured.offset, f.modulus.upper(distance))
     measured.slack = max(measured.slack, rounding + f.modulus.upper(Fraction(_position_rounding(grid)) ** 2 * k))

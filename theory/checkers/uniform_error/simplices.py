@@ -18,6 +18,7 @@ Main definitions: `affine_pieces`, `AffinePieces`, `read_grid`.
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -27,6 +28,7 @@ from torch import Tensor
 from theory.checkers.uniform_error.stack import Affine
 
 VALUES_PER_CHUNK = 1 << 22
+MAX_SIMPLICES = 1 << 24
 LARGEST_EXACT = 2.0**53
 
 
@@ -59,11 +61,15 @@ class Grid:
 
 @dataclass(frozen=True)
 class AffinePieces:
-    """Of E experts on a common grid: `vertices` (S, k+1, k) int64, and `values` (E, S, k+1, m) of the output there."""
+    """Of E experts on a common grid: `vertices` (S, k+1, k) int64, and `values` (E, S, k+1, m) of the output there.
+
+    `size` is the largest (width + 2)·(Σ|w||h| + |b|) of an output: in units of u, what its sum may round by.
+    """
 
     grid: Grid
     vertices: Tensor
     values: Tensor
+    size: float
 
 
 def read_grid(stack: list[Affine]) -> Grid:
@@ -78,7 +84,8 @@ def read_grid(stack: list[Affine]) -> Grid:
         second.weight, -torch.eye(len(first.weight), dtype=torch.float64, device=first.weight.device)
     )
     cells = second.bias[0].item()
-    if not (bool(one_axis.all()) and reflected and bool((second.bias == cells).all()) and cells == int(cells) > 0):
+    whole = math.isfinite(cells) and cells == int(cells) > 0 and bool((second.bias == cells).all())
+    if not (whole and reflected and bool(one_axis.all())):
         raise NotAffine("layers 0 and 1 are not z = K − relu(b − w·x) with one input a unit and a common integer K")
     axis = first.weight.abs().argmax(1)
     slope = -first.weight[torch.arange(len(axis)), axis]
@@ -131,12 +138,16 @@ def affine_pieces(stacks: list[list[Affine]]) -> AffinePieces:
     _require_integers(layers)
     width = max(w.shape[1] for w, _ in layers)
     rows = max(1, VALUES_PER_CHUNK // (len(stacks) * (k + 1) * width))
-    vertices, values = [], []
+    if total > MAX_SIMPLICES:
+        raise NotAffine(f"the grid of layers 0 and 1 has {total} simplices, more than {MAX_SIMPLICES}")
+    vertices, values, sizes = [], [], [0.0]
     for start in range(0, total, rows):
         corner = simplex_vertices(grid.cells, k, start, min(total, start + rows), device)
         vertices.append(corner)
-        values.append(_carry(layers, corner, grid, start, len(stacks)))
-    return AffinePieces(grid, torch.cat(vertices), torch.cat(values, dim=1))
+        found, size = _carry(layers, corner, grid, start, len(stacks))
+        values.append(found)
+        sizes.append(size)
+    return AffinePieces(grid, torch.cat(vertices), torch.cat(values, dim=1), max(sizes))
 
 
 def _share_what_makes_the_grid(stacks: list[list[Affine]]) -> bool:
@@ -176,17 +187,20 @@ def _first_false(flags: list[Tensor]) -> int | None:
     return None if all(values) else values.index(False)
 
 
-def _carry(layers: list[tuple[Tensor, Tensor]], corner: Tensor, grid: Grid, start: int, experts: int) -> Tensor:
-    """Output values (E, S, k+1, m) at the vertices (S, k+1, k), after proving that the output is affine between
-    them."""
+def _carry(
+    layers: list[tuple[Tensor, Tensor]], corner: Tensor, grid: Grid, start: int, experts: int
+) -> tuple[Tensor, float]:
+    """Output values (E, S, k+1, m) at the vertices (S, k+1, k), after proving that the output is affine between them;
+    and the size of the last sums."""
     affine = corner[..., list(grid.unit)].double().expand(experts, -1, -1, -1)
     low = high = affine.new_zeros(experts, len(corner), len(grid.unit))
     small: list[Tensor] = []
     for i, (weight, bias) in enumerate(layers, start=2):
         size = affine.abs().amax(2) + torch.maximum(low.abs(), high.abs())
         last = i == len(layers) + 1
+        sums = size @ weight.abs().transpose(1, 2) + bias.abs()[:, None]
         if not last:
-            small.append((size @ weight.abs().transpose(1, 2) + bias.abs()[:, None] < LARGEST_EXACT).all())
+            small.append((sums < LARGEST_EXACT).all())
         positive, negative = weight.clamp(min=0).transpose(1, 2), weight.clamp(max=0).transpose(1, 2)
         affine = affine @ weight.transpose(1, 2)[:, None] + bias[:, None, None]
         low, high = low @ positive + high @ negative, high @ positive + low @ negative
@@ -197,7 +211,7 @@ def _carry(layers: list[tuple[Tensor, Tensor]], corner: Tensor, grid: Grid, star
                     f"layer {failing + 2}: sums reach 2^53, beyond what float64 holds exactly (are the words too long?)"
                 )
             _require_affine(low, high, corner, start, i)
-            return affine
+            return affine, float(sums.max()) * (weight.shape[2] + 2)
         below, above = affine.amin(2) + low, affine.amax(2) + high
         keep = below >= 0
         affine = torch.where(keep[:, :, None], affine, 0.0)

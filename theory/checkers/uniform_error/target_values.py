@@ -2,8 +2,8 @@
 
 A black box is taken as any function within 4 ulp(max|f|) of what it returns. The rounding of a formula that is
 evaluated itself is bounded on the whole domain (`formula_rounding`); where no bound is found, it is compared with Arb
-balls at sampled points, and η doubles the largest difference seen. η is never below 4 ulp. Whatever answers differently
-when asked again, or in another batch, is no function: the premise fails.
+balls at sampled points, η doubles the largest difference seen, and the certificate is a sample. η is never below 4 ulp.
+Whatever answers differently when asked again, or in another batch, is no function: the premise fails.
 
 Main definitions: `evaluation_error`, `observed_rounding`, `enclosed_errors`.
 """
@@ -31,8 +31,8 @@ REPEATED = 1e-9
 """Share of max|f| by which two answers to one question may differ (matrix products round by the batch)."""
 
 
-def evaluation_error(f: LipschitzFunction, generator: torch.Generator) -> tuple[float, Premise]:
-    """η, and the premise that says what it rests on."""
+def evaluation_error(f: LipschitzFunction, generator: torch.Generator) -> tuple[float, Premise, bool]:
+    """η, the premise that says what it rests on, and whether it is more than a sample of points."""
     name = "f's own values"
     points = f.domain.sample(4096, generator)
     values = f.evaluate(points).detach()
@@ -40,21 +40,23 @@ def evaluation_error(f: LipschitzFunction, generator: torch.Generator) -> tuple[
     ulps = 4 * math.ulp(float(values.abs().max()))
     change = float((again - values[len(points) // 2 :]).abs().max())
     if not change <= REPEATED * max(1.0, float(values.abs().max())):
-        return math.inf, Premise(name, False, f"asked again in another batch, fn answers differently by {change:.3g}")
+        said = f"asked again in another batch, fn answers differently by {change:.3g}"
+        return math.inf, Premise(name, False, said), False
     if f.tape is None:
         ulps = max(ulps, 2 * change)
-        return ulps, Premise(name, True, f"any function within 4 ulp(max|f|) = {ulps:.3g} of the black box")
+        return ulps, Premise(name, True, f"any function within 4 ulp(max|f|) = {ulps:.3g} of the black box"), True
     x = f.domain.sample(BALL_SAMPLES, generator)
     seen = observed_rounding(f.tape, x, f.evaluate(x))
     proved = formula_rounding(f.tape, f.domain)
     if not seen <= proved:
         said = f"torch and the formula differ by {seen:.3g}, rounding explains {proved:.3g}"
-        return math.inf, Premise(name, False, said)
+        return math.inf, Premise(name, False, said), False
     if math.isfinite(proved):
         said = f"torch is within {proved:.3g} of the formula on the whole domain"
-        return max(ulps, proved), Premise(name, True, said)
+        return max(ulps, proved), Premise(name, True, said), True
     eta = max(ulps, 2 * seen)
-    return eta, Premise(name, True, f"torch against Arb at {BALL_SAMPLES} points, doubled: {eta:.3g}")
+    said = f"no bound of torch's rounding is found; against Arb at {BALL_SAMPLES} points, doubled: {eta:.3g}"
+    return eta, Premise(name, True, said), False
 
 
 def observed_rounding(tape: Tape, x: Tensor, values: Tensor | None = None) -> float:

@@ -312,10 +312,10 @@ class MixtureView:
                 detail = f"x = {point.tolist()} is routed to leaf {leaf.tolist()}, whose cell does not contain it"
                 return Premise("route(x) agrees with cell_bounds", False, detail)
             network = _on_the_host(self.expert(leaf))
-            if not all(bool(torch.isfinite(t).all()) for t in floats_of(network)):
-                return Premise(name, False, f"the weights of leaf {leaf.tolist()} are not all finite")
             units = precision(self.model, network)
             bank = _foreign_bank(network, lower[row : row + 1], upper[row : row + 1], *units)
+            if not all(bool(torch.isfinite(t).all()) for t in floats_of(network)):
+                return Premise(name, False, f"the weights of leaf {leaf.tolist()} are not all finite")
             weights = [float(exact.fraction(v)) for v in exact.evaluate_network(network, point)]
             if len(weights) != self.m:
                 detail = f"the expert of leaf {leaf.tolist()} gives {len(weights)} outputs, the mixture {self.m}"
