@@ -418,9 +418,11 @@ def test_a_disk_that_is_full_is_one_sentence_and_no_half_file(tmp_path):
 # --- killed processes -----------------------------------------------------------------------------------
 
 SLOW = """
-    import sys, time
+    import signal, sys, time
     from pathlib import Path
     from constructions.atomic import write_whole
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
 
     def write(draft):
         draft.write_bytes(b"half")
