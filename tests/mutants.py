@@ -131,6 +131,8 @@ def _places(tree: ast.AST) -> Iterator[ast.expr]:
             skipped |= {id(n) for n in ast.walk(note)} if note is not None else set()
         if isinstance(node, ast.AnnAssign):
             skipped.add(id(node.target))
+        if isinstance(node, ast.keyword) and node.arg == "strict":
+            skipped.add(id(node.value))  # a guard of zip: the lengths are compared before
     wanted = (ast.Compare, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Constant, ast.Name, ast.Attribute)
     yield from (n for n in ast.walk(tree) if isinstance(n, wanted) and id(n) not in skipped)
 
