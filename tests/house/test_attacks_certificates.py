@@ -157,8 +157,6 @@ def test_modules_that_may_compute_something_else_are_refused(make):
     for method in ("branch_and_bound", "a_priori"):
         with pytest.raises(ValueError, match="`model`"):
             certify_uniform_error(net, zero(), eps=10.0, method=method)
-    if method == "simplices":
-        assert certify_uniform_error(net, zero(), eps=10.0, method=method).status is Status.INCONCLUSIVE
 
 
 def test_a_hook_on_all_modules_is_seen():
@@ -593,16 +591,17 @@ def constant(value):
 
 
 def test_a_formula_whose_rounding_has_no_bound_is_only_sampled():
-    """sqrt(x0) is no part of f on [−1, 0], and where it is one its slope has no end: nothing may be certified."""
+    """The quotient's ball reaches 0/0: what is known of torch's values is a sample, and so is the certificate."""
     f = LipschitzFunction.from_sympy("x0**2/(x0**2 + 1/10**12)*x0", n=1, domain=(-1.0, 1.0))
     c = certify_uniform_error(constant(0.0), f, eps=1.5)
-    assert c.status is Status.NOT_REFUTED or "on the whole domain" in str(c.premises)
+    assert (c.status, c.evidence) == (Status.NOT_REFUTED, Evidence.SAMPLED)
+    assert "no bound of torch's rounding is found" in str(c.premises)
 
 
 def test_a_needle_lost_to_cancellation_is_no_certificate():
     text = f"Piecewise((1, x0 < 1), (sqrt(x0), True)) + Max(0, {TENT} + {10**20}) - {10**20}"
     f = LipschitzFunction.from_sympy(text, n=1, domain=(-1.0, 1.0))
-    assert certify_uniform_error(constant(1.0), f, eps=0.1).status is not Status.CERTIFIED
+    assert certify_uniform_error(constant(1.0), f, eps=0.1).status is Status.INCONCLUSIVE
 
 
 @pytest.mark.parametrize(
@@ -637,7 +636,7 @@ def test_cancellation_in_the_output_layer_is_paid_for(order):
     net = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), linear([[weights[i] for i in order]], [0.0]))
     f = LipschitzFunction.from_sympy("x0/1000000", n=1)
     c = certify_uniform_error(net, f, eps=0.01, method="simplices", samples=500)
-    assert c.status in (Status.INCONCLUSIVE, Status.REFUTED)
+    assert c.status is Status.INCONCLUSIVE
 
 
 @pytest.mark.parametrize(("w", "lo"), [(3.0, 0.1), (7.0, 0.3), (-3.0, 0.1), (11.0, 0.7)])
