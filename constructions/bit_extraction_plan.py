@@ -23,6 +23,7 @@ from constructions.errors import require_choice, require_instance, require_int, 
 from constructions.experts.bit_extraction import counts
 from constructions.experts.bit_extraction.design import (
     LOOKUPS,
+    MAX_WORDS,
     STEP_MARGIN,
     Design,
     choose,
@@ -94,7 +95,7 @@ class BitExtractionPlan(Plan):
     def from_spec(cls, spec: dict[str, Any]) -> BitExtractionPlan:
         if spec["expert"] != "bit_extraction" or spec["activation"] != "relu" or spec["dtype"] != "float64":
             raise ValueError(f"not a plan of bit-extraction experts: {spec['expert']!r}")
-        return cls(
+        found = cls(
             n=int(spec["n"]),
             m=int(spec["m"]),
             domain=Box(tuple(map(float, spec["domain"][0])), tuple(map(float, spec["domain"][1]))),
@@ -111,6 +112,20 @@ class BitExtractionPlan(Plan):
             design=Design(**spec["design"]),
             step=float(spec["step"]),
         )
+        found._require_consistent()
+        return found
+
+    def _require_consistent(self) -> None:
+        """The design is one that this plan can have, and one that is built in a time."""
+        d = self.network
+        require_int("design.k", d.k, 1, self.n)
+        if len(self.cells) != self.n - d.k:
+            raise ValueError(f"`cells` must have {self.n - d.k} entries, one a routed axis, got {len(self.cells)}")
+        if d.cells != self.knots:
+            raise ValueError(f"`knots` must be the design's {shown(d.cells)} cells, got {shown(self.knots)}")
+        require_int("knots", self.knots, 1, MAX_CELLS)
+        require_int("design.words", d.words, 1, MAX_WORDS)
+        require_int("bits of a word", d.word_bits, 1, word_cap(d.lookup))
 
 
 def _guarantee(modulus: Modulus, k: int) -> Callable[[Fraction], Fraction]:

@@ -17,15 +17,13 @@ from constructions.bit_extraction_plan import BitExtractionPlan, plan_bit_extrac
 from constructions.errors import BudgetExceeded, require_bool, require_choice, require_device, require_int, shown
 from constructions.experts import FAMILIES
 from constructions.fitting import bytes_per_leaf, fit_experts
-from constructions.lattice import Plan, require_dtype
+from constructions.lattice import DEFAULT_MAX_BYTES, Plan, require_dtype
 from constructions.momlp import DEFAULT_CACHE_BYTES, MoMLP
 from constructions.progress import tracked
 from constructions.targets import LipschitzFunction
 
 EXPERTS = (*FAMILIES, "bit_extraction")
-DEFAULT_MAX_BYTES = 2 << 30
 BUILD_CHUNK_BYTES = 1 << 26
-MAX_CELLS = 1 << 48
 
 
 def plan(
@@ -103,7 +101,7 @@ def build_momlp(
         require_bool(name, value)
     for name, value in (("cache_bytes", cache_bytes), ("max_bytes", max_bytes)):
         require_int(name, value, 1)
-    _require_resolvable(design, max_bytes)
+    design.require_resolvable(max_bytes)
     model = BitExtractionMoMLP if isinstance(design, BitExtractionPlan) else MoMLP
     options: dict[str, Any] = {"target": f, "device": place}
     if lazy:
@@ -115,20 +113,6 @@ def build_momlp(
             f"max_bytes = {max_bytes}: use lazy=True, a larger eps, or raise max_bytes"
         )
     return model(design, weights=_fit_all(f, design, place, progress), **options)
-
-
-def _require_resolvable(plan: Plan, max_bytes: int) -> None:
-    """Limits that laziness cannot lift: cells that float64 cannot tell apart, a single expert over the budget."""
-    if max(plan.cells, default=1) > MAX_CELLS:
-        raise ValueError(
-            f"`eps` = {plan.eps:g} asks for {shown(max(plan.cells))} cells on an axis, float64 resolves {MAX_CELLS}"
-        )
-    size = plan.parameters * torch.empty(0, dtype=plan.dtype).element_size()
-    if size > max_bytes:
-        raise BudgetExceeded(
-            f"one expert of {shown(plan.parameters)} parameters takes {shown(size)} bytes, more than "
-            f"`max_bytes` = {max_bytes}: use a larger eps or a smaller split"
-        )
 
 
 def _fit_chunked(f: LipschitzFunction, plan: Plan, leaves: Tensor) -> tuple[Tensor, Tensor]:

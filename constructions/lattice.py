@@ -25,6 +25,7 @@ from torch import Tensor
 
 from constructions.domain import Box
 from constructions.errors import (
+    BudgetExceeded,
     require_choice,
     require_device,
     require_instance,
@@ -44,6 +45,8 @@ MAX_KNOTS = 1 << 32
 MAX_PLANNED_BITS = 1 << 13  # of the number of leaves, and of the knots of an expert
 ACTIVATIONS = ("relu", "prelu")
 DTYPES = {torch.float64: 8, torch.float32: 4}
+DEFAULT_MAX_BYTES = 2 << 30
+MAX_CELLS = 1 << 48
 
 
 def ceil_sqrt(value: Fraction) -> int:
@@ -219,6 +222,20 @@ class Plan:
     def error_bound(self) -> float:
         """ω(√(a² + b²)), rounded up: Theorem 1's bound for this plan."""
         return self.modulus.upper(self.half_diagonal_squared + self.half_knot_squared)
+
+    def require_resolvable(self, max_bytes: int) -> None:
+        """Limits that laziness cannot lift: cells that float64 cannot tell apart (ValueError), a single expert over
+        the budget (BudgetExceeded)."""
+        if max(self.cells, default=1) > MAX_CELLS:
+            raise ValueError(
+                f"`eps` = {self.eps:g} asks for {shown(max(self.cells))} cells on an axis, float64 resolves {MAX_CELLS}"
+            )
+        size = self.parameters * DTYPES[self.dtype]
+        if size > max_bytes:
+            raise BudgetExceeded(
+                f"one expert of {shown(self.parameters)} parameters takes {shown(size)} bytes, more than "
+                f"`max_bytes` = {max_bytes}: use a larger eps or a smaller split"
+            )
 
     def to_spec(self) -> dict[str, Any]:
         """JSON-ready description from which `from_spec` rebuilds the plan."""

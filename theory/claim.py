@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum, IntEnum
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -114,15 +115,20 @@ class Verdict:
         if self.status is Status.REFUTED and not any(c.isprintable() and not c.isspace() for c in self.witness or ""):
             raise ValueError("`status` REFUTED needs a witness that anyone can check again")
 
-    def _measured(self, name: str, values: Any) -> dict[str, Number]:
-        """A copy of `values`, which are numbers by name, and no NaN where the statement is said to hold."""
+    def __reduce__(self) -> tuple[Any, ...]:
+        # read-only mappings do not pickle
+        parts = (getattr(self, f.name) for f in fields(self))
+        return Verdict, tuple(dict(p) if isinstance(p, Mapping) else p for p in parts)
+
+    def _measured(self, name: str, values: Any) -> Mapping[str, Number]:
+        """A read-only copy of `values`, which are numbers by name, and no NaN where the statement is said to hold."""
         _require(isinstance(values, Mapping), TypeError, name, "a mapping of names to numbers", values)
         for key, value in values.items():
             _require(isinstance(key, str), TypeError, name, "named by strings", key)
             _require(isinstance(value, Number), TypeError, name, f"a number or a string at {key!r}", value)
             if self.status in STRENGTH_NEEDED and isinstance(value, float) and math.isnan(value):
                 raise ValueError(f"`{name}` must not be NaN at {key!r} for the status {self.status.value}, got nan")
-        return dict(values)
+        return MappingProxyType(dict(values))
 
 
 def undecided(reason: str, **numbers: Number) -> Verdict:

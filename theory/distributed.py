@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from typing import Any
 
 from torch import nn
@@ -165,7 +165,9 @@ def _decided(claims: list[Claim], ranks: Ranks) -> list[Row]:
 
 def _written(verdict: Verdict) -> str:
     """JSON that gives back every number as it is: integers of any length, floats by their shortest digits, inf."""
-    return json.dumps(asdict(verdict) | {"status": verdict.status.name, "evidence": verdict.evidence.name})
+    words = {f.name: getattr(verdict, f.name) for f in fields(verdict)}
+    words |= {"status": verdict.status.name, "evidence": verdict.evidence.name}
+    return json.dumps(words | {name: dict(words[name]) for name in ("numbers", "bounds")})
 
 
 def _read(text: str) -> Verdict:

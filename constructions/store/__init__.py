@@ -12,6 +12,7 @@ import torch
 
 from constructions.errors import StoreError, require_bool, require_device, require_int, require_path, shown
 from constructions.expert_file import DAMAGE, SCHEMA, read_spec
+from constructions.lattice import DEFAULT_MAX_BYTES
 from constructions.momlp import DEFAULT_CACHE_BYTES, MoMLP
 from constructions.store.built import KINDS, load_built, save_built
 from constructions.store.trained import KIND, load_trained, save_trained
@@ -40,6 +41,7 @@ def load(
     lazy: bool = False,
     cache_bytes: int = DEFAULT_CACHE_BYTES,
     budget_bytes: int | None = None,
+    max_bytes: int = DEFAULT_MAX_BYTES,
     device: torch.device | str | None = None,
 ) -> MoMLP | TrainedMoMLP:
     """The model stored at `path`, bitwise as it was saved.
@@ -47,10 +49,11 @@ def load(
     With `lazy=True` experts are read one at a time when first needed, each checked against its digest, and kept under
     `cache_bytes`; with `budget_bytes` instead, everything that holds weights (router, shared layers, cache, experts
     being read and gathered) stays under it together. Raises `StoreError` for a truncated, altered or foreign file,
-    `BudgetExceeded` for a budget that is too small."""
+    `BudgetExceeded` for a budget that is too small, or an expert of more than `max_bytes`."""
     source = require_path("path", path)
     require_bool("lazy", lazy)
-    require_int("cache_bytes", cache_bytes, 1)
+    for name, value in (("cache_bytes", cache_bytes), ("max_bytes", max_bytes)):
+        require_int(name, value, 1)
     if budget_bytes is not None:
         require_int("budget_bytes", budget_bytes, 1)
         if not lazy:
@@ -59,7 +62,7 @@ def load(
     spec = read_spec(source)
     memory = {"cache_bytes": cache_bytes} if budget_bytes is None else {"budget_bytes": budget_bytes}
     if spec.get("kind") in KINDS:
-        return load_built(source, spec, lazy=lazy, device=place, memory=memory)
+        return load_built(source, spec, lazy=lazy, device=place, memory=memory, max_bytes=max_bytes)
     if spec.get("kind") == KIND:
         return load_trained(source, spec, lazy=lazy, device=place, memory=memory)
     raise StoreError(f"{source} has an unreadable spec (kind {spec.get('kind')!r}): {DAMAGE}")

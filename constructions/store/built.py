@@ -78,9 +78,12 @@ def _hashed(tensors: dict[str, Tensor]) -> Iterator[tuple[str, Iterable[bytes]]]
             yield name, [raw(tensors[name])]
 
 
-def load_built(path: Path, spec: dict[str, Any], *, lazy: bool, device: torch.device, memory: dict[str, int]) -> MoMLP:
+def load_built(
+    path: Path, spec: dict[str, Any], *, lazy: bool, device: torch.device, memory: dict[str, int], max_bytes: int
+) -> MoMLP:
     """The model stored at `path`, bitwise as it was saved; `memory` are the options of a lazy model."""
     plan, tensors = _open(path, spec, with_experts=not lazy)
+    plan.require_resolvable(max_bytes)  # a forged plan could ask for endless layers
     try:
         target = _target(spec, plan)
     except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as err:

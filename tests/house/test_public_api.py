@@ -274,6 +274,7 @@ def _calls():
     # files, memory, ranks
     yield "save", save, {"model": model, "path": lambda: file("other")}
     options = {"*": None, "lazy": integer(True), "cache_bytes": integer(10**6), "device": integer(None)}
+    options |= {"max_bytes": integer(10**6)}
     yield "load", load, {"path": lambda: file("model"), **options}
     yield (
         "load within a budget",
@@ -450,6 +451,12 @@ def faults(seed, count):
             if fault is not None:
                 found.append((name, {k: described(v) for k, v in wrong.items()}, fault[:200]))
     return found
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(monkeypatch, tmp_path):
+    """ "x0" and "nope" are wrong formulas and good paths: what is written there lands in a folder of the test."""
+    monkeypatch.chdir(tmp_path)
 
 
 NOT_CALLED = {"BitExtractionMoMLP", "BitExtractionPlan", "Lattice", "Plan", "MoMLP"}  # made by `plan` and `build_momlp`

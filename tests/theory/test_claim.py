@@ -1,6 +1,7 @@
 """Verdicts cannot outrun their evidence, and the registry refuses nonsense."""
 
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -133,6 +134,9 @@ def test_numbers_are_kept_as_they_were_when_the_verdict_was_reached():
     verdict = Verdict(Status.CERTIFIED, Evidence.FLOAT64, "r", numbers)
     numbers["error"] = float("nan")
     assert verdict.numbers == {"error": 0.1}
+    with pytest.raises(TypeError):
+        verdict.numbers["error"] = 0.0
+    assert pickle.loads(pickle.dumps(verdict)) == verdict
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from constructions.errors import require_choice, require_int
 
 LOOKUPS = ("deep", "wide")
 SIGNIFICANDS = {torch.float64: 53, torch.float32: 24}
+MAX_WORDS = 64
 STEP_MARGIN = Fraction(1, 10**9)
 """The step q exceeds λh by this share, so that rounding of node values cannot make neighbours differ by 3 steps."""
 
@@ -37,12 +38,13 @@ class Design:
     lookup: str = "deep"
 
     def __post_init__(self) -> None:
-        require_int("k", self.k, 1)
-        require_int("J", self.J, 0)
+        # limits far beyond what can be built, so that a number from a file cannot ask for endless arithmetic
+        require_int("k", self.k, 1, 64)
+        require_int("J", self.J, 0, 64)
         require_int("header", self.header, 2)
         require_int("words", self.words, 1)
         require_choice("lookup", self.lookup, LOOKUPS)
-        if require_int("m", self.m, 3) % 2 == 0:
+        if require_int("m", self.m, 3, 1 << 53) % 2 == 0:
             raise ValueError(f"`m` must be odd, else labels and reflections disagree, got {self.m}")
         if (self.words - 1) * self.word_bits >= self.bits:
             raise ValueError(
@@ -139,7 +141,7 @@ def choose(k: int, cells: int, *, lookup: str = "deep", cap: int | None = 51, li
                 if best is None or cost < best[0]:
                     best = cost, design
     if best is None:
-        raise ValueError(f"`cells` = {cells} on {k} axes needs blocks of more than 64 words of {cap} bits")
+        raise ValueError(f"`cells` = {cells} on {k} axes needs blocks of more than {MAX_WORDS} words of {cap} bits")
     return best[1]
 
 
@@ -155,7 +157,7 @@ def _fitted(k: int, J: int, m: int, lookup: str, cap: int | None, lipschitz: boo
     header = (header_bits if lipschitz else header_bits_of_modulus)(k, cells)
     bits = m**k - 1 + header
     words = 1 if cap is None else -(-bits // cap)
-    if words > 64:
+    if words > MAX_WORDS:
         return None
     while (words - 1) * -(-bits // words) >= bits:  # a word would be empty
         words += 1

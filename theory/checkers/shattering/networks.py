@@ -110,7 +110,8 @@ def shattered_by_modules(points: Tensor, module_of: Callable[[Tensor], nn.Module
 
     Understood are Linear/ReLU stacks (`nn.Sequential`), `StackedMoMLP` and `NearestPrototype` themselves; TypeError for
     anything else, subclasses and modules with hooks included: their forward() may be anything. A mixture must route
-    every point as exact arithmetic does.
+    every point as exact arithmetic does. What is decided is the network of real arithmetic on the module's weights: a
+    float32 module that rounds near 0 may itself answer with the other sign.
     """
     k, _ = require_points("points", points).shape
     if not callable(module_of):
