@@ -4,7 +4,7 @@
     python tests/mutants.py --files theory/exact.py       every mutant of some files
 
 Each mutant runs only the test functions that execute its line (from a coverage map, made first and kept in
-results/mutants), quickest first, in a forked process that already has torch; a test that fails, or does not end, kills
+results/mutants; for a line that runs on import, those that execute any line of the file), quickest first, in a forked process that already has torch; a test that fails, or does not end, kills
 it. Survivors argued to compute the same are listed in equivalent_mutants.toml by the line's text, and count as decided
 elsewhere. Exit code 1 when fewer than 95 % of the decided mutants are killed.
 """
@@ -118,6 +118,16 @@ def _spans(tree: ast.AST) -> dict[int, range]:
             for line in range(node.lineno, max(end, node.lineno) + 1):
                 spans[line] = range(node.lineno, max(end, node.lineno) + 1)
     return spans
+
+
+def on_import(file: str) -> set[int]:
+    """The lines of a file that run when it is imported: all outside of the bodies of functions."""
+    source = (HOME / file).read_text()
+    inside: set[int] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            inside |= set(range(node.body[0].lineno, (node.end_lineno or node.lineno) + 1))
+    return set(range(1, len(source.splitlines()) + 1)) - inside
 
 
 def _places(tree: ast.AST) -> Iterator[ast.expr]:
@@ -321,8 +331,14 @@ def main() -> int:
         flush=True,
     )
 
+    imported = {file: on_import(file) for file in files}
+    of_file = {file: set().union(*(tests for (f, _), tests in lines.items() if f == file)) for file in files}
+
     def decide(mutant: Mutant) -> tuple[Mutant, bool]:
-        tests = sorted(lines.get((mutant.file, mutant.line), set()), key=lambda t: seconds.get(t, 0.0))
+        found = lines.get((mutant.file, mutant.line), set())
+        if mutant.line in imported[mutant.file]:
+            found = of_file[mutant.file]
+        tests = sorted(found, key=lambda t: seconds.get(t, 0.0))
         return mutant, not tests or survives(mutant, tests, sum(seconds.get(t, 0.0) for t in tests))
 
     survivors = []
