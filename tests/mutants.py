@@ -4,9 +4,10 @@
     python tests/mutants.py --files theory/exact.py       every mutant of some files
 
 Each mutant runs only the test functions that execute its line (from a coverage map, made first and kept in
-results/mutants; for a line that runs on import, those that execute any line of the file), quickest first, in a forked process that already has torch; a test that fails, or does not end, kills
-it. Survivors argued to compute the same are listed in equivalent_mutants.toml by the line's text, and count as decided
-elsewhere. Exit code 1 when fewer than 95 % of the decided mutants are killed.
+results/mutants; all of the file for a line that runs on import), quickest first, in a forked process that already has
+torch; a test that fails, or does not end, kills it. Survivors argued to compute the same are listed in
+equivalent_mutants.toml by the line's text, and count as decided elsewhere. Exit code 1 when fewer than 95 % of the
+decided mutants are killed.
 """
 
 from __future__ import annotations
