@@ -17,8 +17,8 @@ from timing import row, seconds
 from torch import Tensor, nn
 
 from constructions import build_momlp, load, save, targets
-from constructions.lazy_evaluation import stream
-from constructions.momlp import MoMLP
+from constructions.expert_rows.answers import stream
+from constructions.momlp.model import MoMLP
 from constructions.trained_momlp import prepare
 from constructions.trained_momlp.training import Options, train_bank
 from theory.torchrun import torchrun
@@ -180,7 +180,7 @@ def processes(*, quick: bool) -> list[dict]:
             arguments = [folder / "m.safetensors", "--points", folder / "x.npy", "--out", folder / "y.npy"]
             times = []
             for _ in range(3):
-                said = torchrun(world, "constructions.distributed", *arguments, check=True).stdout
+                said = torchrun(world, "constructions.distributed_momlp", *arguments, check=True).stdout
                 found = re.search(r"in ([\d.]+) s", said)
                 assert found is not None
                 times.append(float(found[1]))

@@ -29,11 +29,13 @@ from scipy.spatial import cKDTree
 from timing import row, seconds
 
 from constructions import MoMLP, build_momlp, targets
-from constructions.atomic import write_whole
-from constructions.experts.bit_extraction import layers_of
-from constructions.shattering import one_hidden_layer
-from theory import certify_uniform_error, data_plots, plots
-from theory.checkers.shattering import shattered_exhaustively
+from constructions.bit_extraction import layers_of
+from constructions.files import write_whole
+from constructions.vc_dimension import one_hidden_layer
+from theory import certify_uniform_error
+from theory.momlp import figures as plots
+from theory.trained_momlp import figures as data_plots
+from theory.vc_dimension.checkers import shattered_exhaustively
 
 INSTANCES = ((2, 1e-3), (3, 0.01), (4, 0.05))
 

@@ -11,16 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from constructions import lattice
-from constructions.bit_extraction_momlp import BitExtractionMoMLP
-from constructions.bit_extraction_plan import BitExtractionPlan, plan_bit_extraction
+from constructions.bit_extraction.model import BitExtractionMoMLP
+from constructions.bit_extraction.plan import BitExtractionPlan, plan_bit_extraction
 from constructions.errors import BudgetExceeded, require_bool, require_choice, require_device, require_int, shown
-from constructions.experts import FAMILIES
-from constructions.fitting import bytes_per_leaf, fit_experts
-from constructions.lattice import DEFAULT_MAX_BYTES, Plan, require_dtype
-from constructions.momlp import DEFAULT_CACHE_BYTES, MoMLP
+from constructions.functions.lipschitz_function import LipschitzFunction
+from constructions.momlp import plan as lattice
+from constructions.momlp.experts import FAMILIES
+from constructions.momlp.fit import bytes_per_leaf, fit_experts
+from constructions.momlp.model import DEFAULT_CACHE_BYTES, MoMLP
+from constructions.momlp.plan import DEFAULT_MAX_BYTES, Plan, require_dtype
 from constructions.progress import tracked
-from constructions.targets import LipschitzFunction
 
 EXPERTS = (*FAMILIES, "bit_extraction")
 BUILD_CHUNK_BYTES = 1 << 26

@@ -36,12 +36,12 @@ RESULTS = HOME / "results" / "mutants"
 TARGETS = (
     "theory/checkers/**/*.py",
     "theory/exact.py",
-    "constructions/symbolic/balls.py",
-    "constructions/lattice.py",
-    "constructions/pathway_tree.py",
+    "constructions/functions/symbolic/balls.py",
+    "constructions/momlp/plan.py",
+    "constructions/pathway_tree/tree.py",
 )
 # in one process, without the claims and the ranks: those test whole systems and take minutes
-TESTS = ("tests/house", "tests/theory/checkers", "tests/theory/test_exact.py", "tests/constructions")
+TESTS = ("tests/house", "tests/checkers", "tests/house/test_exact.py", "tests/constructions")
 LEFT_OUT = ("test_ranks.py", "test_training.py", "test_memory_budget.py", "test_command_lines.py", "test_public_api.py")
 PRELOADED = (
     "torch",

@@ -1,9 +1,6 @@
-"""Counts as sympy expressions, their limits with the ceilings in, the optimal split, and log–log slope fits.
+"""Limits of rates with the ceilings in, and log–log slope fits.
 
-The expressions here are a transcription of the theorem, independent of `constructions.lattice`.
-
-Main definitions: `pencil_counts`, `limit_of_rate`, `optimal_split`, `fit_slope`.
-Notation: eps error, lam Lipschitz constant, ell side length, theta split, n inputs, m outputs.
+Main definitions: `limit_of_rate`, `fit_slope`.
 """
 
 from __future__ import annotations
@@ -17,33 +14,9 @@ from typing import Any
 import numpy as np
 import sympy
 
-eps, lam, ell, theta = sympy.symbols("eps lam ell theta", positive=True)
-n, m = sympy.symbols("n m", integer=True, positive=True)
 
-
-@dataclass(frozen=True)
-class Counts:
-    """Expressions of a partition into equal sides ell: K knots, M cells an axis, P an expert, L leaves, F loaded."""
-
-    knots: sympy.Expr
-    cells: sympy.Expr
-    parameters: sympy.Expr
-    leaves: sympy.Expr
-    loaded: sympy.Expr
-
-
-def pencil_counts() -> Counts:
-    """K = ⌈ℓλ/(2ε√θ)⌉, M = ⌈ℓλ√(n−1)/(2ε√(1−θ))⌉, P = K(n+1+m) + m, L = M^{n−1}, F = P + 2n(n−1)⌈log₂ M⌉."""
-    knots = sympy.ceiling(ell * lam / (2 * eps * sympy.sqrt(theta)))
-    cells = sympy.ceiling(ell * lam * sympy.sqrt(n - 1) / (2 * eps * sympy.sqrt(1 - theta)))
-    parameters = knots * (n + 1 + m) + m
-    leaves = cells ** (n - 1)
-    loaded = parameters + 2 * n * (n - 1) * sympy.ceiling(sympy.log(cells, 2))
-    return Counts(knots, cells, parameters, leaves, loaded)
-
-
-def limit_of_rate(expression: sympy.Basic, power: sympy.Expr) -> sympy.Expr:
-    """lim_{ε→0+} ε^power · expression, where `expression` is polynomial in ceilings ⌈c/ε⌉.
+def limit_of_rate(expression: sympy.Basic, variable: sympy.Symbol, power: sympy.Expr) -> sympy.Expr:
+    """lim_{ε→0+} ε^power · expression for the `variable` ε, where `expression` is polynomial in ceilings ⌈c/ε⌉.
 
     By the squeeze c/ε ≤ ⌈c/ε⌉ ≤ c/ε + 1: both ends are substituted for every ceiling and their limits must agree, so
     the limit is taken with the ceilings in. ValueError when the two disagree.
@@ -52,22 +25,10 @@ def limit_of_rate(expression: sympy.Basic, power: sympy.Expr) -> sympy.Expr:
     ends = []
     for shift in (0, 1):
         smooth = expression.subs({c: c.args[0] + shift for c in ceilings})
-        ends.append(sympy.simplify(sympy.limit(sympy.expand(eps**power * smooth), eps, 0, "+")))
+        ends.append(sympy.simplify(sympy.limit(sympy.expand(variable**power * smooth), variable, 0, "+")))
     if sympy.simplify(ends[0] - ends[1]) != 0:
         raise ValueError(f"the squeeze leaves a gap: {ends[0]} and {ends[1]}")
     return ends[0]
-
-
-def optimal_split() -> sympy.Expr:
-    """The unique θ ∈ (0, 1) that minimises L·K without ceilings, (1−θ)^{−(n−1)/2} θ^{−1/2}, for symbolic n."""
-    logarithm = -(n - 1) * sympy.log(1 - theta) / 2 - sympy.log(theta) / 2
-    solutions = sympy.solve(sympy.together(sympy.diff(logarithm, theta)), theta)
-    if len(solutions) != 1:
-        raise ValueError(f"expected one stationary split, got {solutions}")
-    (best,) = solutions
-    if sympy.simplify(sympy.diff(logarithm, theta, 2).subs(theta, best)).is_negative:
-        raise ValueError("the stationary split is a maximum")
-    return sympy.simplify(best)
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ import torch
 from jinja2 import Environment, FileSystemLoader
 from rich.table import Table
 
-from constructions.atomic import require_folder, write_whole
-from theory import plots
+from constructions.files import require_folder, write_whole
 from theory.claim import Status
+from theory.figure_style import save_figure
+from theory.momlp import figures as plots
 from theory.verify import Run
 
 SCHEMA = 1
@@ -145,7 +146,7 @@ def write_html(run: Run, folder: Path) -> Path:
         "trade_off.png": ("Experts against their size along the split θ", plots.trade_off_figure()),
     }
     for name, (_, figure) in pictures.items():
-        plots.save_figure(figure, folder / name)
+        save_figure(figure, folder / name)
     templates = FileSystemLoader(Path(__file__).parent / "templates")
     environment = Environment(loader=templates, autoescape=True)
     page = environment.get_template("index.html.j2").render(

@@ -16,9 +16,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from constructions.atomic import require_regular, write_tensors
 from constructions.errors import StoreError
-from constructions.expert_file import raw
+from constructions.expert_rows.file import raw
+from constructions.files import require_regular, write_tensors
 
 
 @dataclass

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from constructions.fixed_order import squared_distances
-from constructions.prototype_tree import PrototypeTree
+from constructions.pathway_tree.prototype_tree import PrototypeTree
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ from constructions.errors import (
     require_seed,
     shown,
 )
-from constructions.pathway_tree import NET_METHODS, PathwayTree
-from constructions.prototype_tree import PrototypeTree
+from constructions.pathway_tree.prototype_tree import PrototypeTree
+from constructions.pathway_tree.tree import NET_METHODS, PathwayTree
 from constructions.trained_momlp.bank import Widths, hidden_widths, initial, parameters, rescaled
 from constructions.trained_momlp.groups import Groups, assigned, spread
 from constructions.trained_momlp.model import ROUTERS, TASKS, TrainedMoMLP

@@ -11,19 +11,19 @@ from collections.abc import Callable
 import torch
 
 from constructions import BitExtractionMoMLP, PathwayTree, build_momlp, targets
-from constructions.domain import Box
-from constructions.lattice import Lattice
-from constructions.shattering import mixture, one_hidden_layer, routing_only
+from constructions.functions.box import Box
+from constructions.pathway_tree.lattice import Lattice
 from constructions.trained_momlp import prepare
 from constructions.trained_momlp.training import Options, train_bank
+from constructions.vc_dimension import mixture, one_hidden_layer, routing_only
 from tests.house.pretend_accelerator import Waits, counting, patched_factories, register
-from theory.checkers.shattering import shattered_exhaustively
-from theory.checkers.shattering.labelings import all_labelings, run_networks
 from theory.checkers.uniform_error import sampled
 from theory.checkers.uniform_error.branch_and_bound import Goal, Search, _refine, _seed
 from theory.checkers.uniform_error.certify import certify_uniform_error
 from theory.checkers.uniform_error.simplex_error import simplex_error
 from theory.checkers.uniform_error.view import view_of
+from theory.vc_dimension.checkers import shattered_exhaustively
+from theory.vc_dimension.checkers.labelings import all_labelings, run_networks
 
 register()  # before the target's gradients
 Case = Callable[[torch.device], Callable[[], object]]

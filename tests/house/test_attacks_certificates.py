@@ -19,7 +19,7 @@ from theory.checkers.uniform_error.simplices import NotAffine, affine_pieces
 from theory.checkers.uniform_error.stack import StackBank, layers_in_order, linear_stack, stack_fault
 from theory.checkers.uniform_error.target_values import evaluation_error
 from theory.checkers.uniform_error.view import Share, precision, view_of
-from theory.distributed import combined
+from theory.together import combined
 
 DOUBLE = {"dtype": torch.float64}
 DECIDING = ("branch_and_bound", "a_priori", "simplices")

@@ -9,9 +9,9 @@ import sympy
 import torch
 
 from constructions import ExpressionError, LipschitzFunction
-from constructions.symbolic.constants import float_above
-from constructions.symbolic.parser import as_text, parse, variables
-from constructions.symbolic.tape import compile_tape
+from constructions.functions.symbolic.constants import float_above
+from constructions.functions.symbolic.parser import as_text, parse, variables
+from constructions.functions.symbolic.tape import compile_tape
 from theory.checkers.lipschitz_constant import lipschitz_constant_le
 from theory.claim import Status
 

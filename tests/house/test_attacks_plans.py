@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from constructions import Box, BudgetExceeded, Lattice, LipschitzFunction, PathwayTree, build_momlp, plan, targets
-from constructions.distributed import plan_devices
-from constructions.nets import farthest_point, kmeans_centres
-from constructions.prototype_tree import PrototypeTree, arrange
+from constructions.distributed_momlp import plan_devices
+from constructions.pathway_tree.nets import farthest_point, kmeans_centres
+from constructions.pathway_tree.prototype_tree import PrototypeTree, arrange
 from theory.cli import main
 
 

@@ -1,14 +1,16 @@
 """Claims honour `context.device`: cheap ones say there what they say on the CPU, the others build there."""
 
 import pytest
+import theory.claims  # noqa: F401  (fills the registry)
 import torch
 
-import theory.claims  # noqa: F401  (fills the registry)
 from constructions import MoMLP
 from theory.checkers.uniform_error import sampled
 from theory.claim import REGISTRY, Context
-from theory.claims import momlp, pathway_tree, trained_momlp
-from theory.claims.vc_dimension import shattered_sets
+from theory.momlp.claims import mixtures as momlp
+from theory.pathway_tree import claims as pathway_tree
+from theory.trained_momlp import claims as trained_momlp
+from theory.vc_dimension.claims import shattered_sets
 
 
 def verdicts(name, sim):

@@ -22,12 +22,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from constructions import build_momlp, save, targets, train_momlp
-from constructions.distributed import RankLost
-from constructions.shattering import one_hidden_layer, routing_only
+from constructions.ranks import RankLost
 from constructions.trained_momlp.training import Options
+from constructions.vc_dimension import one_hidden_layer, routing_only
 from theory import cli
-from theory.checkers.shattering.file import save_shattered
 from theory.torchrun import alone
+from theory.vc_dimension.checkers.file import save_shattered
 
 ROOT = Path(__file__).parents[2]
 

@@ -16,16 +16,16 @@ from constructions import (
     targets,
     train_momlp,
 )
-from constructions.nearest_prototype import NearestPrototype
-from constructions.shattering import deep, mixture, one_hidden_layer, routing_only, routing_pairs, wide
 from constructions.trained_momlp.training import Options
+from constructions.vc_dimension import deep, mixture, one_hidden_layer, routing_only, routing_pairs, wide
+from constructions.vc_dimension.nearest_prototype import NearestPrototype
 from theory.checkers import uniform_error
-from theory.checkers.data_router import covering_net, own_leaves, routing_difference
-from theory.checkers.shattering import shattered_by_random_labelings, shattered_exhaustively
-from theory.checkers.shattering.labelings import all_labelings
-from theory.checkers.shattering.networks import check_networks, shattered_by_modules
 from theory.checkers.uniform_error import certify_uniform_error, sampled
 from theory.claim import Status
+from theory.pathway_tree.checkers import covering_net, own_leaves, routing_difference
+from theory.vc_dimension.checkers import shattered_by_random_labelings, shattered_exhaustively
+from theory.vc_dimension.checkers.labelings import all_labelings
+from theory.vc_dimension.checkers.networks import check_networks, shattered_by_modules
 
 CONE, TURN = targets.get("cone", n=2), targets.get("vector_rotation", n=2)
 HOLDER = LipschitzFunction(

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import theory.claims
 import torch
 from torch import nn
 
 import constructions
 import theory
-import theory.claims
 from constructions import (
     Box,
     LipschitzFunction,
@@ -37,14 +37,15 @@ from constructions import (
     targets,
     train_momlp,
 )
-from constructions.atomic import require_folder, require_regular, require_writable, write_whole
-from constructions.distributed import Ranks, ShardedMoMLP, evaluate_file, plan_devices
-from constructions.distributed.shards import Shards
-from constructions.expert_cache import ExpertCache
-from constructions.lazy_evaluation import share_budget
-from constructions.nearest_prototype import NearestPrototype
-from constructions.points_file import points_file
-from constructions.shattering import (
+from constructions.distributed_momlp import ShardedMoMLP, evaluate_file, plan_devices
+from constructions.distributed_momlp.shards import Shards
+from constructions.expert_rows.answers import share_budget
+from constructions.expert_rows.cache import ExpertCache
+from constructions.files import points_file, require_folder, require_regular, require_writable, write_whole
+from constructions.ranks import Ranks
+from constructions.trained_momlp import central_hidden, prepare
+from constructions.trained_momlp.training import Options
+from constructions.vc_dimension import (
     deep,
     largest_set,
     mixture,
@@ -54,8 +55,7 @@ from constructions.shattering import (
     two_hidden_layers,
     wide,
 )
-from constructions.trained_momlp import central_hidden, prepare
-from constructions.trained_momlp.training import Options
+from constructions.vc_dimension.nearest_prototype import NearestPrototype
 from theory import (
     certify_uniform_error,
     lipschitz_constant_le,
@@ -63,12 +63,12 @@ from theory import (
     tree_structure,
     uniform_error_le_eps,
 )
-from theory.bounds.vc import Architecture, no_go_eps, vc_upper_flat, vc_upper_tree
-from theory.checkers.shattering import certified, shattered_exhaustively
-from theory.checkers.shattering.file import check_file, save_shattered
 from theory.claim import Claim, Context, Evidence, Status, Verdict, register, select
-from theory.manifolds import embedded
+from theory.pathway_tree.manifolds import embedded
 from theory.rates import fit_slope
+from theory.vc_dimension.bounds import Architecture, no_go_eps, vc_upper_flat, vc_upper_tree
+from theory.vc_dimension.checkers import certified, shattered_exhaustively
+from theory.vc_dimension.checkers.file import check_file, save_shattered
 from theory.verify import run as run_claims
 
 LIMIT = 6.0

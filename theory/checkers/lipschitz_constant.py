@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from constructions.build import build_momlp
-from constructions.domain import Box
 from constructions.errors import ModulusViolation, require_positive
-from constructions.symbolic.lipschitz import DECLARED_SLACK, lipschitz_bounds
-from constructions.symbolic.parser import parse
-from constructions.symbolic.tape import compile_tape
-from constructions.targets import LipschitzFunction
+from constructions.functions.box import Box
+from constructions.functions.lipschitz_function import LipschitzFunction
+from constructions.functions.symbolic.gradient_bounds import DECLARED_SLACK, lipschitz_bounds
+from constructions.functions.symbolic.parser import parse
+from constructions.functions.symbolic.tape import compile_tape
 from theory.claim import Evidence, Status, Verdict
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from constructions.errors import require_instance, require_int, shown
-from constructions.momlp import MoMLP
+from constructions.momlp.model import MoMLP
 from theory.checkers.uniform_error.view import Mixture
 
 MAX_EXPERTS_READ = 64

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from constructions.errors import require_instance, require_int, shown
-from constructions.pathway_tree import IndexBox, PathwayTree
+from constructions.pathway_tree.tree import IndexBox, PathwayTree
 from theory import exact
 
 

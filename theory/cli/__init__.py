@@ -19,9 +19,12 @@ from types import FrameType
 
 from rich.markup import escape
 
-from constructions.distributed import RankFailed, RankLost
-from theory.cli import models, rates, train, vc, verdicts
-from theory.cli.common import err
+from constructions.ranks import RankFailed, RankLost
+from theory.bit_extraction import commands as rates
+from theory.cli import models, verdicts
+from theory.command import err
+from theory.trained_momlp import commands as train
+from theory.vc_dimension import commands as vc
 
 DEBUG = "MOMLP_DEBUG"
 FORESEEN = (ValueError, TypeError, OSError, ImportError, MemoryError)

@@ -20,21 +20,23 @@ from rich.markup import escape
 from rich.table import Table
 
 from constructions import BitExtractionPlan, LipschitzFunction, Modulus, MoMLP, build_momlp, load, plan, save, targets
-from constructions.atomic import write_array
+from constructions.bit_extraction.design import LOOKUPS
 from constructions.build import EXPERTS
-from constructions.distributed import Ranks, plan_devices
+from constructions.distributed_momlp import plan_devices
 from constructions.errors import shown
-from constructions.experts.bit_extraction.design import LOOKUPS
-from constructions.lattice import ACTIVATIONS, Plan
-from constructions.lazy_evaluation import stream
-from constructions.points_file import points_file
+from constructions.expert_rows.answers import stream
+from constructions.files import points_file, write_array
+from constructions.momlp.plan import ACTIVATIONS, Plan
 from constructions.progress import tracked
-from theory import data_plots, plots
+from constructions.ranks import Ranks
+from theory.bit_extraction import figures as _bits  # noqa: F401 (registers its model)
 from theory.checkers.uniform_error.certificate import UniformErrorCertificate
 from theory.checkers.uniform_error.certify import METHODS
 from theory.claim import Status
-from theory.cli.common import Command, add_patience, device_named, err, joined, out, output_file, require_writable, seed
-from theory.distributed import certify_together
+from theory.command import Command, add_patience, device_named, err, joined, out, output_file, require_writable, seed
+from theory.figure_style import model_figure, save_figure
+from theory.together import certify_together
+from theory.trained_momlp import figures as _trained  # noqa: F401
 
 SHARE = re.compile(r"[0-9_./]{1,60}(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
 """A share as a decimal or a fraction: 1e-999999999 would take for ever to become a rational."""
@@ -336,10 +338,6 @@ def _eval(args: argparse.Namespace) -> int:
 def _show(args: argparse.Namespace) -> int:
     require_writable(args.out, args.file)
     model = load(args.file)
-    if isinstance(model, MoMLP):
-        figure = plots.model_figure(model, _function_of(model, args.function))
-    else:
-        figure = data_plots.trained_figure(model)
-    plots.save_figure(figure, args.out)
+    save_figure(model_figure(model, _function_of(model, args.function) if isinstance(model, MoMLP) else None), args.out)
     out.print(f"drawn to {args.out}", highlight=False)
     return 0

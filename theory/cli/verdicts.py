@@ -14,12 +14,12 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 import theory.claims  # noqa: F401  (fills the registry)
-from constructions.atomic import require_folder
-from constructions.distributed import Ranks
+from constructions.files import require_folder
+from constructions.ranks import Ranks
 from theory import doctor, report
 from theory.claim import REGISTRY, Claim, Context, select
-from theory.cli.common import Command, add_patience, device_named, err, joined, out, output_file, require_writable, seed
-from theory.distributed import run_together
+from theory.command import Command, add_patience, device_named, err, joined, out, output_file, require_writable, seed
+from theory.together import run_together
 from theory.verify import Row, Run
 
 

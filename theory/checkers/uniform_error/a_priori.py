@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from constructions.targets import LipschitzFunction
+from constructions.functions.lipschitz_function import LipschitzFunction
 from theory import exact
 from theory.checkers.uniform_error.boxes import half_widths, norm_above
 from theory.checkers.uniform_error.certificate import Premise

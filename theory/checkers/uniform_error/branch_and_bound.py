@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from constructions.targets import LipschitzFunction
+from constructions.functions.lipschitz_function import LipschitzFunction
 from theory.checkers.uniform_error.boxes import half_widths, norm_above
 from theory.checkers.uniform_error.certificate import Premise
 from theory.checkers.uniform_error.ridge_exact import ExactTables

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from constructions.bit_extraction_momlp import BitExtractionMoMLP
+from constructions.bit_extraction.model import BitExtractionMoMLP
 from constructions.errors import (
     require_bool,
     require_choice,
@@ -21,8 +21,8 @@ from constructions.errors import (
     require_positive,
     require_seed,
 )
-from constructions.momlp import MoMLP
-from constructions.targets import LipschitzFunction, ModulusPremise
+from constructions.functions.lipschitz_function import LipschitzFunction, ModulusPremise
+from constructions.momlp.model import MoMLP
 from theory import exact
 from theory.checkers.uniform_error.a_priori import a_priori
 from theory.checkers.uniform_error.branch_and_bound import Goal, Search, branch_and_bound
@@ -72,7 +72,7 @@ def certify_uniform_error(
     "a_priori" checks the hypotheses of Theorem 1 on the model; "simplices" proves a deep network affine on every
     simplex of a grid that it reads off the weights (the default for bit extraction); "sampled" only refutes.
     `enclosed` evaluates a symbolic f in Arb balls (slow). Models with more than 2,000,000 leaves are sampled.
-    `share` restricts the interval to a part of the leaves; `theory.distributed.certify_together` puts parts together.
+    `share` restricts the interval to a part of the leaves; `theory.together.certify_together` puts parts together.
     Raises ValueError/TypeError naming the argument.
     """
     started = time.perf_counter()

@@ -11,7 +11,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from constructions.domain import Box
+from constructions.functions.box import Box
 from theory.checkers.uniform_error.certificate import Premise
 
 MAX_FOREIGN_LEAVES = 4096

@@ -18,10 +18,10 @@ from fractions import Fraction
 
 from flint import arb
 
-from constructions.domain import Box
-from constructions.symbolic.balls import _active, _derivative, _gradient, _power, _value, norm_above
-from constructions.symbolic.roots import ball_of
-from constructions.symbolic.tape import Instruction, Tape
+from constructions.functions.box import Box
+from constructions.functions.symbolic.balls import _active, _derivative, _gradient, _power, _value, norm_above
+from constructions.functions.symbolic.roots import ball_of
+from constructions.functions.symbolic.tape import Instruction, Tape
 from theory.checkers.uniform_error.stack import LEAST, UNIT
 
 ELEMENTARY = 4 * UNIT

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from constructions.momlp import MoMLP
-from constructions.targets import LipschitzFunction
+from constructions.functions.lipschitz_function import LipschitzFunction
+from constructions.momlp.model import MoMLP
 from theory.checkers.uniform_error.view import MixtureView
 
 BATCH = 1 << 16

@@ -16,7 +16,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from constructions.targets import LipschitzFunction
+from constructions.functions.lipschitz_function import LipschitzFunction
 from theory.checkers.uniform_error.boxes import half_widths, norm_above
 from theory.checkers.uniform_error.certificate import Premise
 from theory.checkers.uniform_error.simplices import AffinePieces, Grid, NotAffine, affine_pieces, spacing_squared

@@ -18,10 +18,10 @@ import torch
 from flint import arb, ctx
 from torch import Tensor
 
-from constructions.symbolic.balls import enclose_values
-from constructions.symbolic.roots import ball_of
-from constructions.symbolic.tape import Tape
-from constructions.targets import LipschitzFunction
+from constructions.functions.lipschitz_function import LipschitzFunction
+from constructions.functions.symbolic.balls import enclose_values
+from constructions.functions.symbolic.roots import ball_of
+from constructions.functions.symbolic.tape import Tape
 from theory.checkers.uniform_error.certificate import Premise
 from theory.checkers.uniform_error.formula_rounding import formula_rounding
 

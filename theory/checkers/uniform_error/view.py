@@ -17,12 +17,12 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from constructions.bit_extraction_momlp import BitExtractionMoMLP
-from constructions.domain import Box
+from constructions.bit_extraction.model import BitExtractionMoMLP
 from constructions.errors import require_int
-from constructions.experts.constant import Constant
-from constructions.momlp import MoMLP
-from constructions.targets import LipschitzFunction
+from constructions.functions.box import Box
+from constructions.functions.lipschitz_function import LipschitzFunction
+from constructions.momlp.constant import Constant
+from constructions.momlp.model import MoMLP
 from theory import exact
 from theory.checkers.uniform_error.certificate import Premise
 from theory.checkers.uniform_error.cover import MAX_FOREIGN_LEAVES, is_product_cover, volume_cover

@@ -1,0 +1,1 @@
+"""Rows of experts in memory, on demand, and in a file."""

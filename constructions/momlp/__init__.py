@@ -1,0 +1,1 @@
+"""Mixtures of one-hidden-layer MLPs: their plan, their experts, and the model."""

@@ -1,0 +1,252 @@
+"""`MoMLP`: a mixture of MLP experts behind a pathway tree.
+
+Every input x is routed to one leaf and answered by that leaf's expert alone. All experts share their first layer, so
+a batch needs relu(W x + b) once and a gather of output weights.
+
+Main definition: `MoMLP`.
+Notation: n inputs, m outputs, q quantised axes, L leaves, K knots, P parameters an expert.
+Source: arXiv:2402.03460 (the claim); the construction and its proof are in the README and `lattice.py`.
+Implementation notes: both layers are sums in a fixed order (`fixed_order`), never matrix products, so that a point's
+answer depends on the point and its expert alone: not on the batch it came in, nor on how the experts are held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from constructions.errors import require_int, require_tensor
+from constructions.expert_rows.answers import answer_by_leaf, share_budget
+from constructions.expert_rows.cache import CacheStatistics, ExpertCache, ExpertSource, Rows, slot_overhead
+from constructions.fixed_order import affine, contract
+from constructions.functions.lipschitz_function import LipschitzFunction
+from constructions.momlp.experts import FAMILIES
+from constructions.momlp.fit import node_axis
+from constructions.momlp.plan import DTYPES, Plan
+from constructions.pathway_tree.routed import Leaf, RoutedExperts
+
+DEFAULT_CACHE_BYTES = 64 << 20
+CHUNK_BYTES = 1 << 21
+
+
+class NoCacheStatistics(RuntimeError, AttributeError):
+    """Also an AttributeError: torch.jit asks every module for all it has, and passes over what it has not."""
+
+    def __init__(self) -> None:
+        super().__init__("an eager model keeps every expert: there are no cache statistics")
+
+
+class MoMLP(RoutedExperts):
+    """The model of a `Plan`; made by `build.build_momlp` or `store.load`.
+
+    Eager: `out_weight` (L, m, K) and `out_bias` (L, m) are parameters. Lazy (`source` given): they are built when an
+    input first needs them and kept under `cache_bytes`, or with `budget_bytes` so that all weights, those being read
+    and gathered included, stay under it. `hidden_weight` (K, n), `hidden_bias` (K,) and, with PReLU, `slope` (K,) are
+    shared. No parameter requires a gradient until asked."""
+
+    out_weight: nn.Parameter | None
+    out_bias: nn.Parameter | None
+    slope: nn.Parameter | None
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        weights: tuple[Tensor, Tensor] | None = None,
+        source: ExpertSource | None = None,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
+        budget_bytes: int | None = None,
+        target: LipschitzFunction | None = None,
+        device: torch.device | str | None = None,
+    ):
+        if (weights is None) == (source is None):
+            raise ValueError("give exactly one of `weights` (eager) and `source` (lazy)")
+        super().__init__(plan.lattice, plan.tree, plan.m)
+        place = torch.device(device) if device is not None else torch.device("cpu")
+        self.plan, self.target = plan, target
+        self.from_formula = False  # whether a lazy model builds its experts instead of reading them
+        self._share(place)
+        self.cache: ExpertCache | None = None
+        self._points_at_once = self._chunk_rows
+        if weights is not None:
+            self.out_weight = nn.Parameter(weights[0], requires_grad=False)
+            self.out_bias = nn.Parameter(weights[1], requires_grad=False)
+        elif source is not None:
+            self.out_weight = self.out_bias = None
+            self.cache = self._cache(source, cache_bytes, budget_bytes)
+
+    def _cache(self, source: ExpertSource, cache_bytes: int, budget_bytes: int | None) -> ExpertCache:
+        plan = self.plan
+        shapes = ((plan.m, plan.columns), (plan.m,))
+        options = {"q": plan.lattice.q, "shapes": shapes, "dtype": plan.dtype, "device": self.place}
+        if budget_bytes is None:
+            return ExpertCache(source, cache_bytes=require_int("cache_bytes", cache_bytes, 1), **options)
+        slot = plan.m * (plan.columns + 1) * DTYPES[plan.dtype] + slot_overhead(plan.lattice.q)
+        fixed = sum(p.nbytes for p in self.parameters())
+        shares = share_budget(require_int("budget_bytes", budget_bytes, 1), fixed_bytes=fixed, slot_bytes=slot)
+        self._points_at_once = shares.points
+        return ExpertCache(source, cache_bytes=shares.cache_bytes, staging_bytes=shares.staging_bytes, **options)
+
+    def _share(self, device: torch.device) -> None:
+        """Register what all experts have in common: their first layer."""
+        plan = self.plan
+        t = node_axis(plan, device, plan.dtype).to(plan.dtype)
+        weight, bias = FAMILIES[plan.expert].hidden_layer(t, plan.n, axis=plan.n - 1)
+        self.hidden_weight = nn.Parameter(weight, requires_grad=False)
+        self.hidden_bias = nn.Parameter(bias, requires_grad=False)
+        slope = torch.zeros_like(bias) if plan.activation == "prelu" and plan.knots else None
+        self.slope = None if slope is None else nn.Parameter(slope, requires_grad=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MoMLP:
+        """Called by .to(), .float() and the like; a lazy model's cache cannot follow them."""
+        if self.cache is not None:
+            probe = torch.empty(0, dtype=self.plan.dtype, device=self.place)
+            moved = fn(probe)
+            if (moved.dtype, moved.device) != (probe.dtype, probe.device):
+                raise RuntimeError(
+                    "a lazy MoMLP stays on its device and in its dtype: pass device= and dtype= to build_momlp"
+                )
+        return super()._apply(fn, recurse)
+
+    # --- what the model is ---
+
+    @property
+    def lazy(self) -> bool:
+        return self.cache is not None
+
+    @property
+    def place(self) -> torch.device:
+        return self.hidden_bias.device
+
+    @property
+    def active_parameters(self) -> int:
+        """P: numel of the expert that answers a query."""
+        first = (0,) * self.lattice.q
+        return sum(p.numel() for p in self.expert(first).parameters())
+
+    @property
+    def forward_pass_parameters(self) -> int:
+        """F: child prototypes on the worst path, n numbers each, plus P."""
+        return self.n * self.tree.max_path_children() + self.active_parameters
+
+    @property
+    def total_parameters(self) -> int:
+        """L·P, whether or not it could ever be stored."""
+        return self.num_leaves * self.active_parameters
+
+    @property
+    def stored_parameters(self) -> int:
+        """Numbers held in memory now: the shared layer once, and the output layers of the experts present."""
+        shared = sum(p.numel() for p in self.parameters())
+        return shared + (self.cache.used * (self.m * self.plan.columns + self.m) if self.cache is not None else 0)
+
+    @property
+    def resident_bytes(self) -> int:
+        """Bytes of all weights held in memory now (lazy: keys and free slots of the cache included)."""
+        shared = sum(p.nbytes for p in self.parameters())
+        return shared + (self.cache.nbytes if self.cache is not None else 0)
+
+    @property
+    def statistics(self) -> CacheStatistics:
+        """Queries, experts built, evictions and peak bytes of a lazy model; RuntimeError for an eager one."""
+        if self.cache is None:
+            raise NoCacheStatistics
+        return self.cache.statistics
+
+    def __getattr__(self, name: str) -> Any:
+        # where a property raised an AttributeError, Python asks here once more and forgets what it said
+        if name == "statistics":
+            raise NoCacheStatistics
+        return super().__getattr__(name)
+
+    # --- experts ---
+
+    def output_layers(self, leaves: Tensor) -> tuple[Tensor, Tensor]:
+        """Output weights (E, m, K) and biases (E, m) of the experts of leaves (E, q); not cached when lazy."""
+        if self.cache is not None:
+            require_tensor("leaves", leaves, f"(E, {self.lattice.q})")
+            if leaves.shape[1:] != (self.lattice.q,) or leaves.dtype != torch.int64:
+                got = f"{leaves.dtype} {tuple(leaves.shape)}"
+                raise ValueError(f"`leaves` must be int64 multi-indices (E, {self.lattice.q}), got {got}")
+            weight, bias = self.cache.source(leaves)
+            return weight, bias
+        assert self.out_weight is not None
+        assert self.out_bias is not None
+        flat = self.tree.flat_index(leaves)
+        return self.out_weight[flat], self.out_bias[flat]
+
+    def expert(self, leaf: Leaf) -> nn.Sequential:
+        """The expert of one leaf as a plain Linear/ReLU (PReLU) stack with its own copy of the weights."""
+        weight, bias = self.output_layers(self.one_leaf(leaf))
+        return FAMILIES[self.plan.expert].network(self.hidden_weight, self.hidden_bias, self.slope, weight[0], bias[0])
+
+    # --- evaluation ---
+
+    def forward(self, x: Tensor, *, upcoming: Tensor | None = None) -> Tensor:
+        """f̂(x), (B, n) -> (B, m), in the model's dtype.
+
+        A lazy model reads the experts of the points `upcoming` ahead, while it answers x. ValueError for a wrong
+        shape or a point outside the domain. Under torch.compile, torch.export,
+        torch.jit.trace and torch.func transforms the plain gather runs, without the domain check; a lazy model
+        cannot be traced.
+        """
+        self.require_queries(x)
+        tracing = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+        if torch.compiler.is_compiling() or tracing or not self._looked_inside(x):
+            if self.cache is not None:
+                raise RuntimeError(
+                    "a lazy MoMLP builds experts while it runs, so it has no fixed graph: torch.compile, torch.export, "
+                    "torch.jit and torch.func need an eager model (build_momlp(..., lazy=False))"
+                )
+            return self._gather(x)
+        if self.cache is not None:
+            leaves = None if upcoming is None else self.route(upcoming)
+            return answer_by_leaf(
+                x, self.route(x), self.cache, self.run_experts, m=self.m, points=self._points_at_once, upcoming=leaves
+            )
+        assert self.out_weight is not None
+        assert self.out_bias is not None
+        return self.run_experts(x, (self.out_weight, self.out_bias), self.tree.flat_index(self.route(x)))
+
+    def _looked_inside(self, x: Tensor) -> bool:
+        """False under vmap, where no value may be looked at; ValueError for a point outside the domain."""
+        try:
+            self.lattice.domain.require_inside("x", x)
+        except RuntimeError:
+            return False
+        return True
+
+    def run_experts(self, x: Tensor, rows: Rows, at: Tensor) -> Tensor:
+        """Outputs (B, m) of points x (B, n) answered by the experts rows[at], rows = (output weights, biases)."""
+        weight, bias = rows
+        axes = (self.hidden_weight != 0).any(0).nonzero()[:, 0]  # pencils look at one: the others add nothing
+        read, count = self.hidden_weight[:, axes], self._chunk_rows
+        parts = zip(x[:, axes].split(count), at.split(count), strict=True)
+        return torch.cat([self._evaluate(part, read, weight[index], bias[index]) for part, index in parts])
+
+    @property
+    def _chunk_rows(self) -> int:
+        row = self.m * (self.plan.knots + 1) * self.hidden_bias.element_size()
+        return max(1, CHUNK_BYTES // row)
+
+    def _gather(self, x: Tensor) -> Tensor:
+        weight, bias = self.output_layers(self.route(x))
+        return self._evaluate(x, self.hidden_weight, weight, bias)
+
+    def _evaluate(self, x: Tensor, hidden_weight: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Outputs (B, m) of points x (B, a) with a first layer (K, a), output weights (B, m, K) and biases (B, m)."""
+        if not self.plan.knots:
+            return bias
+        hidden = affine(x.to(bias.dtype), hidden_weight, self.hidden_bias)
+        hidden = hidden.relu() if self.slope is None else torch.where(hidden > 0, hidden, self.slope * hidden)
+        return contract(hidden[:, None, :], weight) + bias
+
+    def extra_repr(self) -> str:
+        p = self.plan
+        return (
+            f"n={p.n}, m={p.m}, expert={p.expert!r}, leaves={self.num_leaves}, knots={p.knots}, eps={p.eps:g}, "
+            f"activation={p.activation!r}, lazy={self.lazy}"
+        )

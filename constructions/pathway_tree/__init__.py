@@ -1,0 +1,1 @@
+"""Routers: trees over lattices of cells, and trees over prototypes chosen from data."""

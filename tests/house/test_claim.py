@@ -1,0 +1,229 @@
+"""Verdicts cannot outrun their evidence, and the registry refuses nonsense."""
+
+import math
+import pickle
+
+import numpy as np
+import pytest
+import theory.claims  # noqa: F401
+import torch
+
+from theory.claim import REGISTRY, Claim, Context, Evidence, Status, Verdict, register, select
+from theory.verify import run
+
+
+@pytest.mark.parametrize(
+    ("status", "evidence", "allowed"),
+    [
+        (Status.PROVED, Evidence.EXACT, True),
+        (Status.PROVED, Evidence.SYMBOLIC, True),
+        (Status.PROVED, Evidence.ENCLOSED, False),
+        (Status.PROVED, Evidence.FLOAT64, False),
+        (Status.PROVED, Evidence.SAMPLED, False),
+        (Status.CERTIFIED, Evidence.ENCLOSED, True),
+        (Status.CERTIFIED, Evidence.FLOAT64, True),
+        (Status.CERTIFIED, Evidence.SAMPLED, False),
+        (Status.CERTIFIED, Evidence.FITTED, False),
+        (Status.NOT_REFUTED, Evidence.SAMPLED, True),
+        (Status.NOT_REFUTED, Evidence.FITTED, True),
+        (Status.NOT_REFUTED, Evidence.NONE, False),
+        (Status.INCONCLUSIVE, Evidence.NONE, True),
+        (Status.OPEN, Evidence.NONE, True),
+    ],
+)
+def test_status_needs_evidence(status, evidence, allowed):
+    if allowed:
+        assert Verdict(status, evidence, "r").status is status
+    else:
+        with pytest.raises(ValueError, match="needs evidence"):
+            Verdict(status, evidence, "r")
+
+
+def test_refuted_needs_a_witness():
+    with pytest.raises(ValueError, match="witness"):
+        Verdict(Status.REFUTED, Evidence.EXACT, "r")
+    assert Verdict(Status.REFUTED, Evidence.SAMPLED, "r", witness="x = 3").witness
+
+
+def test_registry_refuses_duplicates_and_bad_ids():
+    existing = next(iter(REGISTRY.values()))
+    with pytest.raises(ValueError, match="registered already"):
+        register(existing)
+    with pytest.raises(ValueError, match=r"system\.name"):
+        register(Claim("nodot", "t", "s", "src", Status.OPEN))
+    assert "nodot" not in REGISTRY
+
+
+def test_select_by_id_and_system():
+    assert [c.id for c in select(["momlp.sharpness"])] == ["momlp.sharpness"]
+    assert len(select(["momlp"])) == len([c for c in REGISTRY if c.startswith("momlp.")])
+    assert len(select([])) == len(REGISTRY)
+    with pytest.raises(ValueError, match="no claim or system named nope"):
+        select(["nope"])
+
+
+def test_a_claim_without_reproduction_is_open():
+    verdict = Claim("a.b", "t", "s", "src", Status.OPEN).verdict(Context())
+    assert verdict.status is Status.OPEN
+
+
+# --- nothing passes by accident -------------------------------------------------------------------------
+
+CERTIFIED = {"status": Status.CERTIFIED, "evidence": Evidence.FLOAT64, "reason": "r"}
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "field"),
+    [
+        ({"status": "PROVED"}, TypeError, "status"),
+        ({"status": "CERTIFIED"}, TypeError, "status"),
+        ({"status": None}, TypeError, "status"),
+        ({"status": Evidence.EXACT}, TypeError, "status"),
+        ({"status": True}, TypeError, "status"),
+        ({"evidence": 6}, TypeError, "evidence"),
+        ({"evidence": 6.0}, TypeError, "evidence"),
+        ({"evidence": float("nan")}, TypeError, "evidence"),
+        ({"evidence": True}, TypeError, "evidence"),
+        ({"evidence": "EXACT"}, TypeError, "evidence"),
+        ({"evidence": Evidence.SAMPLED + 1}, TypeError, "evidence"),
+        ({"evidence": None}, TypeError, "evidence"),
+        ({"reason": None}, TypeError, "reason"),
+        ({"reason": b"r"}, TypeError, "reason"),
+        ({"numbers": {"error": float("nan")}}, ValueError, "numbers"),
+        ({"numbers": {"error": np.float64("nan")}}, ValueError, "numbers"),
+        ({"bounds": {"upper": float("nan")}}, ValueError, "bounds"),
+        ({"bounds": {"upper": torch.tensor(1.0)}}, TypeError, "bounds"),
+        ({"bounds": {"upper": np.int64(1)}}, TypeError, "bounds"),
+        ({"bounds": {"upper": 1j}}, TypeError, "bounds"),
+        ({"bounds": {"upper": None}}, TypeError, "bounds"),
+        ({"numbers": {3: 1.0}}, TypeError, "numbers"),
+        ({"numbers": [1.0]}, TypeError, "numbers"),
+        ({"numbers": None}, TypeError, "numbers"),
+        ({"witness": 3}, TypeError, "witness"),
+        ({"seconds": float("nan")}, ValueError, "seconds"),
+        ({"seconds": -1.0}, ValueError, "seconds"),
+        ({"seconds": True}, ValueError, "seconds"),
+        ({"seconds": "1"}, ValueError, "seconds"),
+        ({"device": torch.device("cpu")}, TypeError, "device"),
+        ({"seed": -1}, ValueError, "seed"),
+        ({"seed": 1.0}, ValueError, "seed"),
+        ({"seed": 10**5000}, ValueError, "seed"),
+    ],
+)
+def test_a_verdict_takes_nothing_that_only_looks_right(change, error, field):
+    assert Verdict(**CERTIFIED).status is Status.CERTIFIED
+    with pytest.raises(error, match=f"`{field}`"):
+        Verdict(**{**CERTIFIED, **change})
+
+
+@pytest.mark.parametrize("witness", ["", " ", "\n\t ", "\u2003", None])
+def test_a_blank_witness_refutes_nothing(witness):
+    with pytest.raises(ValueError, match="witness"):
+        Verdict(Status.REFUTED, Evidence.EXACT, "r", witness=witness)
+
+
+def test_what_an_undecided_or_refuted_claim_measured_may_be_nan():
+    nan = {"error": float("nan")}
+    assert Verdict(Status.INCONCLUSIVE, Evidence.NONE, "r", nan).status is Status.INCONCLUSIVE
+    assert Verdict(Status.REFUTED, Evidence.FLOAT64, "r", nan, witness="f(0) is NaN").status is Status.REFUTED
+    assert Verdict(Status.CERTIFIED, Evidence.FLOAT64, "r", {"upper": math.inf}).numbers == {"upper": math.inf}
+
+
+def test_numbers_are_kept_as_they_were_when_the_verdict_was_reached():
+    numbers = {"error": 0.1}
+    verdict = Verdict(Status.CERTIFIED, Evidence.FLOAT64, "r", numbers)
+    numbers["error"] = float("nan")
+    assert verdict.numbers == {"error": 0.1}
+    with pytest.raises(TypeError):
+        verdict.numbers["error"] = 0.0
+    assert pickle.loads(pickle.dumps(verdict)) == verdict
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "field"),
+    [
+        ({"budget": "ful"}, ValueError, "budget"),
+        ({"budget": "Full"}, ValueError, "budget"),
+        ({"budget": ""}, ValueError, "budget"),
+        ({"budget": None}, ValueError, "budget"),
+        ({"budget": True}, ValueError, "budget"),
+        ({"budget": ["full"]}, ValueError, "budget"),
+        ({"device": "gpu0"}, ValueError, "device"),
+        ({"device": ""}, ValueError, "device"),
+        ({"device": 0}, TypeError, "device"),
+        ({"device": None}, TypeError, "device"),
+        ({"seed": -1}, ValueError, "seed"),
+        ({"seed": 2**63}, ValueError, "seed"),
+        ({"seed": 0.0}, ValueError, "seed"),
+        ({"seed": True}, ValueError, "seed"),
+        ({"seed": None}, ValueError, "seed"),
+        ({"log": None}, TypeError, "log"),
+        ({"log": "print"}, TypeError, "log"),
+    ],
+)
+def test_a_context_refuses_what_it_would_misread(change, error, field):
+    with pytest.raises(error, match=f"`{field}`"):
+        Context(**change)
+
+
+def test_a_context_takes_budgets_and_devices_by_name():
+    assert not Context("quick").full
+    assert Context("full").full
+    assert Context(device="cpu").device == torch.device("cpu")
+
+
+CLAIM = {"id": "a.b", "title": "t", "statement": "s", "source": "src", "expected": Status.PROVED}
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "field"),
+    [
+        ({"id": "nodot"}, ValueError, "id"),
+        ({"id": "a."}, ValueError, "id"),
+        ({"id": "a.b.c"}, ValueError, "id"),
+        ({"id": "a b.c"}, ValueError, "id"),
+        ({"id": 3}, TypeError, "id"),
+        ({"title": None}, TypeError, "title"),
+        ({"statement": 1}, TypeError, "statement"),
+        ({"source": ["x"]}, TypeError, "source"),
+        ({"expected": "PROVED"}, TypeError, "expected"),
+        ({"expected": None}, TypeError, "expected"),
+        ({"expected": Evidence.EXACT}, TypeError, "expected"),
+        ({"hypotheses": "n = 2"}, TypeError, "hypotheses"),
+        ({"hypotheses": (1,)}, TypeError, "hypotheses"),
+        ({"reproduce": 3}, TypeError, "reproduce"),
+    ],
+)
+def test_a_claim_refuses_fields_of_another_kind(change, error, field):
+    assert Claim(**CLAIM).system == "a"
+    with pytest.raises(error, match=f"`{field}`"):
+        Claim(**{**CLAIM, **change})
+
+
+@pytest.mark.parametrize("answer", [None, True, Status.PROVED, "PROVED"])
+def test_a_reproduction_that_returns_no_verdict_is_inconclusive(answer):
+    wrong = Claim(**CLAIM, reproduce=lambda context: answer)
+    with pytest.raises(TypeError, match=r"`reproduce` of a\.b must return a Verdict"):
+        wrong.verdict(Context())
+    (row,) = run([wrong], Context()).rows
+    assert row.verdict.status is Status.INCONCLUSIVE
+    assert not row.as_expected
+
+
+def test_a_claim_is_decided_in_a_context():
+    with pytest.raises(TypeError, match="`context`"):
+        Claim(**CLAIM, reproduce=lambda context: None).verdict({"budget": "full"})
+
+
+@pytest.mark.parametrize("patterns", ["momlp", None, 3, [3], [None], {"momlp"}, (["momlp"],)])
+def test_select_takes_a_list_of_names(patterns):
+    with pytest.raises(TypeError, match="`patterns`"):
+        select(patterns)
+
+
+@pytest.mark.parametrize("wrong", [None, "momlp.sharpness", Verdict(**CERTIFIED)])
+def test_only_claims_are_registered(wrong):
+    before = dict(REGISTRY)
+    with pytest.raises(TypeError, match="`claim`"):
+        register(wrong)
+    assert before == REGISTRY

@@ -1,0 +1,163 @@
+"""One hidden layer: all labelings, the ℓ₁ certificate for all of them, and what was broken on purpose."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from constructions import BudgetExceeded
+from constructions.vc_dimension import one_hidden_layer, with_extra_layers
+from theory import exact
+from theory.vc_dimension.checkers import (
+    shattered_by_one_hidden_layer,
+    shattered_by_random_labelings,
+    shattered_exhaustively,
+)
+from theory.vc_dimension.checkers.labelings import all_labelings, evaluate, float64_is_exact
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize(
+    ("n", "width", "points"),
+    [(2, 2, 5), (2, 4, 9), (3, 3, 10), (4, 3, 13), (6, 2, 13), (12, 1, 13), (1, 12, 13), (1, 1, 2), (3, 5, 16)],
+)
+def test_all_labelings_are_realised(n, width, points):
+    report = shattered_exhaustively(one_hidden_layer(n, width))
+    assert report.holds, report.failure
+    assert (report.points, report.labelings) == (points, 2**points)
+    assert points == n * width + 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "width"), [(2, 8), (4, 4), (5, 3), (8, 2), (16, 1)])
+def test_all_labelings_of_larger_sets(n, width):
+    assert shattered_exhaustively(one_hidden_layer(n, width)).holds
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize(("n", "width"), [(2, 2), (3, 4), (16, 16), (64, 64)])
+def test_certificate_for_all_labelings(n, width):
+    report = shattered_by_one_hidden_layer(one_hidden_layer(n, width))
+    assert report.holds, report.failure
+    assert report.points == n * width + 1
+    assert report.worst == -9
+
+
+def test_certificate_of_a_single_cluster():
+    assert shattered_by_one_hidden_layer(one_hidden_layer(5, 1)).worst == -55
+
+
+@pytest.mark.exact
+def test_stacked_evaluation_equals_the_exact_kernel_on_the_modules():
+    """Two truths: batched float64 against rational evaluation of the plain Linear/ReLU stack."""
+    shattered = one_hidden_layer(3, 3)
+    labels = all_labelings(100, 116, shattered.size, torch.device("cpu"))
+    outputs = evaluate(shattered.weights(labels), shattered.points.double())
+    for row, values in zip(labels, outputs, strict=True):
+        network = shattered.module(row)
+        truth = [int(exact.evaluate_network(network, p)[0].p) for p in shattered.points]
+        assert truth == values.tolist()
+        assert [v > 0 for v in truth] == row.tolist()
+
+
+def changed(shattered, change):
+    """The set with `change` applied to every stacked network."""
+
+    def weights(labels):
+        layers = [(w.clone(), b.clone()) for w, b in shattered.weights(labels)]
+        change(layers, labels)
+        return layers
+
+    return replace(shattered, weights=weights)
+
+
+def perturb_weight(layers, labels):
+    layers[0][0][:, 1, 0] += 1
+
+
+def weaken_gap(layers, labels):
+    layers[0][0][:, :, 1] = -1
+
+
+def break_one_labeling(layers, labels):
+    rows = (labels == torch.tensor([True, False, True, True, False])).all(1)
+    layers[1][1][rows] *= -1
+
+
+def not_integer(layers, labels):
+    layers[0][1].add_(0.5)
+
+
+@pytest.mark.parametrize("change", [perturb_weight, weaken_gap, not_integer])
+def test_broken_networks_are_rejected_by_both_checkers(change):
+    broken = changed(one_hidden_layer(2, 3), change)
+    assert not shattered_exhaustively(broken).holds
+    assert not shattered_by_one_hidden_layer(broken).holds
+
+
+def test_a_single_wrong_label_names_the_labeling_and_the_point():
+    report = shattered_exhaustively(changed(one_hidden_layer(2, 2), break_one_labeling))
+    assert not report.holds
+    assert "labeling 10110: point 0" in report.failure
+
+
+def test_a_duplicate_point_is_named():
+    shattered = one_hidden_layer(2, 3)
+    points = shattered.points.clone()
+    points[3] = points[2]
+    broken = replace(shattered, points=points)
+    for report in (shattered_exhaustively(broken), shattered_by_one_hidden_layer(broken)):
+        assert "occurs 2 times" in report.failure
+
+
+def test_a_moved_point_is_rejected_by_the_certificate():
+    shattered = one_hidden_layer(3, 3)
+    points = shattered.points.clone()
+    points[4, 1] += 1
+    report = shattered_by_one_hidden_layer(replace(shattered, points=points))
+    assert not report.holds
+    assert "point" in report.failure
+
+
+def test_random_labelings_and_budgets():
+    large = one_hidden_layer(16, 16)
+    assert shattered_by_random_labelings(large, 50, torch.Generator().manual_seed(0)).holds
+    with pytest.raises(BudgetExceeded, match="2\\^257 labelings"):
+        shattered_exhaustively(large)
+
+
+def test_float64_exactness_notices_large_weights():
+    shattered = one_hidden_layer(2, 2)
+    layers = shattered.weights(torch.zeros(1, 5, dtype=torch.bool))
+    points = shattered.points.double()
+    assert float64_is_exact(layers, points)
+    assert not float64_is_exact([(layers[0][0] * 2.0**52, layers[0][1]), layers[1]], points)
+
+
+@pytest.mark.parametrize(("n", "width"), [(0, 1), (1, 0), (2.0, 1)])
+def test_bad_sizes(n, width):
+    with pytest.raises(ValueError, match=r"`n`|`width`"):
+        one_hidden_layer(n, width)
+
+
+def test_bad_labels():
+    with pytest.raises(ValueError, match="`labels`"):
+        one_hidden_layer(2, 2).module(torch.zeros(4, dtype=torch.bool))
+
+
+def test_all_labelings_on_the_device(device):
+    assert shattered_exhaustively(one_hidden_layer(4, 4), device=device).holds
+
+
+@pytest.mark.parametrize("extra", [1, 3])
+def test_more_layers_change_nothing_until_one_is_broken(extra):
+    deeper = with_extra_layers(one_hidden_layer(2, 3), extra)
+    assert len(deeper.weights(torch.zeros(1, 7, dtype=torch.bool))) == 2 + extra
+    assert shattered_exhaustively(deeper).holds
+    assert shattered_by_one_hidden_layer(deeper).holds
+
+    def swap(layers, labels):
+        layers[1][0][:, 0] = layers[1][0][:, 1].clone()
+
+    broken = shattered_by_one_hidden_layer(changed(deeper, swap))
+    assert "changes what it is given" in broken.failure

@@ -1,0 +1,1 @@
+"""Deep narrow experts of about ε^{−k/2} parameters."""

@@ -1,0 +1,300 @@
+"""The networks themselves: exact realisation, counts, certified and adversarial error, and the limits of words."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+
+import torch
+from torch import Tensor
+
+from constructions import BitExtractionMoMLP, BitExtractionPlan, LipschitzFunction, build_momlp, targets
+from constructions.bit_extraction import Design, layers_of, plain_network, table_of, word_cap, words_of
+from constructions.bit_extraction.fit import grid_points
+from theory.bit_extraction import bounds as counts
+from theory.bit_extraction.checkers.interpolant import realises_interpolant, sample_points
+from theory.checkers.uniform_error import certify_uniform_error
+from theory.checkers.uniform_error.simplex_error import simplex_error
+from theory.checkers.uniform_error.view import view_of
+from theory.claim import Context, Evidence, Number, Status, Verdict, claim, undecided
+from theory.sources import V2
+
+OURS = "momlp, constructions/bit_extraction and theory/bit_extraction/bounds.py"
+POINTS = 42
+
+
+def built(f: LipschitzFunction, eps: float, **options) -> BitExtractionMoMLP:
+    """A model of bit-extraction experts."""
+    model = build_momlp(f, eps=eps, expert="bit_extraction", **options)
+    assert isinstance(model, BitExtractionMoMLP)
+    return model
+
+
+# --- exact realisation ----------------------------------------------------------------------------------
+
+
+@claim(
+    id="bit_extraction.exact_realisation",
+    title="The network is the J1 interpolant, exactly and everywhere, gaps included",
+    statement=r"N(x)=c_0+q\sum_v y_v\varphi_v(z),\quad z=\mathrm{clamp}(K(x-o)/s,0,K),\ \text{for all }x",
+    source=OURS,
+    expected=Status.PROVED,
+    hypotheses=("the listed networks and points; rational arithmetic on the stored weights",),
+)
+def exact_realisation(context: Context) -> Verdict:
+    """Rational evaluation of the modules against an interpolation that knows nothing of the network."""
+    points, networks = 0, 0
+    cases = [(1, 0.01), (1, 0.001), (2, 0.2), (2, 0.1), (3, 0.4)] + ([(1, 1e-4), (2, 0.03), (3, 0.2)] * context.full)
+    for (n, eps), lookup in itertools.product(cases, ("deep", "wide")):
+        context.log(f"n = {n}, eps = {eps}, {lookup}")
+        model = built(targets.get("cone", n=n), eps, resolved=n, lookup=lookup, device=context.device)
+        plan = model.plan
+        z = sample_points(plan.network.cells, plan.network.m, n, POINTS, context.generator())
+        failure = realises_interpolant(model.expert(0), _node_values(model), plan.step, z)
+        if failure is not None:
+            return undecided(f"n = {n}, eps = {eps}, {lookup}: {failure}")
+        points, networks = points + len(z), networks + 1
+    numbers = {"networks": networks, "points": points, "points_a_network": POINTS}
+    return Verdict(Status.PROVED, Evidence.EXACT, f"{networks} networks equal at {points} rational points", numbers)
+
+
+def _node_values(model: BitExtractionMoMLP) -> Tensor:
+    """f at the nodes (K+1, …, K+1) of the first leaf."""
+    plan, f = model.plan, model.target
+    assert f is not None
+    points = grid_points(plan, plan.tree.leaf_indices(model.place)[:1]).reshape(-1, plan.n)
+    return f.evaluate(points)[:, 0].reshape([plan.network.cells + 1] * plan.resolved)
+
+
+# --- counts ---------------------------------------------------------------------------------------------
+
+
+def _designs() -> Iterator[Design]:
+    """Some 600 designs: all J, m, H, words and look-ups of the ranges, fewer for large blocks on three axes."""
+    ranges = {1: (range(6), (3, 5, 7, 13)), 2: (range(3), (3, 5, 7)), 3: (range(2), (3, 5))}
+    for k, (depths, sizes) in ranges.items():
+        for J, m in itertools.product(depths, sizes):
+            for header, words in itertools.product((2, 5, 8), (1, 2, 3)):
+                bits = m**k - 1 + header
+                empty = (words - 1) * -(-bits // words) >= bits
+                if not empty and (k < 3 or m == 3 or (header, words) == (5, 2)):
+                    yield from (Design(k, J, m, header, words, lookup) for lookup in ("deep", "wide"))
+
+
+@claim(
+    id="bit_extraction.parameters",
+    title="Widths, depth, P and the sparsity pattern equal the formulas",
+    statement=r"P=D_n(m,H)+I_n(J),\quad D_1=168m+120H-182,\ I_1=50\cdot2^J+112J-146\ (J\ge4),\ \dots",
+    source=OURS,
+    expected=Status.PROVED,
+    hypotheses=("n = 1, 2, 3; closed forms for one word a block", "counts are read off the layers"),
+)
+def parameters(context: Context) -> Verdict:
+    """Every layer of several hundred networks against a transcription that was not read off the builder."""
+    networks, closed = 0, 0
+    for d in _designs():
+        layers = layers_of.__wrapped__(d, d.k, tuple(range(d.k)), (0.0,) * d.k, (1.0,) * d.k, 0.5)
+        widths = [len(layer.weight) for layer in layers[:-1]]
+        expected = counts.widths(d.k, d.J, d.m, d.header, d.words, d.lookup)
+        dense = sum(layer.weight.numel() + layer.bias.numel() for layer in layers)
+        if widths != expected or dense != counts.parameters_of_widths(expected, d.k):
+            return undecided(f"{d}: widths or P differ")
+        if len(widths) != counts.depth(d.k, d.J, d.m, d.header, d.lookup):
+            return undecided(f"{d}: depth {len(widths)}")
+        networks += 1
+        if d.words == 1:
+            closed += 1
+            if dense != counts.closed_parameters(d.k, d.J, d.m, d.header, d.lookup):
+                return undecided(f"{d}: P = {dense} differs from the closed form")
+            pattern = sum(_pattern(layer) for layer in layers)
+            if d.lookup == "deep" and pattern != counts.closed_nonzeros(d.k, d.J, d.m, d.header):
+                return undecided(f"{d}: {pattern} entries in the pattern")
+    examples = [Design(1, 1, 3, 4), Design(2, 1, 3, 5), Design(2, 1, 3, 5, 1, "wide")]
+    numbers: dict[str, Number] = {"networks": networks, "closed_forms": closed}
+    for d in examples:
+        numbers[f"P n={d.k} J={d.J} m={d.m} H={d.header} {d.lookup}"] = counts.closed_parameters(
+            d.k, d.J, d.m, d.header, d.lookup
+        )
+    worst = max(_theorem_4(n, limit) for n, limit in ((1, 3000), (2, 1500), (3, 400)))
+    numbers["largest_P_over_theorem_4"] = worst
+    if not worst <= 1:
+        return undecided("Theorem 4's bound is exceeded", **numbers)
+    return Verdict(Status.PROVED, Evidence.EXACT, f"{networks} networks, every width and P equal", numbers)
+
+
+def _pattern(layer) -> int:
+    """Entries that are not 0 whatever the table."""
+    weight, bias = layer.weight != 0, layer.bias != 0
+    inner = layer.column >= 0
+    weight[layer.row[inner], layer.column[inner]] = True
+    bias[layer.row[~inner]] = True
+    return int(weight.sum() + bias.sum())
+
+
+def _theorem_4(n: int, limit: int) -> float:
+    """max over K₀ < limit of P at the balanced J over Theorem 4's bound."""
+    worst = 0.0
+    for cells in range(2, limit):
+        J, m = counts.balanced(cells)
+        P = counts.closed_parameters(n, J, m, counts.header(n, 2 ** (J + 1) * m - 1))
+        worst = max(worst, P / counts.rate_bound(n, cells))
+    return worst
+
+
+# --- certified error ------------------------------------------------------------------------------------
+
+SAMPLED_EXPERTS = 256
+
+
+@claim(
+    id="bit_extraction.uniform_error",
+    title="Single MLPs and pencil mixtures reach eps, certified simplex by simplex",
+    statement=r"\sup_{x}|f(x)-N(x)|\le\varepsilon",
+    source=V2,
+    expected=Status.CERTIFIED,
+    hypotheses=(
+        "single MLPs: n = 1, eps = 1e-4, n = 2, eps = 0.02; pencils on [0,1]^3: eps = 0.05 with all experts, eps = "
+        "0.02 with 250 of them (all in the full budget)",
+        "the weights as real numbers; forward() is compared and its rounding allowed for",
+    ),
+)
+def uniform_error(context: Context) -> Verdict:
+    """Every simplex of every expert is proved affine; the error follows from the vertices."""
+    numbers: dict[str, Number] = {}
+    names = ("cone", "sum_of_sines", "max_affine") if context.full else ("cone", "sum_of_sines")
+    cases = [(1, 1e-4, 1, "wide"), (2, 0.02, 2, "wide"), (3, 0.05, 1, "wide")]
+    cases += [(1, 1e-4, 1, "deep"), (2, 0.02, 2, "deep"), (3, 0.02, 1, "deep")] if context.full else []
+    for name, (n, eps, resolved, lookup) in itertools.product(names, cases):
+        context.log(f"{name}, n = {n}, eps = {eps}, {lookup}")
+        f = targets.get(name, n=n)
+        model = built(f, eps, resolved=resolved, lookup=lookup, device=context.device)
+        c = certify_uniform_error(model, f, eps=eps, samples=20_000, seed=context.seed)
+        if c.status is not Status.CERTIFIED:
+            return undecided(f"{name}, n = {n}, eps = {eps}: {c.reason}")
+        label = f"{name} n={n} eps={eps:g} k={resolved} {lookup}"
+        numbers |= {f"upper {label}": c.upper, f"lower {label}": c.lower, f"P {label}": model.active_parameters}
+        numbers[f"experts {label}"] = c.leaves
+    if not context.full:
+        failure = _sample_of_pencils(numbers, context)
+        if failure is not None:
+            return undecided(failure)
+    reason = f"{len(names) * len(cases)} models certified below eps, all their simplices exact"
+    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, numbers)
+
+
+def _sample_of_pencils(numbers: dict[str, Number], context: Context) -> str | None:
+    """n = 3, eps = 0.02: a sample of experts, each certified; for those experts' cells alone."""
+    f = targets.get("cone", n=3)
+    model = built(f, 0.02, lookup="wide", device=context.device)
+    view = view_of(model, f.domain, 1, max_leaves=SAMPLED_EXPERTS, seed=context.seed)
+    upper, measured, premises = simplex_error(view, f, 4 * math.ulp(2.0), context.log)
+    if not upper <= 0.02:
+        return f"pencils at eps = 0.02: {upper} ({[str(p) for p in premises if not p.holds]})"
+    numbers |= {"upper of sampled pencils eps=0.02": upper, "sampled pencils": len(view.leaves)}
+    numbers |= {"simplices of sampled pencils": measured.simplices, "pencils eps=0.02": model.num_leaves}
+    return None
+
+
+# --- many networks, adversarial points -------------------------------------------------------------------
+
+OFFSETS = (0.0, 1e-13, 1e-9, 1e-3, 0.125, 0.25, 0.375, 0.5 - 1e-9, 0.5, 0.5 + 1e-9, 1.0)
+
+
+@claim(
+    id="bit_extraction.adversarial_error",
+    title="No point of many networks exceeds the guarantee, ramp zones and hat edges included",
+    statement=r"|f(x)-N(x)|\le q+\lambda h\sqrt n/2\ (n\ge2),\quad\le q\ (n=1)",
+    source=OURS,
+    expected=Status.NOT_REFUTED,
+    hypotheses=("four targets; the listed designs; the points are chosen against the construction",),
+)
+def adversarial_error(context: Context) -> Verdict:
+    """Random points, nodes, quarter points, fold centres and hat edges with tiny offsets, and points of the gaps."""
+    names = ("cone", "sum_of_sines", "max_affine", "rotated_sine")
+    lines = (11, 23, 39, 55, 79, 95, 111, 159, 191, 223, 319, 447, 575, 639, 895, 1087, 1279)
+    cases = [(1, cells) for cells in lines] + [(2, cells) for cells in (5, 7, 11, 15, 23, 31, 47)] + [(3, 5), (3, 7)]
+    if context.full:
+        cases += [(1, cells) for cells in (2175, 5375, 10751, 20223, 50175)] + [(2, 79), (2, 95), (3, 11)]
+    networks, evaluations, worst = 0, 0, 0.0
+    for (n, cells), lookup in itertools.product(cases, ("deep", "wide")):
+        context.log(f"n = {n}, K = {cells}, {lookup}")
+        for name in names:
+            f = targets.get(name, n=n)
+            model = built(f, float(_eps_for(n, cells)), resolved=n, lookup=lookup, device=context.device)
+            x = _adversarial_points(model, context.generator()).to(context.device)
+            # the plain layers themselves: a single network has no router to go through
+            ratio = float((model.expert(0)(x) - f.evaluate(x)).abs().max()) / model.plan.error_bound
+            if not ratio <= 1 + 1e-9:
+                return undecided(f"{name}, n = {n}, K = {cells}, {lookup}: {ratio} of the guarantee")
+            networks, evaluations, worst = networks + 1, evaluations + len(x), max(worst, ratio)
+    numbers = {"networks": networks, "evaluations": evaluations, "largest_error_over_guarantee": worst}
+    reason = f"{networks} networks, {evaluations} adversarial points, at most {worst:.6f} of the guarantee"
+    return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, reason, numbers)
+
+
+def _eps_for(n: int, cells: int) -> Fraction:
+    """An eps whose plan needs `cells` cells for λ = s = 1."""
+    return (counts.needed_cells(n, Fraction(10**9)) + 10**6) / Fraction(10**9) / cells
+
+
+def _adversarial_points(model: BitExtractionMoMLP, generator: torch.Generator) -> Tensor:
+    """(B, n): every second point anywhere; the others at multiples of 1/4 of a cell or of half a block, slightly
+    moved."""
+    plan: BitExtractionPlan = model.plan
+    count, n, cells = 4000, plan.n, plan.network.cells
+    lattice = torch.randint(0, 4 * cells + 1, (count, n), generator=generator).double() / 4
+    halves = torch.randint(0, 4 * cells // plan.network.m + 1, (count, n), generator=generator) * plan.network.m / 2
+    z = torch.where(torch.rand(count, n, generator=generator) < 0.5, lattice, halves + (plan.network.m % 2) / 2)
+    moves = torch.tensor([*OFFSETS, *(-o for o in OFFSETS)], dtype=torch.float64)
+    z = z + moves[torch.randint(len(moves), (count, n), generator=generator)]
+    lo, hi = plan.domain.tensors()
+    x = lo + (z / cells) * (hi - lo)
+    return torch.cat([plan.domain.sample(count, generator), torch.minimum(torch.maximum(x, lo), hi)])
+
+
+# --- word length ----------------------------------------------------------------------------------------
+
+
+@claim(
+    id="bit_extraction.word_length",
+    title="Words of p - 2 (deep) or p - 1 (wide) bits are decoded exactly in a p-bit significand, longer ones are not",
+    statement=r"b\le p-2\ (\text{deep}),\ b\le p-1\ (\text{wide})\Rightarrow N_{\mathrm{float}}=N\ \text{at the nodes}",
+    source=OURS,
+    expected=Status.NOT_REFUTED,
+    hypotheses=("n = 1, J = 4; random tables; nodes at integers, so that nothing else rounds",),
+)
+def word_length(context: Context) -> Verdict:
+    """The first word length that fails, found by running networks in float64 and float32."""
+    numbers: dict[str, Number] = {}
+    for dtype, lookup in itertools.product((torch.float64, torch.float32), ("deep", "wide")):
+        context.log(f"{dtype}, {lookup}")
+        name = f"{str(dtype).removeprefix('torch.')} {lookup}"
+        cap = word_cap(lookup, dtype)
+        for bits in range(cap - 3, cap + 3):
+            wrong = sum(not _decoding_error(bits, lookup, dtype, seed, context.device) <= 0 for seed in range(6))
+            if wrong:
+                numbers[f"first failure {name}"] = bits
+                break
+            numbers[f"longest exact {name}"] = bits
+        if numbers.get(f"longest exact {name}", 0) != cap or f"first failure {name}" not in numbers:
+            return undecided(f"{name}: the limit is not {cap} bits", **numbers)
+    reason = "exact up to the stated length, wrong one bit later, in float64 and float32, deep and wide"
+    return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, reason, numbers)
+
+
+def _decoding_error(bits: int, lookup: str, dtype: torch.dtype, seed: int, device: torch.device) -> float:
+    """max |N − y| over the nodes of a network with words of `bits` bits and a random walk as values, in steps."""
+    m = 2 * ((bits - 8) // 2) + 1 if bits < 40 else 31
+    d = Design(1, 4, m, bits - (m - 1), 1, lookup)
+    generator = torch.Generator().manual_seed(seed)
+    moves = 2 * torch.randint(2, (1, d.cells), generator=generator) - 1
+    y = torch.cat([torch.zeros(1, 1, dtype=torch.int64), moves.cumsum(1)], dim=1)
+    y = y - 2 * (y.min() // 2)
+    # the highest header bits must be used as well, else the words are short
+    y = y + 2 ** (d.header - 1) if d.header < 60 else y
+    layers = layers_of(d, 1, (0,), (0.0,), (float(d.cells),), 1.0)
+    network = plain_network(layers, table_of(words_of(y, d), d)[0]).to(device, dtype)
+    z = torch.arange(d.cells + 1, dtype=dtype, device=device)[:, None]
+    return float((network(z)[:, 0].double() - y[0].to(device)).abs().max())

@@ -1,0 +1,144 @@
+"""What approximation costs: P against ε for a single MLP, and L·P² behind a router."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from constructions import targets
+from constructions.bit_extraction import Design
+from constructions.bit_extraction.choice import choose
+from theory.bit_extraction import bounds as counts
+from theory.bit_extraction.claims.networks import built
+from theory.checkers.uniform_error import certify_uniform_error
+from theory.claim import Context, Evidence, Number, Status, Verdict, claim, undecided
+from theory.rates import fit_slope
+from theory.sources import LEMMA, V2
+from theory.vc_dimension.bounds import parameters_of_single_mlp
+
+
+@claim(
+    id="bit_extraction.rate",
+    title="P grows like (1/eps)^(n/2), next to the lower bound of A3",
+    statement=r"P\le\kappa_nK^{n/2}(1+o(1)),\ K=\lceil C_n\lambda s/\varepsilon\rceil;\quad"
+    r"P\ge\tilde\Omega(\varepsilon^{-n/2})",
+    source=V2,
+    expected=Status.NOT_REFUTED,
+    hypotheses=("exact counts, words of unbounded length (float64 ends at 51 or 52 bits)", "lower bound: " + LEMMA),
+)
+def rate(context: Context) -> Verdict:
+    """Slopes of exact counts over many decades, P/K^{n/2}, built networks where float64 allows, and A3."""
+    numbers: dict[str, Number] = {}
+    decades = {1: range(6, 15, 2), 2: range(4, 9), 3: range(3, 7)}
+    for n, exponents in decades.items():
+        inverse = [10**e for e in exponents]
+        P = [counts.trade_off_point(n, n, i, Fraction(1))[1] for i in inverse]
+        lower = [parameters_of_single_mlp(n, Fraction(1, i)) for i in inverse]
+        slope = fit_slope(inverse, P).slope
+        numbers |= {f"slope n={n}": slope, f"slope of A3 n={n}": fit_slope(inverse, lower).slope}
+        for i, p, least in zip(inverse, P, lower, strict=True):
+            numbers[f"P n={n} eps=1/{i:.0e}"] = p
+            numbers[f"P at least n={n} eps=1/{i:.0e}"] = least
+            if not p >= least:
+                return undecided(f"n = {n}, eps = 1/{i}: {p} is below A3's {least}")
+        if not abs(slope - n / 2) <= 0.06 * n:
+            return undecided(f"n = {n}: slope {slope}", **numbers)
+    _against_the_obvious(numbers)
+    reason = ", ".join(f"n = {n}: {numbers[f'slope n={n}']:.3f}" for n in decades)
+    return Verdict(Status.NOT_REFUTED, Evidence.FITTED, f"slopes of exact counts {reason} (n/2 expected)", numbers)
+
+
+def _against_the_obvious(numbers: dict[str, Number]) -> None:
+    """Networks that float64 decodes at the same guarantee, and on a line the obvious one: where each pays."""
+    grid = {1: [10, 20, 50, 100, 1000, 10**4, 10**5, 10**6], 2: [10, 20, 50, 100, 1000], 3: [10, 20, 50, 100]}
+    for n, inverse in grid.items():
+        P: dict[str, list[int]] = {"naive": [counts.naive_parameters(i) for i in inverse] if n == 1 else []}
+        for lookup in ("wide", "deep"):
+            designs = [choose(n, counts.needed_cells(n, Fraction(i)), lookup=lookup, cap=51) for i in inverse]
+            P[lookup] = [counts.parameters_of_widths(counts.widths(*_sizes(d)), n) for d in designs]
+            numbers[f"slope of float64 networks n={n} {lookup}"] = fit_slope(inverse, P[lookup]).slope
+        for name, values in P.items():
+            numbers |= {f"{name} n={n} eps=1/{i}": value for i, value in zip(inverse, values, strict=False)}
+
+
+def _sizes(d: Design) -> tuple[int, int, int, int, int, str]:
+    return d.k, d.J, d.m, d.header, d.words, d.lookup
+
+
+# --- the trade-off --------------------------------------------------------------------------------------
+
+
+@claim(
+    id="bit_extraction.trade_off",
+    title="L P^2 is of order (lambda/eps)^n for every number k of resolved axes and every split",
+    statement=r"L\cdot P^2\in\Theta((\lambda/\varepsilon)^n)\ \text{(lower side up to logs)},\quad 1\le k\le n",
+    source=V2,
+    expected=Status.NOT_REFUTED,
+    hypotheses=(
+        "upper side: exact counts with words of unbounded length; at practical eps additive O(log K) terms dominate, "
+        "and float64 ends the words",
+        "constants (k = 0, P = 1) obey it with a far smaller constant",
+        "lower side: VC bound of MoMLPs, " + LEMMA,
+    ),
+)
+def trade_off(context: Context) -> Verdict:
+    """Exact counts over decades against their limit, the lower bound, and built models with certified errors."""
+    numbers: dict[str, Number] = {}
+    for n, k in ((2, 1), (2, 2), (3, 1), (3, 2), (3, 3)):
+        splits = [Fraction(1)] if n == k else [Fraction(1, 4), Fraction(k, n), Fraction(1, 2), Fraction(3, 4)]
+        limit = counts.trade_off_constant(n, k)
+        for share in splits:
+            inverse = [10**e for e in ((8, 10, 12) if k == 1 else (5, 6, 7))]
+            scaled, least = [], 0.0
+            for i in inverse:
+                L, P = counts.trade_off_point(n, k, i, share)
+                scaled.append(float(Fraction(L) * P * P / Fraction(i) ** n))
+                least = float(counts.trade_off_lower(n, i, L) / Fraction(i) ** n)
+                if not least <= scaled[-1]:
+                    return undecided(f"n = {n}, k = {k}, eps = 1/{i}: L·P² is below the lower bound", **numbers)
+            shape = _split_factor(n, k, share) / _split_factor(n, k, Fraction(k, n))
+            numbers[f"n={n} k={k} split={share}: L P^2 (eps/lambda)^n"] = scaled[-1]
+            numbers[f"n={n} k={k} split={share}: limit"] = limit * shape
+            numbers[f"n={n} k={k} split={share}: at least"] = least
+            if not all(limit * shape / 3.5 <= value <= 3.5 * limit * shape for value in scaled):
+                return undecided(f"n = {n}, k = {k}, split {share}: {scaled} against {limit * shape}", **numbers)
+    failure = _certified_points(numbers, context)
+    if failure is not None:
+        return undecided(failure, **numbers)
+    numbers |= {f"n={n} k=0: constant": counts.trade_off_constant(n, 0) for n in (2, 3)}
+    reason = (
+        "exact counts stay within a factor 3.5 of the limit for 1 <= k <= n and 4 splits; built models are certified"
+    )
+    return Verdict(Status.NOT_REFUTED, Evidence.FITTED, reason, numbers)
+
+
+def _split_factor(n: int, k: int, share: Fraction) -> float:
+    """share^{−k}·(1 − share)^{−(n−k)}: how the limit depends on the split."""
+    return float(share) ** -k * (1.0 if n == k else float(1 - share) ** -(n - k))
+
+
+def _certified_points(numbers: dict[str, Number], context: Context) -> str | None:
+    """Built models at several splits: certified error, L, P, L·P²·(ε/λ)^n and the lower bound of L·P²."""
+    cases = [(2, 1, 0.05, s) for s in ("1/4", "1/2", "2/3", "3/4")] + [
+        (3, 1, 0.1, s) for s in ("1/4", "1/3", "1/2", "3/4")
+    ]
+    cases += [(2, 2, 0.05, "1"), (3, 2, 0.3, "1/2"), (3, 3, 0.3, "1")]
+    for n, k, eps, split in cases:
+        context.log(f"n = {n}, k = {k}, split {split}")
+        f = targets.get("cone", n=n)
+        model = built(
+            f, eps, resolved=k, lookup="wide", split=None if split == "1" else Fraction(split), device=context.device
+        )
+        c = certify_uniform_error(model, f, eps=eps, samples=5_000, seed=context.seed)
+        if c.status is not Status.CERTIFIED:
+            return f"n = {n}, k = {k}, split {split}: {c.reason}"
+        L, P = model.num_leaves, model.active_parameters
+        least = counts.trade_off_lower(n, round(1 / eps), L)
+        if not least <= L * P**2:
+            return f"n = {n}, k = {k}, split {split}: L·P² = {L * P**2} is below the lower bound {least}"
+        name = f"built n={n} k={k} eps={eps} split={split}"
+        numbers |= {f"{name}: certified error": c.upper, f"{name}: L": L, f"{name}: P": P}
+        numbers |= {
+            f"{name}: L P^2 (eps/lambda)^n": L * P**2 * eps**n,
+            f"{name}: L P^2 (eps/lambda)^n at least": least * eps**n,
+        }
+    return None

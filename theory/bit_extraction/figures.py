@@ -1,0 +1,109 @@
+"""Figures of bit extraction: what a single MLP costs against eps, and mixtures against their experts' size.
+
+Main definition: `optimal_rates_figure`.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from constructions import BitExtractionMoMLP, LipschitzFunction, plan
+from constructions.errors import require_int
+from theory.bit_extraction import bounds as bit_extraction
+from theory.figure_style import ACCENT, INK, WARM, model_figure
+from theory.momlp.figures import draw_cells
+from theory.vc_dimension.bounds import parameters_of_single_mlp
+
+WIDE_LIMIT = {1: 10**6, 2: 10**3, 3: 10**2}  # the wide look-up is tabulated up to there
+
+
+def _lipschitz(n: int) -> LipschitzFunction:
+    # plans depend on n, λ and the domain only
+    return LipschitzFunction(lambda x: x[:, :1], n=n, lipschitz=1.0)
+
+
+def draw_single_mlp(axes: Axes, n: int) -> None:
+    """P of a single MLP against λ/ε: the obvious network (n = 1), bit extraction with words of any length, and A3."""
+    inverse = [10**e for e in range(1, 13 if n == 1 else 9 if n == 2 else 7)]
+    if n == 1:
+        axes.loglog(
+            inverse, [bit_extraction.naive_parameters(i) for i in inverse], "s--", color=WARM, label="one hidden layer"
+        )
+    for lookup, marker, colour in (("deep", "o-", ACCENT), ("wide", "^-", "#7c3aed")):
+        reachable = [i for i in inverse if lookup == "deep" or i <= WIDE_LIMIT[n]]
+        P = [bit_extraction.trade_off_point(n, n, i, Fraction(1), lookup)[1] for i in reachable]
+        axes.loglog(reachable, P, marker, color=colour, ms=4, label=f"bit extraction, {lookup}")
+    axes.loglog(
+        inverse,
+        [parameters_of_single_mlp(n, Fraction(1, i)) for i in inverse],
+        "v-",
+        color=INK,
+        ms=4,
+        label="at least (A3)",
+    )
+    axes.set_xlabel("λ/ε")
+    axes.set_ylabel("P")
+    axes.set_title(
+        f"a single MLP on [0, 1]^{n}: slope {n}/2" if n != 2 else "a single MLP on [0, 1]^2: slope 1", loc="left"
+    )
+    axes.grid(True, which="major", alpha=0.3)
+    axes.legend(frameon=False, fontsize=8)
+
+
+def draw_capacity(axes: Axes, n: int, inverse_eps: int) -> None:
+    """L against P over the splits of ε for every number k of resolved axes, and the law L·P² through the best
+    pencils."""
+    shares = [Fraction(j, 40) for j in range(2, 39)]
+    smallest = largest = law = 1
+    for k, colour in zip(range(1, n + 1), (WARM, ACCENT, INK), strict=False):
+        splits = shares if k < n else [Fraction(1)]
+        points = [bit_extraction.trade_off_point(n, k, inverse_eps, s) for s in splits]
+        name = ("pencils, P ~ (λ/ε)^(1/2)", "P ~ λ/ε", "P ~ (λ/ε)^(3/2)")[k - 1]
+        label = f"k = {k}: {name}" + (", a single MLP" if k == n else "")
+        axes.loglog([p for _, p in points], [count for count, _ in points], "o", color=colour, ms=3.5, label=label)
+        if k == 1:
+            smallest, law = min(p for _, p in points), min(count * p * p for count, p in points)
+        largest = max(p for _, p in points)
+    axes.loglog(
+        [smallest, largest], [law / smallest**2, law / largest**2], color=WARM, lw=0.8, ls="--", label="L·P² constant"
+    )
+    paper = plan(_lipschitz(n), Fraction(1, inverse_eps))
+    label = "pencils with one hidden layer, P ~ λ/ε"
+    axes.loglog([paper.parameters], [paper.leaves], "D", color="#15803d", ms=8, label=label)
+    axes.set_xlabel("P, parameters of the loaded expert")
+    axes.set_ylabel("L, number of experts")
+    axes.set_title(f"experts against their size, n = {n}, λ/ε = {inverse_eps:g}", loc="left")
+    axes.grid(True, which="major", alpha=0.3)
+    axes.legend(frameon=False, fontsize=8)
+
+
+def optimal_rates_figure(n: int, inverse_eps: int) -> Figure:
+    """P of a single MLP on [0, 1]^n and, for n = 2, 3, L against P of mixtures at ε = λ/inverse_eps."""
+    require_int("n", n, 1, 3)
+    require_int("inverse_eps", inverse_eps, 3, 10**12)
+    figure = Figure(figsize=(6 if n == 1 else 11, 4.2), layout="constrained")
+    if n == 1:
+        draw_single_mlp(figure.subplots(), n)
+        return figure
+    left, right = figure.subplots(1, 2)
+    draw_single_mlp(left, n)
+    draw_capacity(right, n, inverse_eps)
+    return figure
+
+
+@model_figure.register
+def _bit_extraction_figure(model: BitExtractionMoMLP, f: LipschitzFunction | None = None) -> Figure:
+    figure = Figure(figsize=(10, 8) if model.n <= 2 else (10, 4), layout="constrained")
+    domain, knots = model.plan.domain, model.plan.knots
+    grid = domain.lo[-1] + torch.arange(knots + 1, dtype=torch.float64) * (float(domain.sides[-1]) / knots)
+    left, right = draw_cells(figure, model, f, grid)
+    draw_single_mlp(left, min(model.plan.resolved, 3))
+    if model.n == 1:
+        draw_single_mlp(right, 2)
+    else:
+        draw_capacity(right, min(model.n, 3), 10**4)
+    return figure

@@ -1,1 +1,0 @@
-"""Closed-form mathematics: bounds that need no object to be built."""

@@ -1,0 +1,1 @@
+"""Mixtures over many processes and within a budget."""

@@ -1,0 +1,30 @@
+"""What all figures share: colours, resolutions, how a picture is written, and the figure of a model.
+
+Main definitions: `save_figure`, `model_figure`.
+Implementation notes: matplotlib without a window. A system's `figures` registers its model with `model_figure`.
+"""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from constructions.files import write_whole
+
+GRID = 401
+INK, ACCENT, WARM = "#1f2a44", "#0b7285", "#c2410c"
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a PNG."""
+    write_whole(path, lambda draft: figure.savefig(draft, dpi=150, format="png"))
+
+
+@singledispatch
+def model_figure(model: Any, f: Any = None) -> Figure:
+    """A new figure of `model`; `f`, the function that it was built for, adds the error. TypeError for a model whose
+    system draws none."""
+    raise TypeError(f"`model` must be of a kind that is drawn, got {type(model).__name__}")

@@ -1,0 +1,222 @@
+"""Counts, rates and the trade-off of MoMLPs: what arXiv:2402.03460 says about parameters.
+
+A1 O(ε⁻¹) active parameters · A2 O(ε⁻¹ log ε⁻¹) parameters loaded in a forward pass · A4 many experts or large ones.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+
+import sympy
+
+from constructions import LipschitzFunction, PathwayTree, Plan, build_momlp, plan, targets
+from theory import rates
+from theory.checkers.parameter_count import parameter_count_eq
+from theory.claim import Context, Evidence, Number, Status, Verdict, claim, undecided
+from theory.momlp import bounds
+
+V2 = "arXiv:2402.03460v2, abstract"
+V1 = "arXiv:2402.03460v1, abstract"
+OURS = "momlp, README section 'The construction and its proof'"
+
+
+def _grid(context: Context) -> Iterator[tuple[LipschitzFunction, float, dict]]:
+    """Plans over n, eps, split, domain and m; small enough to build."""
+    exponents = range(2, 7 if context.full else 5)
+    for n in (1, 2, 3, 4):
+        for j in exponents:
+            if n * j > 16:
+                continue
+            for split in (None, 0.5, 0.9) if n > 1 else (None,):
+                yield targets.get("cone", n=n), 2.0**-j, {"split": split}
+    yield targets.get("vector_rotation", n=3), 0.07, {}
+    yield LipschitzFunction(lambda x: x[:, :1], n=2, lipschitz=1.0, domain=(-1, 1)), 0.013, {}
+
+
+def _formulas(design: Plan) -> dict[str, sympy.Basic]:
+    """The theorem's counts with sympy's own ceilings, for a cube-shaped domain."""
+    c = bounds.pencil_counts()
+    theta = sympy.Integer(1) if design.split is None else sympy.Rational(design.split)
+    values = {
+        bounds.eps: sympy.Rational(design.eps_plan),
+        bounds.lam: sympy.Rational(Fraction(design.modulus.lam)),
+        bounds.ell: sympy.Rational(design.domain.sides[-1]),
+        bounds.theta: theta,
+        bounds.n: design.n,
+        bounds.m: design.m,
+    }
+    if design.n == 1:
+        active = c.parameters.subs(values)
+        return {"active": active, "leaves": sympy.Integer(1), "total": active, "loaded": active, "stored": active}
+    active, leaves = c.parameters.subs(values), c.leaves.subs(values)
+    knots = c.knots.subs(values)
+    stored = knots * (design.n + 1) + leaves * design.m * (knots + 1)
+    loaded = c.loaded.subs(values)
+    return {"active": active, "leaves": leaves, "total": leaves * active, "loaded": loaded, "stored": stored}
+
+
+@claim(
+    id="rates.active_parameters",
+    title="A1: active parameters are exactly K(n+1+m)+m, and eps·P has a finite limit",
+    statement=r"P=K(n+1+m)+m,\quad K=\lceil \ell\lambda/(2\varepsilon\sqrt\theta)\rceil,\quad"
+    r"\lim_{\varepsilon\to0}\varepsilon P=\frac{\ell\lambda(n+1+m)}{2\sqrt\theta}",
+    source=V2,
+    expected=Status.PROVED,
+    hypotheses=("the identity: on the listed grid of built models", "the limit: for all n, m, theta, ell, lambda"),
+)
+def active_parameters(context: Context) -> Verdict:
+    """Measured numel of built experts equals sympy's evaluation of the formula; the limit is taken with ceilings in."""
+    compared = 0
+    for f, eps, options in _grid(context):
+        model = build_momlp(f, eps=eps, **options)
+        comparison = parameter_count_eq(model, _formulas(model.plan))
+        compared += len(comparison.values)
+        if not comparison.equal:
+            return undecided(f"{f.name}, n = {f.n}, eps = {eps}: {'; '.join(comparison.mismatches)}")
+    context.log("limits with the ceilings in")
+    limit = rates.limit_of_rate(bounds.pencil_counts().parameters, bounds.eps, sympy.Integer(1))
+    expected = bounds.ell * bounds.lam * (bounds.n + 1 + bounds.m) / (2 * sympy.sqrt(bounds.theta))
+    if sympy.simplify(limit - expected) != 0:
+        return undecided(f"the limit of eps·P is {limit}")
+    constant = build_momlp(targets.get("cone", n=2), eps=0.05, expert="constant")
+    numbers = {
+        "counts_compared": compared,
+        "limit_eps_P": str(limit),
+        "active_parameters_of_constant_experts": parameter_count_eq(constant, {"active": 1}).values["active"][0],
+    }
+    reason = (
+        f"{compared} counts equal their formulas; lim eps·P = {limit}. An upper bound, not a need: constant experts "
+        "(k = 0) load O(1) parameters with more leaves"
+    )
+    return Verdict(Status.PROVED, Evidence.SYMBOLIC, reason, numbers)
+
+
+@claim(
+    id="rates.slopes",
+    title="Slopes of active parameters and leaves against 1/eps",
+    statement=r"P\sim\varepsilon^{-1},\qquad L\sim\varepsilon^{-(n-1)}",
+    source=V2,
+    expected=Status.NOT_REFUTED,
+    hypotheses=("n = 2..6", "eps = 2^-6 .. 2^-13, lambda = 1"),
+)
+def parameter_rate(context: Context) -> Verdict:
+    """Declared: slope 1 within 0.015 and n − 1 within 1 %, and eps·P within 2 % of its limit at the smallest eps."""
+    numbers: dict[str, Number] = {}
+    for n in range(2, 7):
+        f = LipschitzFunction(lambda x: x[:, :1], n=n, lipschitz=1.0)
+        plans = [plan(f, 2.0**-j) for j in range(6, 14)]
+        inverse = [1 / p.eps for p in plans]
+        active = rates.fit_slope(inverse, [p.parameters for p in plans])
+        leaves = rates.fit_slope(inverse, [p.leaves for p in plans])
+        constant = plans[-1].eps * plans[-1].parameters / ((n + 2) * math.sqrt(n) / 2)
+        numbers |= {
+            f"slope_P_n{n}": active.slope,
+            f"slope_P_error_n{n}": active.error,
+            f"slope_L_n{n}": leaves.slope,
+            f"slope_L_error_n{n}": leaves.error,
+            f"eps_P_over_limit_n{n}": constant,
+        }
+        near = abs(active.slope - 1) <= 0.015 and abs(leaves.slope / (n - 1) - 1) <= 0.01
+        if not (near and abs(constant - 1) <= 0.02):
+            return undecided(f"n = {n}: slopes {active.slope:.4f} and {leaves.slope:.4f}", **numbers)
+    return Verdict(Status.NOT_REFUTED, Evidence.FITTED, "all ten slopes as declared", numbers)
+
+
+@claim(
+    id="rates.forward_pass_load",
+    title="A2: the whole forward pass loads P + O(log 1/eps) numbers",
+    statement=r"F=P+2n\sum_a\lceil\log_2M_a\rceil\in O(\varepsilon^{-1}\log\varepsilon^{-1})",
+    source=V1,
+    expected=Status.PROVED,
+    hypotheses=("binary trees", "the identity: on the listed models and trees", "the limit: for all n"),
+)
+def forward_pass_load(context: Context) -> Verdict:
+    """Worst path of the actual graph, and of ever larger trees by box shapes, equals the formula; limits by sympy."""
+    compared = 0
+    for f, eps, options in _grid(context):
+        model = build_momlp(f, eps=eps, **options)
+        if model.tree.num_nodes > 20_000:
+            continue
+        comparison = parameter_count_eq(model, {"loaded": _formulas(model.plan)["loaded"]})
+        compared += 1
+        if not comparison.equal:
+            return undecided(f"{f.name}, n = {f.n}, eps = {eps}: {'; '.join(comparison.mismatches)}")
+    for cells in ((708,), (87, 87), (16,) * 9, (1000, 3, 17), (2**20, 2**20)):
+        tree = PathwayTree(cells)
+        compared += 1
+        if tree.max_path_children() != 2 * sum(math.ceil(math.log2(c)) for c in cells):
+            return undecided(f"cells {cells}: {tree.max_path_children()} children on the worst path")
+    extra = _loaded_beyond_expert()
+    if extra != 0:
+        return undecided(f"lim eps·(F − P) is {extra}, not 0")
+    reason = f"{compared} loads equal the formula; lim eps·(F − P) = 0, so F inherits P's O(1/eps)"
+    return Verdict(
+        Status.PROVED, Evidence.SYMBOLIC, reason, {"loads_compared": compared, "limit_eps_F_minus_P": str(extra)}
+    )
+
+
+def _loaded_beyond_expert() -> sympy.Expr:
+    """lim ε·2n(n−1)(log₂(M) + 1) with M ≤ c/ε + 1: an upper bound of ε(F − P) for a symbolic c > 0."""
+    c = sympy.Symbol("c", positive=True)
+    bound = 2 * bounds.n * (bounds.n - 1) * (sympy.log(c / bounds.eps + 1, 2) + 1)
+    return sympy.limit(bounds.eps * bound, bounds.eps, 0, "+")
+
+
+@claim(
+    id="rates.trade_off",
+    title="A4: number of experts against their size",
+    statement=r"\varepsilon^{n-1}L\to\Bigl(\tfrac{\ell\lambda\sqrt{n-1}}{2\sqrt{1-\theta}}\Bigr)^{n-1},\quad"
+    r"\operatorname{argmin}_\theta LK=1/n",
+    source=V2,
+    expected=Status.PROVED,
+    hypotheses=(
+        "theta is the share of the squared radius given to the knots",
+        "the minimiser: for all n >= 2; the limit: n = 2..5",
+    ),
+)
+def trade_off(context: Context) -> Verdict:
+    """Symbolic minimiser for all n, symbolic limits for n = 2..5, and exact monotone counts along the split."""
+    best = bounds.optimal_split()
+    if sympy.simplify(best - 1 / bounds.n) != 0:
+        return undecided(f"the optimal split is {best}")
+    leaves = bounds.pencil_counts().leaves
+    for k in range(2, 6):
+        limit = rates.limit_of_rate(leaves.subs(bounds.n, k), bounds.eps, sympy.Integer(k - 1))
+        base = bounds.ell * bounds.lam * sympy.sqrt(k - 1) / (2 * sympy.sqrt(1 - bounds.theta))
+        if sympy.simplify(limit - base ** (k - 1)) != 0:
+            return undecided(f"n = {k}: lim eps^(n-1)·L is {limit}")
+    f = targets.get("cone", n=3)
+    plans = [plan(f, 0.001, split=Fraction(j, 12)) for j in range(1, 12)]
+    ordered = all(a.parameters >= b.parameters and a.leaves <= b.leaves for a, b in itertools.pairwise(plans))
+    if not ordered:
+        return undecided("P and L are not monotone along the split")
+    cheapest = min(plans, key=lambda p: p.leaves * p.knots)
+    numbers: dict[str, Number] = {"optimal_split": str(best), "cheapest_split_of_eleven_n3": str(cheapest.split)}
+    numbers |= {f"P_and_L_at_{p.split}": f"{p.parameters} x {p.leaves}" for p in plans[1::4]}
+    if cheapest.split not in (Fraction(1, 4), Fraction(1, 3), Fraction(5, 12)):
+        return undecided(f"the counts are cheapest at {cheapest.split}", **numbers)
+    return Verdict(Status.PROVED, Evidence.SYMBOLIC, f"argmin L·K = {best} for every n ≥ 2", numbers)
+
+
+@claim(
+    id="rates.curse_of_dimensionality",
+    title="What remains: total parameters are of order eps^-n",
+    statement=r"\lim_{\varepsilon\to0}\varepsilon^n\,L\,P\in(0,\infty)",
+    source=OURS,
+    expected=Status.PROVED,
+    hypotheses=("n = 2..5",),
+)
+def curse_of_dimensionality(context: Context) -> Verdict:
+    """The limit is positive and finite: what is O(1/ε) is what is loaded, not what exists."""
+    c = bounds.pencil_counts()
+    numbers = {}
+    for k in range(2, 6):
+        limit = rates.limit_of_rate((c.leaves * c.parameters).subs(bounds.n, k), bounds.eps, sympy.Integer(k))
+        value = limit.subs({bounds.theta: sympy.Rational(1, k), bounds.lam: 1, bounds.ell: 1, bounds.m: 1})
+        numbers[f"limit_n{k}"] = float(value)
+        if not (value.is_finite and value.is_positive):
+            return undecided(f"n = {k}: lim eps^n·L·P is {limit}")
+    return Verdict(Status.PROVED, Evidence.SYMBOLIC, "positive finite limits for n = 2..5", numbers)

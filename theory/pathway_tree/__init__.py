@@ -1,0 +1,1 @@
+"""Routers: trees over lattices and over data."""

@@ -1,0 +1,127 @@
+"""Routers from data, measured on their points: covering radius, separation, and how flat and tree routing differ.
+
+Main definitions: `covering_net`, `routing_difference`, `own_leaves`.
+Notation: leaf prototypes p_1 … p_L; covering radius max_x min_i |x − p_i|, separation min_{i≠j} |p_i − p_j|.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from scipy.spatial import KDTree
+from torch import Tensor
+
+from constructions.errors import require_instance, require_positive
+from constructions.pathway_tree.prototype_tree import PrototypeTree
+from theory.claim import Evidence, Status, Verdict
+
+CHUNK_BYTES = 1 << 24
+SMALLEST_ROOT = 2.0**-536  # squares below 2^−1074 vanish, which hides distances up to √n times this
+
+
+def rounding(n: int) -> float:
+    """A relative bound for the distance of float64 points in R^n computed from squared differences."""
+    return (n + 4) * 2.0**-53
+
+
+@dataclass(frozen=True)
+class CoveringReport:
+    """`radius` and `separation` bound the real numbers from above and below, rounding included.
+
+    `farthest` is the row of the point farthest from all prototypes.
+    """
+
+    points: int
+    leaves: int
+    radius: float
+    separation: float
+    farthest: int
+
+
+def covering_net(points: Tensor, prototypes: Tensor) -> CoveringReport:
+    """Measure prototypes (L, n) as a net of points (N, n): every point against every prototype, nothing pruned.
+
+    ValueError for points or prototypes that are not finite, none at all, or so far apart that squares overflow.
+    """
+    p = _require_cloud("prototypes", prototypes)
+    x = _require_cloud("points", points, p.shape[1])
+    slack, underflow = rounding(x.shape[1]), math.sqrt(x.shape[1]) * SMALLEST_ROOT
+    rows = max(1, CHUNK_BYTES // (8 * p.numel()))
+    nearest = torch.cat([(part[:, None] - p).square().sum(-1).amin(-1) for part in x.split(rows)]).sqrt()
+    worst = int(nearest.argmax())
+    if not math.isfinite(float(nearest[worst])):
+        raise ValueError(f"`points` must be nearer: the square of a distance from row {worst} overflows")
+    separation = math.inf
+    if len(p) > 1:
+        found, _ = KDTree(p.cpu().numpy()).query(p.cpu().numpy(), k=2)
+        separation = max(0.0, float(found[:, 1].min()) * (1 - slack) - underflow)
+    return CoveringReport(len(x), len(p), float(nearest[worst]) * (1 + slack) + underflow, separation, worst)
+
+
+def _require_cloud(name: str, points: Tensor, n: int | None = None) -> Tensor:
+    """`points` in float64 if they are finite and (N ≥ 1, n ≥ 1); TypeError or ValueError otherwise."""
+    require_instance(name, points, Tensor)
+    if points.ndim != 2 or 0 in points.shape or (n is not None and points.shape[1] != n):
+        raise ValueError(f"`{name}` must have shape (N, {n or 'n'}) with N ≥ 1, got {tuple(points.shape)}")
+    if not points.is_floating_point() or not bool(torch.isfinite(points).all()):
+        raise ValueError(f"`{name}` must be finite floating numbers, got {points.dtype} with NaN or inf or integers")
+    return points.double()
+
+
+def covering_radius_le(points: Tensor, tree: PrototypeTree, delta: float) -> Verdict:
+    """CERTIFIED when every point has a leaf prototype within delta, and these are more than delta apart.
+
+    Distances equal to delta up to the rounding of float64 count as within, and as apart.
+    """
+    require_instance("tree", tree, PrototypeTree)
+    require_positive("delta", delta)
+    report = covering_net(points, tree.leaf_prototypes)
+    numbers = {"points": report.points, "leaves": report.leaves, "separation": report.separation}
+    bounds = {"delta": delta, "radius": report.radius}
+    if not report.radius <= delta * (1 + 2 * rounding(tree.n)):
+        x = points[report.farthest].tolist()
+        reason = f"no prototype within {delta:.6g} of x = {x}, the nearest is {report.radius:.6g} away"
+        return Verdict(Status.REFUTED, Evidence.FLOAT64, reason, numbers, bounds, witness=reason)
+    if not report.separation >= delta * (1 - 2 * rounding(tree.n)):
+        reason = f"two prototypes are {report.separation:.6g} apart, less than {delta:.6g}"
+        return Verdict(Status.REFUTED, Evidence.FLOAT64, reason, numbers, bounds, witness=reason)
+    reason = f"{report.leaves} leaves, radius {report.radius:.6g}, separation {report.separation:.6g}"
+    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, numbers, bounds)
+
+
+@dataclass(frozen=True)
+class RoutingDifference:
+    """Tree against flat routing on `points`: how many land in another leaf, and at what price.
+
+    `worst_excess` is the largest (distance to the tree's leaf) − (distance to the nearest leaf), `mean_excess` its
+    mean.
+    """
+
+    points: int
+    disagreements: int
+    worst_excess: float
+    mean_excess: float
+
+    @property
+    def rate(self) -> float:
+        return self.disagreements / self.points
+
+
+def routing_difference(tree: PrototypeTree, points: Tensor) -> RoutingDifference:
+    """Compare both routers at points (N, n); distances are recomputed from the leaf prototypes. ValueError if N = 0."""
+    require_instance("tree", tree, PrototypeTree)
+    x = _require_cloud("points", points, tree.n)
+    down, flat = tree.route(x), tree.nearest_leaf(x)
+    to_leaf = [(x - tree.leaf_prototypes[leaf]).square().sum(-1).sqrt() for leaf in (down, flat)]
+    excess = to_leaf[0] - to_leaf[1]
+    return RoutingDifference(len(x), int((down != flat).sum()), float(excess.max()), float(excess.mean()))
+
+
+def own_leaves(tree: PrototypeTree) -> int | None:
+    """The first leaf whose own prototype is not routed to it down the tree, None if there is none."""
+    require_instance("tree", tree, PrototypeTree)
+    _require_cloud("tree.leaf_prototypes", tree.leaf_prototypes)
+    wrong = tree.route(tree.leaf_prototypes) != torch.arange(tree.num_leaves, device=tree.prototypes.device)
+    return int(wrong.int().argmax()) if bool(wrong.any()) else None

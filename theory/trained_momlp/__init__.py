@@ -1,0 +1,1 @@
+"""Mixtures trained on data."""

@@ -1,0 +1,1 @@
+"""The VC dimension of networks and mixtures."""

@@ -1,0 +1,58 @@
+"""A3: what approximation asks of the VC dimension, and so of the number of parameters."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from fractions import Fraction
+
+import sympy
+
+from theory.claim import Context, Evidence, Number, Status, Verdict, claim, undecided
+from theory.sources import LEMMA, V2
+from theory.vc_dimension.bounds import grid_points, parameters_of_mlp, parameters_of_single_mlp, vc_upper_free
+
+
+@claim(
+    id="vc_dimension.single_mlp_lower_bound",
+    title="A3: a single ReLU MLP needs eps^(-n/2) parameters",
+    statement=r"P\ge\sqrt{2M/\log_2(eM^{3/2})},\quad M=\lceil 1/(2\varepsilon)\rceil^n,\quad"
+    r"P\in\tilde\Omega(\varepsilon^{-n/2})",
+    source=V2,
+    expected=Status.CERTIFIED,
+    hypotheses=(
+        "all 1-Lipschitz f on [0,1]^n are approximated within eps < 1/2 by one fully connected architecture",
+        LEMMA,
+    ),
+)
+def single_mlp_lower_bound(context: Context) -> Verdict:
+    """At every depth tried, fewer parameters give a VC dimension below Theorem 5's; the exponent by sympy."""
+    numbers: dict[str, Number] = {}
+    checked = 0
+    for n, eps in itertools.product((1, 2, 4, 8), (Fraction(1, 10), Fraction(1, 100), Fraction(1, 1000))):
+        points, least = grid_points(n, eps), parameters_of_single_mlp(n, eps)
+        if not Fraction(1, math.ceil(1 / (2 * eps)) - 1) > 2 * eps:
+            return undecided(f"n = {n}, eps = {eps}: the grid is not spaced more than 2 eps")
+        numbers[f"P_n{n}_eps{float(eps):g}"] = least
+        for depth in (1, 2, 8, 64):
+            checked += 1
+            # J + 1 ≤ P/2 in any layered net
+            if least > 2 * (depth + 1) and not vc_upper_free(least - 1, depth) < points:
+                return undecided(f"n = {n}, eps = {eps}, J = {depth}: {least - 1} parameters are not excluded")
+            fixed = parameters_of_mlp(n, eps, depth)
+            if fixed > 1 and not vc_upper_free(fixed - 1, depth) < points:
+                return undecided(f"n = {n}, eps = {eps}, J = {depth}: {fixed - 1} parameters are not excluded")
+    exponent = _exponent()
+    if sympy.simplify(exponent - sympy.Symbol("n", positive=True) / 2) != 0:
+        return undecided(f"the exponent is {exponent}")
+    numbers |= {"cases_checked": checked, "exponent": str(exponent)}
+    reason = f"{checked} cases (n, eps, depth) exclude fewer parameters; exponent of 1/eps: {exponent}"
+    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, numbers)
+
+
+def _exponent() -> sympy.Expr:
+    """lim log P / log(1/ε) of P = √(2M/log₂(e·M^{3/2})), M = (1/(2ε))^n; with T = log(1/ε) and log M = n(T − log 2)."""
+    t, n = sympy.Symbol("T", positive=True), sympy.Symbol("n", positive=True)
+    log_m = n * (t - sympy.log(2))
+    log_p = (sympy.log(2) + log_m - sympy.log((1 + sympy.Rational(3, 2) * log_m) / sympy.log(2))) / 2
+    return sympy.simplify(sympy.limit(log_p / t, t, sympy.oo))

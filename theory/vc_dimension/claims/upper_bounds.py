@@ -1,0 +1,150 @@
+"""Upper bounds: finiteness, and what routing adds, flat and down a tree."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import sympy
+
+from constructions.vc_dimension import largest_set
+from theory.claim import Context, Evidence, Number, Status, Verdict, claim, undecided
+from theory.rates import fit_slope
+from theory.sources import LEMMA, OURS, V2
+from theory.vc_dimension.bounds import (
+    Architecture,
+    clean_flat,
+    clean_tree,
+    constant_growth,
+    flat_growth,
+    largest,
+    sauer_growth,
+    tree_factor,
+    tree_growth,
+    vc_upper_flat,
+    vc_upper_tree,
+)
+from theory.vc_dimension.checkers import certified
+
+CERTIFIED_AT_MOST = 1000
+RANDOM_CASES = 500
+
+
+@claim(
+    id="vc_dimension.finite",
+    title="MoMLPs have finite VC dimension: lower <= upper on 216 architectures",
+    statement=r"L\cdot\mathrm{VC}_E\le\mathrm{VC}(\text{tree}),\mathrm{VC}(\text{flat})\le\max\{m:m\le G(m)\}<\infty",
+    source=V2,
+    expected=Status.CERTIFIED,
+    hypotheses=(
+        "ReLU experts with free real weights",
+        "lower: L times the largest of our sets for one expert, certified up to 1000 points, proved above",
+        LEMMA,
+    ),
+)
+def finite(context: Context) -> Verdict:
+    """Theorems 2 and 4 solved on a grid, against L copies of the largest set that one expert shatters."""
+    grid = list(itertools.product((1, 2, 4, 8, 16, 64), (1, 2, 8), (1, 4, 16)))
+    tightest, checked = math.inf, 0
+    for n, depth, width in grid:
+        best = largest_set(n, depth, width)
+        if best.points <= CERTIFIED_AT_MOST:
+            report = certified(best.build())
+            checked += 1
+            if not report.holds or report.points != best.points:
+                return undecided(f"(n, J, W) = {(n, depth, width)}: {report.failure}")
+        for experts in (1, 4, 64, 1024):
+            a = Architecture(n, depth, width)
+            upper = min(vc_upper_flat(a, experts), vc_upper_tree(a, experts))
+            if not upper >= experts * best.points:
+                return undecided(f"(n, J, W, L) = {(n, depth, width, experts)}: {upper} < {experts * best.points}")
+            tightest = min(tightest, upper / (experts * best.points))
+    numbers = {"architectures": 4 * len(grid), "expert_sets_certified": checked, "smallest_upper_over_lower": tightest}
+    reason = f"{4 * len(grid)} architectures, upper >= L·VC_E; {checked} of {len(grid)} experts' sets certified here"
+    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, numbers)
+
+
+def _random_cases(context: Context) -> list[tuple[int, int, int]]:
+    """(n, log2 L, d) with d ≥ n + 1, over many orders of magnitude."""
+    generator = np.random.default_rng(context.seed)
+    count = RANDOM_CASES * (6 if context.full else 1)
+    n = np.exp(generator.uniform(0, np.log(4000), count)).astype(int)
+    d = np.ceil((n + 1) * np.exp(generator.uniform(0, 8, count))).astype(int)
+    return list(zip(n.tolist(), generator.integers(0, 17, count).tolist(), d.tolist(), strict=True))
+
+
+@claim(
+    id="vc_dimension.routing_term",
+    title="Flat routing enters as nL log L, not as nL^2",
+    statement=r"\mathrm{VC}(\text{flat})\le5.3\,L\,(d+(n+1)\log_2 2L),\quad d=\mathrm{VC}_E\ge n+1",
+    source=OURS,
+    expected=Status.CERTIFIED,
+    hypotheses=(
+        "nearest of L free prototypes; any experts of VC dimension d",
+        "(L-1)n + 1 points: routing_only",
+        LEMMA,
+    ),
+)
+def routing_term(context: Context) -> Verdict:
+    """The solved bound of Theorem 2 below the clean form at random (n, L, d), and the clean form's order in L."""
+    worst = 0.0
+    for n, height, d in _random_cases(context):
+        solved = largest(flat_growth(n, 2**height, sauer_growth(d)))
+        worst = max(worst, solved / (2**height * (d + (n + 1) * math.log2(2 ** (height + 1)))))
+        if not solved <= clean_flat(n, 2**height, d):
+            return undecided(f"n = {n}, L = {2**height}, d = {d}: {solved} exceeds the clean form")
+    size, n, d = sympy.symbols("L n d", positive=True)
+    clean = sympy.Rational(53, 10) * size * (d + (n + 1) * sympy.log(2 * size, 2))
+    orders = (
+        sympy.limit(clean / (n * size**2), size, sympy.oo),
+        sympy.limit(clean / (n * size * sympy.log(size, 2)), size, sympy.oo),
+    )
+    if orders[0] != 0 or not orders[1].is_finite:
+        return undecided(f"limits {orders}")
+    sizes = [2**j for j in range(4, 17, 2)]
+    solved = [largest(flat_growth(64, L, constant_growth)) for L in sizes]
+    numbers: dict[str, Number] = {
+        "largest_solved_over_bracket": worst,
+        "slope_in_L_of_constants_n64": fit_slope(sizes, solved).slope,
+        "constants_n64_L65536_over_nL": solved[-1] / (64 * sizes[-1]),
+        "constants_n64_L65536_over_nL2": solved[-1] / (64 * sizes[-1] ** 2),
+        "limit_over_nLlogL": str(orders[1]),
+    }
+    reason = f"solved/(L(d + (n+1)log 2L)) at most {worst:.3f} of the 5.3 allowed; over nL^2 the bound tends to 0"
+    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, numbers)
+
+
+@claim(
+    id="vc_dimension.tree_router",
+    title="A tree router loses the log: VC between L d and 12.13 L d",
+    statement=r"L\,d\le\mathrm{VC}(\text{tree, valency }v)\le\lambda_v\,L\,d,\quad d=\mathrm{VC}_E\ge n+1",
+    source=OURS,
+    expected=Status.CERTIFIED,
+    hypotheses=(
+        "full v-ary tree, free child prototypes",
+        "lower side: experts closed under translations and x - c (vc_dimension.mixture)",
+        LEMMA,
+    ),
+)
+def tree_router(context: Context) -> Verdict:
+    """Theorem 4 solved below λ_v·L·d at random (n, L, d), and beside flat routing for constant answers."""
+    numbers: dict[str, Number] = {f"lambda_{v}": round(tree_factor(v), 4) for v in (2, 3, 4, 8)}
+    worst = 0.0
+    for n, height, d in _random_cases(context):
+        for valency in (2, 3):
+            experts = valency ** min(height, 10)
+            solved = largest(tree_growth(n, experts, sauer_growth(d), valency=valency))
+            if not solved <= clean_tree(n, experts, d, valency=valency):
+                return undecided(f"n = {n}, L = {experts}, d = {d}: {solved} exceeds lambda·L·d")
+            worst = max(worst, solved / (tree_factor(valency) * experts * d))
+    sizes = [2**j for j in range(4, 17, 2)]
+    for name, growth in (("tree", tree_growth), ("flat", flat_growth)):
+        solved = [largest(growth(64, L, constant_growth)) for L in sizes]
+        for L, value in ((sizes[0], solved[0]), (sizes[-1], solved[-1])):
+            numbers[f"{name}_constants_n64_L{L}_over_(n+1)L"] = value / (65 * L)
+        if name == "tree" and not solved[-1] <= 6.1 * 65 * sizes[-1]:
+            return undecided(f"constant answers: {solved[-1] / (65 * sizes[-1])} per (n+1)L")
+    numbers["largest_solved_over_bound"] = worst
+    reason = f"solved/(lambda_v L d) at most {worst:.3f}; flat routing grows with log L, the tree does not"
+    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, numbers)
