@@ -1,20 +1,29 @@
-"""Explicit objects: targets, pathway trees, experts, MoMLPs. An object never grades itself (see `theory`)."""
+"""Explicit objects: targets, pathway trees, experts, MoMLPs. An object never grades itself (see `theory`).
 
-from constructions import targets
-from constructions.bit_extraction.model import BitExtractionMoMLP
-from constructions.bit_extraction.plan import BitExtractionPlan
-from constructions.build import build_momlp, plan
-from constructions.errors import BudgetExceeded, ExpressionError, ModulusViolation, StoreError
-from constructions.functions.box import Box
-from constructions.functions.lipschitz_function import LipschitzFunction, ModulusPremise
-from constructions.functions.modulus import Modulus
-from constructions.momlp.model import MoMLP
-from constructions.momlp.plan import Plan
-from constructions.pathway_tree.lattice import Lattice
-from constructions.pathway_tree.prototype_tree import PrototypeTree
-from constructions.pathway_tree.tree import PathwayTree
-from constructions.store import load, save
-from constructions.trained_momlp import TrainedMoMLP, train_momlp
+Names are imported when they are asked for: the command line starts without torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from constructions import targets
+    from constructions.bit_extraction.model import BitExtractionMoMLP
+    from constructions.bit_extraction.plan import BitExtractionPlan
+    from constructions.build import build_momlp, plan
+    from constructions.errors import BudgetExceeded, ExpressionError, ModulusViolation, StoreError
+    from constructions.functions.box import Box
+    from constructions.functions.lipschitz_function import LipschitzFunction, ModulusPremise
+    from constructions.functions.modulus import Modulus
+    from constructions.momlp.model import MoMLP
+    from constructions.momlp.plan import Plan
+    from constructions.pathway_tree.lattice import Lattice
+    from constructions.pathway_tree.prototype_tree import PrototypeTree
+    from constructions.pathway_tree.tree import PathwayTree
+    from constructions.store import load, save
+    from constructions.trained_momlp import TrainedMoMLP, train_momlp
 
 __all__ = [
     "BitExtractionMoMLP",
@@ -40,3 +49,33 @@ __all__ = [
     "targets",
     "train_momlp",
 ]
+
+_ROOMS = {
+    "constructions.bit_extraction.model": ("BitExtractionMoMLP",),
+    "constructions.bit_extraction.plan": ("BitExtractionPlan",),
+    "constructions.build": ("build_momlp", "plan"),
+    "constructions.errors": ("BudgetExceeded", "ExpressionError", "ModulusViolation", "StoreError"),
+    "constructions.functions.box": ("Box",),
+    "constructions.functions.lipschitz_function": ("LipschitzFunction", "ModulusPremise"),
+    "constructions.functions.modulus": ("Modulus",),
+    "constructions.momlp.model": ("MoMLP",),
+    "constructions.momlp.plan": ("Plan",),
+    "constructions.pathway_tree.lattice": ("Lattice",),
+    "constructions.pathway_tree.prototype_tree": ("PrototypeTree",),
+    "constructions.pathway_tree.tree": ("PathwayTree",),
+    "constructions.store": ("load", "save"),
+    "constructions.trained_momlp": ("TrainedMoMLP", "train_momlp"),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "targets":
+        return importlib.import_module("constructions.targets")
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_ROOM_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

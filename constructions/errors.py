@@ -1,8 +1,10 @@
 """Errors of the construction API, and the small argument checks that raise them.
 
-A message names the argument, the requirement and the value received.
+A message names the argument, the requirement and the value received. torch is imported where a tensor is looked at:
+the command line must be able to say no before it.
 
-Main definitions: `ExpressionError`, `ModulusViolation`, `BudgetExceeded`, `StoreError`, `require_*`, `shown`.
+Main definitions: `ExpressionError`, `ModulusViolation`, `BudgetExceeded`, `StoreError`, `RankLost`, `RankFailed`,
+`require_*`, `shown`.
 """
 
 from __future__ import annotations
@@ -11,10 +13,11 @@ import math
 import os
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 class ExpressionError(ValueError):
@@ -42,6 +45,14 @@ class StoreError(ValueError):
     """A model file is truncated, altered, or not one of ours."""
 
 
+class RankLost(RuntimeError):
+    """Another process died or stopped answering."""
+
+
+class RankFailed(RuntimeError):
+    """Another process reported an error; this one stops with it."""
+
+
 def require_positive(name: str, value: Any, *, allow_zero: bool = False) -> float | Fraction:
     """`value` as given, if it is a finite real number > 0 (≥ 0 with `allow_zero`) that a float can hold; ValueError
     otherwise."""
@@ -61,6 +72,9 @@ def _fits_a_float(value: float | Fraction) -> bool:
 
 def require_tensor(name: str, value: Any, shape: str) -> Tensor:
     """`value` if it is a dense floating or integer torch.Tensor; TypeError that says which `shape` is wanted."""
+    import torch
+    from torch import Tensor
+
     if isinstance(value, Tensor) and value.layout == torch.strided and not value.is_complex() and not value.is_meta:
         return value
     got = (
@@ -120,6 +134,8 @@ def require_seed(name: str, value: Any) -> int:
 
 def require_device(name: str, value: Any) -> torch.device:
     """A torch.device (the CPU for None) on which a tensor can be made; TypeError or ValueError otherwise."""
+    import torch
+
     if value is None:
         return torch.device("cpu")
     if not isinstance(value, (str, torch.device)):
@@ -145,6 +161,9 @@ def shown(value: Any) -> str:
 
 def require_points(name: str, x: Any, n: int) -> Tensor:
     """`x` if it is a floating tensor of shape (B, n); TypeError or ValueError otherwise."""
+    import torch
+    from torch import Tensor
+
     if not isinstance(x, Tensor):
         raise TypeError(f"`{name}` must be a torch.Tensor of shape (B, {n}), got {type(x).__name__}")
     if x.ndim != 2 or x.shape[1] != n:
@@ -158,6 +177,9 @@ def require_points(name: str, x: Any, n: int) -> Tensor:
 
 def require_cloud(name: str, points: Any) -> Tensor:
     """`points` (N, n), N and n at least 1, as finite float64; TypeError or ValueError otherwise."""
+    import torch
+    from torch import Tensor
+
     if not isinstance(points, Tensor) or points.layout != torch.strided or points.is_complex() or points.is_meta:
         raise TypeError(f"`{name}` must be a torch.Tensor of shape (N, n), got {type(points).__name__}")
     if points.ndim != 2 or not points.numel():
@@ -172,4 +194,6 @@ def require_cloud(name: str, points: Any) -> Tensor:
 
 def first_row(mask: Tensor) -> int:
     """Index of the first True entry of a 1-D mask (B,) that has one."""
+    import torch
+
     return int(torch.argmax(mask.to(torch.uint8)))

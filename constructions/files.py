@@ -268,21 +268,21 @@ def _synchronise(path: Path) -> None:
 # --- arrays in files ---------------------------------------------------------------------------------------
 
 
-def points_file(path: Path, n: int | None) -> np.ndarray:
+def points_file(path: Path, n: int | None, *, name: str = "points") -> np.ndarray:
     """The floating array (B, n) stored at `path`, memory-mapped; ValueError for anything else (any n ≥ 1 when None is
-    given), OSError if unreadable."""
+    given), OSError if unreadable. `name` is how the message calls the file."""
     if n is not None:
         require_int("n", n, 1)
-    points = array_file("--points", path)
+    points = array_file(name, path)
     fits = points.ndim == 2 and points.shape[1] >= 1 and n in (None, points.shape[1])
     if not fits or points.dtype.kind != "f":
         wanted = f"(B, {n or 'n'})"
-        raise ValueError(f"`--points` must be a floating array of shape {wanted}, got {points.dtype} {points.shape}")
+        raise ValueError(f"`{name}` must be a floating array of shape {wanted}, got {points.dtype} {points.shape}")
     return points
 
 
-def array_file(option: str, path: Path) -> np.ndarray:
-    """The array stored at `path`, memory-mapped; ValueError naming the option for anything but one plain `.npy` array,
+def array_file(name: str, path: Path) -> np.ndarray:
+    """The array stored at `path`, memory-mapped; ValueError calling it `name` for anything but one plain `.npy` array,
     OSError if unreadable."""
     require_regular(path)
     try:
@@ -291,7 +291,7 @@ def array_file(option: str, path: Path) -> np.ndarray:
         raise OSError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # a header is parsed as Python, an archive unpacked: they may fail in any way
         why = " ".join(str(error).split())[:200]
-        raise ValueError(f"`{option}` {path} must be a plain .npy array: {why}") from error
+        raise ValueError(f"`{name}` {path} must be a plain .npy array: {why}") from error
     if not isinstance(array, np.ndarray):
-        raise ValueError(f"`{option}` {path} must be a plain .npy array, this is an archive of several")
+        raise ValueError(f"`{name}` {path} must be a plain .npy array, this is an archive of several")
     return array

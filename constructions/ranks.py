@@ -2,7 +2,7 @@
 
 Built on torch.distributed (gloo on CPU, nccl on CUDA), started with torchrun; one process alone works too, without it.
 
-Main definitions: `Ranks`, `RankLost`, `RankFailed`.
+Main definition: `Ranks`.
 """
 
 from __future__ import annotations
@@ -20,18 +20,10 @@ from torch import Tensor
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-from constructions.errors import require_instance, require_int, require_positive, shown
+from constructions.errors import RankFailed, RankLost, require_instance, require_int, require_positive, shown
 
 DEFAULT_TIMEOUT = 60.0
 DEFAULT_PATIENCE = 3600.0
-
-
-class RankLost(RuntimeError):
-    """Another process died or stopped answering."""
-
-
-class RankFailed(RuntimeError):
-    """Another process reported an error; this one stops with it."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The vocabulary of verdicts: `Claim`, `Verdict`, `Status`, `Evidence`, and the registry of claims.
+"""The vocabulary of verdicts: `Claim`, `Statement`, `Verdict`, `Status`, `Evidence`.
 
 A verdict's status may not outrun its evidence: PROVED needs EXACT or SYMBOLIC, CERTIFIED at least FLOAT64, samples
 and fits give NOT_REFUTED at most, REFUTED needs a witness. `Verdict` enforces it, and takes nothing that only looks
@@ -8,13 +8,16 @@ like a status, an evidence or a number.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum, IntEnum
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+from theory.sources import Source
+
+if TYPE_CHECKING:
+    import torch
 
 Number = int | float | str | bool
 
@@ -51,7 +54,7 @@ STRENGTH_NEEDED = {
 }
 
 
-def _require(holds: bool, kind: type[Exception], name: str, requirement: str, value: Any) -> None:
+def require(holds: bool, kind: type[Exception], name: str, requirement: str, value: Any) -> None:
     """An error of this kind, naming field, requirement and value, unless the field `holds`."""
     if not holds:
         raise kind(f"`{name}` must be {requirement}, got {_shown(value)} of type {type(value).__name__}")
@@ -65,12 +68,12 @@ def _shown(value: Any) -> str:
 
 
 def _require_text(name: str, value: Any) -> None:
-    _require(isinstance(value, str), TypeError, name, "a string", value)
+    require(isinstance(value, str), TypeError, name, "a string", value)
 
 
 def _require_seed(value: Any) -> None:
     good = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_SEED
-    _require(good, ValueError, "seed", f"an integer between 0 and {LARGEST_SEED}", value)
+    require(good, ValueError, "seed", f"an integer between 0 and {LARGEST_SEED}", value)
 
 
 @dataclass(frozen=True)
@@ -94,8 +97,8 @@ class Verdict:
 
     def __post_init__(self) -> None:
         # the integer 6 and the text "PROVED" are no evidence and no status, though they compare like them
-        _require(isinstance(self.status, Status), TypeError, "status", "a Status", self.status)
-        _require(isinstance(self.evidence, Evidence), TypeError, "evidence", "an Evidence", self.evidence)
+        require(isinstance(self.status, Status), TypeError, "status", "a Status", self.status)
+        require(isinstance(self.evidence, Evidence), TypeError, "evidence", "an Evidence", self.evidence)
         _require_text("reason", self.reason)
         for name in ("numbers", "bounds"):
             object.__setattr__(self, name, self._measured(name, getattr(self, name)))
@@ -103,7 +106,7 @@ class Verdict:
             _require_text("witness", self.witness)
         good = isinstance(self.seconds, (int, float)) and not isinstance(self.seconds, bool)
         good = good and 0 <= self.seconds <= MOST_SECONDS
-        _require(good, ValueError, "seconds", f"a number from 0 to {MOST_SECONDS:g}", self.seconds)
+        require(good, ValueError, "seconds", f"a number from 0 to {MOST_SECONDS:g}", self.seconds)
         _require_text("device", self.device)
         if self.seed is not None:
             _require_seed(self.seed)
@@ -122,10 +125,10 @@ class Verdict:
 
     def _measured(self, name: str, values: Any) -> Mapping[str, Number]:
         """A read-only copy of `values`, which are numbers by name, and no NaN where the statement is said to hold."""
-        _require(isinstance(values, Mapping), TypeError, name, "a mapping of names to numbers", values)
+        require(isinstance(values, Mapping), TypeError, name, "a mapping of names to numbers", values)
         for key, value in values.items():
-            _require(isinstance(key, str), TypeError, name, "named by strings", key)
-            _require(isinstance(value, Number), TypeError, name, f"a number or a string at {key!r}", value)
+            require(isinstance(key, str), TypeError, name, "named by strings", key)
+            require(isinstance(value, Number), TypeError, name, f"a number or a string at {key!r}", value)
             if self.status in STRENGTH_NEEDED and isinstance(value, float) and math.isnan(value):
                 raise ValueError(f"`{name}` must not be NaN at {key!r} for the status {self.status.value}, got nan")
         return MappingProxyType(dict(values))
@@ -144,21 +147,24 @@ class Context:
     """
 
     budget: str = "quick"
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    device: torch.device = field(default="cpu")  # pyright: ignore[reportAssignmentType]
     seed: int = 0
     log: Callable[[str], None] = lambda message: None
 
     def __post_init__(self) -> None:
         known = isinstance(self.budget, str) and self.budget in BUDGETS
-        _require(known, ValueError, "budget", " or ".join(map(repr, BUDGETS)), self.budget)
+        require(known, ValueError, "budget", " or ".join(map(repr, BUDGETS)), self.budget)
+        import torch  # takes seconds, and statements are listed without it
+
         named = isinstance(self.device, (str, torch.device))
-        _require(named, TypeError, "device", "a torch.device or its name", self.device)
+        require(named, TypeError, "device", "a torch.device or its name", self.device)
+
         try:
             object.__setattr__(self, "device", torch.device(self.device))
         except RuntimeError as err:
             raise ValueError(f"`device` must be a torch.device or its name, got {self.device!r}") from err
         _require_seed(self.seed)
-        _require(callable(self.log), TypeError, "log", "callable with a message", self.log)
+        require(callable(self.log), TypeError, "log", "callable with a message", self.log)
 
     @property
     def full(self) -> bool:
@@ -166,7 +172,24 @@ class Context:
 
     def generator(self) -> torch.Generator:
         """A fresh CPU generator with the context's seed."""
+        import torch
+
         return torch.Generator().manual_seed(self.seed)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What a system says: the fields of a `Claim` without its id and its reproduction, which follow from its name.
+
+    One that is expected to be OPEN has no reproduction yet. `slow` keeps its reproduction out of the quick tests.
+    """
+
+    title: str
+    statement: str
+    source: Source | str
+    expected: Status
+    hypotheses: tuple[str, ...] = ()
+    slow: bool = False
 
 
 @dataclass(frozen=True)
@@ -181,22 +204,23 @@ class Claim:
     id: str
     title: str
     statement: str
-    source: str
+    source: Source | str
     expected: Status
     hypotheses: tuple[str, ...] = ()
     reproduce: Callable[[Context], Verdict] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("id", "title", "statement", "source"):
+        for name in ("id", "title", "statement"):
             _require_text(name, getattr(self, name))
+        require(isinstance(self.source, (Source, str)), TypeError, "source", "a Source or a string", self.source)
         system, _, name = self.id.partition(".")
         if not system.isidentifier() or not name.isidentifier():
             raise ValueError(f"`id` must look like system.name, got {self.id!r}")
-        _require(isinstance(self.expected, Status), TypeError, "expected", "a Status", self.expected)
+        require(isinstance(self.expected, Status), TypeError, "expected", "a Status", self.expected)
         good = isinstance(self.hypotheses, tuple) and all(isinstance(h, str) for h in self.hypotheses)
-        _require(good, TypeError, "hypotheses", "a tuple of strings", self.hypotheses)
+        require(good, TypeError, "hypotheses", "a tuple of strings", self.hypotheses)
         good = self.reproduce is None or callable(self.reproduce)
-        _require(good, TypeError, "reproduce", "None, or callable with a Context", self.reproduce)
+        require(good, TypeError, "reproduce", "None, or callable with a Context", self.reproduce)
 
     @property
     def system(self) -> str:
@@ -205,43 +229,11 @@ class Claim:
     def verdict(self, context: Context) -> Verdict:
         if self.reproduce is None:
             return Verdict(Status.OPEN, Evidence.NONE, "no reproduction is implemented yet")
-        _require(isinstance(context, Context), TypeError, "context", "a Context", context)
+        require(isinstance(context, Context), TypeError, "context", "a Context", context)
         verdict = self.reproduce(context)
         if type(verdict) is not Verdict:  # a subclass need not check what it says
             raise TypeError(f"`reproduce` of {self.id} must return a Verdict, got {type(verdict).__name__}")
         return verdict
-
-
-REGISTRY: dict[str, Claim] = {}
-
-
-def register(claim: Claim) -> Claim:
-    """Add a claim to the registry; ValueError for a duplicate id."""
-    _require(isinstance(claim, Claim), TypeError, "claim", "a Claim", claim)
-    if claim.id in REGISTRY:
-        raise ValueError(f"`id` must be new, {claim.id!r} is registered already")
-    REGISTRY[claim.id] = claim
-    return claim
-
-
-def claim(**fields: Any) -> Callable[[Callable[[Context], Verdict]], Claim]:
-    """Decorator: register the decorated reproduction as a claim with these fields."""
-
-    def wrap(reproduce: Callable[[Context], Verdict]) -> Claim:
-        return register(Claim(**fields, reproduce=reproduce))
-
-    return wrap
-
-
-def select(patterns: Sequence[str]) -> list[Claim]:
-    """Claims whose id or system equals one of `patterns`, in registry order; all of them for []."""
-    # a string is a sequence too, of letters
-    good = isinstance(patterns, (list, tuple)) and all(isinstance(p, str) for p in patterns)
-    _require(good, TypeError, "patterns", "a list of claims and systems by name", patterns)
-    unknown = [p for p in patterns if not any(p in (c.id, c.system) for c in REGISTRY.values())]
-    if unknown:
-        raise ValueError(f"no claim or system named {', '.join(unknown)} (see `momlp list`)")
-    return [c for c in REGISTRY.values() if not patterns or c.id in patterns or c.system in patterns]
 
 
 def with_run(verdict: Verdict, seconds: float, device: str, seed: int) -> Verdict:

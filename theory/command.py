@@ -1,7 +1,8 @@
 """What the commands share: the two consoles, devices, and paths that are tried before the work.
 
-Main definitions: `out`, `err`, `Command`, `device_named`, `require_writable`, `output_file`, `seed`,
-`joined`.
+Importing it must stay cheap: torch and the objects are imported where they are used.
+
+Main definitions: `Verb`, `out`, `err`, `device_named`, `require_writable`, `output_file`, `seed`, `joined`.
 """
 
 from __future__ import annotations
@@ -10,19 +11,36 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
-import torch
 from rich.console import Console
 
-from constructions import files as atomic
 from constructions.errors import require_seed
-from constructions.ranks import DEFAULT_PATIENCE, Ranks
+
+if TYPE_CHECKING:
+    import torch
+
+    from constructions.ranks import Ranks
 
 WIDTH = 130  # of tables that go to a file or a pipe
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One command: its help, and the module with its `add_<verb>(parser)` and `run_<verb>(args) -> exit code`.
+
+    `flat` is its name without the system before it; with `former` that is an old spelling.
+    """
+
+    help: str
+    module: str
+    flat: str | None = None
+    former: bool = False
 
 
 class _Output(Console):
@@ -37,11 +55,10 @@ class _Output(Console):
 out = _Output(width=None if sys.stdout is not None and sys.stdout.isatty() else WIDTH)
 err = _Output(stderr=True)
 
-Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
-"""(name, action, help) -> the parser of a new command."""
-
 
 def device_named(name: str) -> torch.device:
+    import torch
+
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
@@ -51,8 +68,10 @@ def device_named(name: str) -> torch.device:
 
 def require_writable(path: Path | None, *sources: Path | None) -> None:
     """Fail before the work, not after it: the rule is that of `constructions.files`."""
+    from constructions import files
+
     if path is not None:
-        atomic.require_writable(path, *sources)
+        files.require_writable(path, *sources)
 
 
 def seed(text: str) -> int:
@@ -69,6 +88,8 @@ def output_file(text: str) -> Path:
 
 def add_patience(sub: argparse.ArgumentParser) -> None:
     """The option that only matters under torchrun."""
+    from constructions.ranks import DEFAULT_PATIENCE
+
     text = "seconds to wait for the other ranks under torchrun (default %(default)g)"
     sub.add_argument("--patience", type=float, default=DEFAULT_PATIENCE, help=text)
 
@@ -80,6 +101,8 @@ def joined(args: argparse.Namespace, device: torch.device) -> Iterator[Ranks]:
     torchrun ends the survivors of a lost rank with SIGTERM: it acts like Ctrl-C here, once, so that what was reached is
     still written.
     """
+    from constructions.ranks import Ranks
+
     with Ranks.start(patience=args.patience, device=device) as ranks:
         before = signal.signal(signal.SIGTERM, _interrupt) if ranks.world > 1 else None
         try:

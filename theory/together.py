@@ -15,9 +15,9 @@ from typing import Any
 
 from torch import nn
 
-from constructions.errors import shown
+from constructions.errors import RankFailed, RankLost, shown
 from constructions.functions.lipschitz_function import LipschitzFunction
-from constructions.ranks import RankFailed, RankLost, Ranks
+from constructions.ranks import Ranks
 from theory.checkers.uniform_error.certificate import Premise, UniformErrorCertificate
 from theory.checkers.uniform_error.certify import certify_uniform_error
 from theory.checkers.uniform_error.view import Share

@@ -8,7 +8,8 @@ from constructions.distributed_momlp.points import evaluate_file
 from constructions.distributed_momlp.sharded_momlp import ShardedMoMLP
 from constructions.distributed_momlp.shards import Shards
 from constructions.distributed_momlp.simulated import simulated_traffic
-from constructions.ranks import RankFailed, RankLost, Ranks
+from constructions.errors import RankFailed, RankLost
+from constructions.ranks import Ranks
 
 __all__ = [
     "DevicePlan",

@@ -16,8 +16,9 @@ from pathlib import Path
 import torch
 
 from constructions.distributed_momlp import ShardedMoMLP, evaluate_file
+from constructions.errors import RankFailed, RankLost
 from constructions.files import require_writable, write_whole
-from constructions.ranks import DEFAULT_TIMEOUT, RankFailed, RankLost, Ranks
+from constructions.ranks import DEFAULT_TIMEOUT, Ranks
 
 
 def main() -> int:

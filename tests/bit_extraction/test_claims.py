@@ -3,7 +3,8 @@
 import pytest
 
 from theory.bit_extraction.claims import networks as claims
-from theory.claim import REGISTRY, Context, Status
+from theory.claim import Context, Status
+from theory.systems import REGISTRY
 
 NAMES = [c for c in REGISTRY if c.startswith("bit_extraction.")]
 

@@ -8,7 +8,8 @@ import pytest
 import theory.distributed_momlp.claims as claims
 from constructions import load
 from constructions.distributed_momlp import Shards
-from theory.claim import REGISTRY, Context, Status
+from theory.claim import Context, Status
+from theory.systems import REGISTRY
 
 
 @pytest.mark.parametrize("name", ["device_plan", "memory_budget"])

@@ -5,10 +5,10 @@ import pickle
 
 import numpy as np
 import pytest
-import theory.claims  # noqa: F401
 import torch
 
-from theory.claim import REGISTRY, Claim, Context, Evidence, Status, Verdict, register, select
+from theory.claim import Claim, Context, Evidence, Status, Verdict
+from theory.systems import REGISTRY, register, select
 from theory.verify import run
 
 

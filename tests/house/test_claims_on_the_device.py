@@ -1,14 +1,14 @@
 """Claims honour `context.device`: cheap ones say there what they say on the CPU, the others build there."""
 
 import pytest
-import theory.claims  # noqa: F401  (fills the registry)
 import torch
 
 from constructions import MoMLP
 from theory.checkers.uniform_error import sampled
-from theory.claim import REGISTRY, Context
+from theory.claim import Context
 from theory.momlp.claims import mixtures as momlp
 from theory.pathway_tree import claims as pathway_tree
+from theory.systems import REGISTRY
 from theory.trained_momlp import claims as trained_momlp
 from theory.vc_dimension.claims import shattered_sets
 

@@ -16,7 +16,8 @@ from constructions import load, save, train_momlp
 from constructions.trained_momlp import training
 from constructions.trained_momlp.training import Options
 from theory import cli
-from theory.claim import REGISTRY, Claim, Evidence, Status, Verdict
+from theory.claim import Claim, Evidence, Status, Verdict
+from theory.systems import REGISTRY
 
 SCHEMA = json.loads((Path(theory.__file__).parent / "verdicts.schema.json").read_text())
 FAST = ["momlp.sharpness", "momlp.lying_modulus", "vc_dimension.one_hidden_layer"]

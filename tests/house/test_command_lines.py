@@ -22,7 +22,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from constructions import build_momlp, save, targets, train_momlp
-from constructions.ranks import RankLost
+from constructions.errors import RankLost
 from constructions.trained_momlp.training import Options
 from constructions.vc_dimension import one_hidden_layer, routing_only
 from theory import cli

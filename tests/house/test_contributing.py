@@ -11,9 +11,8 @@ import types
 from pathlib import Path
 
 import pytest
-import theory.claims
 
-from theory.claim import REGISTRY
+from theory.systems import REGISTRY
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -63,7 +62,7 @@ def test_step_5_registers_the_new_system_and_loses_none(tmp_path):
     (claims / "__init__.py").write_text(edited(source), encoding="utf-8")
     (claims / "midpoint.py").write_text(printed_modules()[0], encoding="utf-8")
     code = (
-        "import json, theory.claims as c; from theory.claim import REGISTRY; "
+        "import json, theory.claims as c; from theory.systems import REGISTRY; "
         "print(json.dumps([c.__file__, c.__all__, list(REGISTRY)]))"
     )
     done = subprocess.run(

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import theory.claims
 import torch
 from torch import nn
 
@@ -63,9 +62,10 @@ from theory import (
     tree_structure,
     uniform_error_le_eps,
 )
-from theory.claim import Claim, Context, Evidence, Status, Verdict, register, select
+from theory.claim import Claim, Context, Evidence, Status, Verdict
 from theory.pathway_tree.manifolds import embedded
 from theory.rates import fit_slope
+from theory.systems import register, select
 from theory.vc_dimension.bounds import Architecture, no_go_eps, vc_upper_flat, vc_upper_tree
 from theory.vc_dimension.checkers import certified, shattered_exhaustively
 from theory.vc_dimension.checkers.file import check_file, save_shattered

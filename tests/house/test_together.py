@@ -153,7 +153,8 @@ def test_verify_by_torchrun_decides_every_claim_once(tmp_path):
 FAILING = """
     import sys, torch
     from constructions import LipschitzFunction, build_momlp
-    from constructions.ranks import RankFailed, Ranks
+    from constructions.errors import RankFailed
+from constructions.ranks import Ranks
     from theory.together import certify_together
     f = LipschitzFunction.from_sympy("sin(2*pi*x0)*x1", n=2)
     model = build_momlp(f, eps=0.1)

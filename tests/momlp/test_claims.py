@@ -1,9 +1,10 @@
 """The claims of the approximation theorem: as expected, and not reproducible on a broken house."""
 
 import pytest
-
 import theory.momlp.claims.mixtures as claims
-from theory.claim import REGISTRY, Context, Status, select
+
+from theory.claim import Context, Status
+from theory.systems import REGISTRY, select
 
 QUICK = [
     "rates.active_parameters",

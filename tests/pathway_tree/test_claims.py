@@ -1,8 +1,7 @@
 """Routing claims fail on a floor router and on a shifted prototype."""
 
-import theory.claims  # noqa: F401
-
-from theory.claim import REGISTRY, Context, Status
+from theory.claim import Context, Status
+from theory.systems import REGISTRY
 
 
 def test_a_floor_router_is_refuted(monkeypatch):

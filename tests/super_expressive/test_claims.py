@@ -3,14 +3,14 @@
 from fractions import Fraction
 
 import pytest
-import theory.claims  # noqa: F401
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from constructions.super_expressive import EUAF, FAMILIES, network
-from theory.claim import REGISTRY, Context
+from theory.claim import Context
 from theory.super_expressive.checkers import every_labeling, exact_labels, first_float_failure, shattered_exactly
+from theory.systems import REGISTRY
 
 
 @pytest.mark.parametrize("name", [c for c in REGISTRY if c.startswith("super_expressive.")])

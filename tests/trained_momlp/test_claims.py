@@ -4,7 +4,8 @@ import pytest
 import torch
 
 import theory.trained_momlp.claims as claims
-from theory.claim import REGISTRY, Context, Status
+from theory.claim import Context, Status
+from theory.systems import REGISTRY
 from theory.trained_momlp.experiments import TASKS, Comparison, _batch
 
 

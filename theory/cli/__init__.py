@@ -7,6 +7,7 @@ Main definition: `main`.
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import os
 import signal
@@ -15,16 +16,15 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib import metadata
 from types import FrameType
+from typing import Any
 
 from rich.markup import escape
 
-from constructions.ranks import RankFailed, RankLost
-from theory.bit_extraction import commands as rates
-from theory.cli import models, verdicts
-from theory.command import err
-from theory.trained_momlp import commands as train
-from theory.vc_dimension import commands as vc
+from constructions.errors import RankFailed, RankLost
+from theory import systems
+from theory.command import Verb, err
 
 DEBUG = "MOMLP_DEBUG"
 FORESEEN = (ValueError, TypeError, OSError, ImportError, MemoryError)
@@ -108,17 +108,56 @@ def _terminated_as_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+GENERAL = {
+    "list": Verb("list the claims and the status each is expected to get", "theory.cli.listing"),
+    "verify": Verb("reproduce claims and print the verdict table", "theory.cli.verdicts"),
+    "doctor": Verb("check the installation", "theory.cli.examination"),
+    "targets": Verb("list the named target functions", "theory.cli.models"),
+    "plan": Verb("print what a model would cost, without building it", "theory.cli.models"),
+    "build": Verb("build a model, and store it with --out", "theory.cli.models"),
+    "certify": Verb("certify the uniform error of a stored model", "theory.cli.models"),
+    "eval": Verb("evaluate a stored model on a .npy file of points (B, n)", "theory.cli.evaluate"),
+    "show": Verb("draw a stored model: cells, knots and error, or leaves and answers", "theory.cli.models"),
+}
+"""Commands about models and claims of every system."""
+
+
+class _LaterParser(argparse.ArgumentParser):
+    """A parser that learns its arguments when it is used: the module behind a verb may take seconds to import."""
+
+    fill: Callable[[argparse.ArgumentParser], None] | None = None
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        fill, self.fill = self.fill, None
+        if fill is not None:
+            fill(self)
+        return super().parse_known_args(args, namespace)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="momlp", description="Build mixtures of MLP experts, certify them, and reproduce the theorems about them."
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def command(name: str, action: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text)
-        sub.set_defaults(action=action)
-        return sub
-
-    for part in (verdicts, models, train, rates, vc):
-        part.add_commands(command)
+    parser.add_argument("--version", action="version", version=f"momlp {metadata.version('momlp')}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_LaterParser)
+    for name, verb in GENERAL.items():
+        _add(commands, name, name, verb)
+    for system, verbs in systems.commands().items():
+        room = commands.add_parser(system, help=f"{systems.system(system).title}: {', '.join(verbs)}")
+        inside = room.add_subparsers(required=True, metavar="VERB", parser_class=_LaterParser)
+        for name, verb in verbs.items():
+            _add(inside, name, name, verb)
+            if verb.flat is not None:
+                _add(commands, verb.flat, name, verb, hidden=verb.former)
     return parser
+
+
+def _add(commands: Any, spelling: str, name: str, verb: Verb, *, hidden: bool = False) -> None:
+    # without `help` a command works and is not listed
+    sub = commands.add_parser(spelling, description=verb.help, **({} if hidden else {"help": verb.help}))
+    sub.fill = lambda parser: _part(verb, f"add_{name}")(parser)
+    sub.set_defaults(action=lambda args: _part(verb, f"run_{name}")(args))
+
+
+def _part(verb: Verb, name: str) -> Callable[[Any], Any]:
+    return getattr(importlib.import_module(verb.module), name)

@@ -1,7 +1,4 @@
-"""`momlp targets`, `plan`, `build`, `certify`, `eval`, `show`: models of functions.
-
-Main definition: `add_commands`.
-"""
+"""The verbs targets, plan, build, certify and show: models of functions, of every kind."""
 
 from __future__ import annotations
 
@@ -14,7 +11,6 @@ from contextlib import nullcontext
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
 import torch
 from rich.markup import escape
 from rich.table import Table
@@ -22,18 +18,14 @@ from rich.table import Table
 from constructions import BitExtractionPlan, LipschitzFunction, Modulus, MoMLP, build_momlp, load, plan, save, targets
 from constructions.bit_extraction.design import LOOKUPS
 from constructions.build import EXPERTS
-from constructions.distributed_momlp import plan_devices
 from constructions.errors import shown
-from constructions.expert_rows.answers import stream
-from constructions.files import points_file, write_array
 from constructions.momlp.plan import ACTIVATIONS, Plan
-from constructions.progress import tracked
 from constructions.ranks import Ranks
 from theory.bit_extraction import figures as _bits  # noqa: F401 (registers its model)
 from theory.checkers.uniform_error.certificate import UniformErrorCertificate
 from theory.checkers.uniform_error.certify import METHODS
 from theory.claim import Status
-from theory.command import Command, add_patience, device_named, err, joined, out, output_file, require_writable, seed
+from theory.command import add_patience, device_named, err, joined, out, output_file, require_writable, seed
 from theory.figure_style import model_figure, save_figure
 from theory.together import certify_together
 from theory.trained_momlp import figures as _trained  # noqa: F401
@@ -42,25 +34,23 @@ SHARE = re.compile(r"[0-9_./]{1,60}(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
 """A share as a decimal or a fraction: 1e-999999999 would take for ever to become a rational."""
 
 
-def add_commands(command: Command) -> None:
-    """Register the commands of this file."""
-    command("targets", _targets, "list the named target functions")
-    sub = command("plan", _plan, "print what a model would cost, without building it")
+def add_targets(sub: argparse.ArgumentParser) -> None:
+    pass
+
+
+def add_plan(sub: argparse.ArgumentParser) -> None:
     _add_function(sub)
     _add_design(sub)
-    sub = command("devices", _devices, "print what a mixture costs spread over devices, without building it")
-    sub.add_argument("--n", type=int, required=True, help="input dimension")
-    sub.add_argument("--eps", type=float, required=True, help="uniform error")
-    sub.add_argument("--lipschitz", type=float, default=1.0)
-    sub.add_argument("--devices", type=int, required=True)
-    sub.add_argument("--device-bytes", type=int, required=True, help="memory of one device")
-    sub.add_argument("--batch", type=int, default=1 << 16, help="points a device in a forward pass")
-    sub = command("build", _build, "build a model, and store it with --out")
+
+
+def add_build(sub: argparse.ArgumentParser) -> None:
     _add_function(sub)
     _add_design(sub)
     sub.add_argument("--lazy", action="store_true", help="build experts on demand; stored as a plan")
     sub.add_argument("--out", metavar="FILE", type=output_file, help="where to store the model (.safetensors)")
-    sub = command("certify", _certify, "certify the uniform error of a stored model")
+
+
+def add_certify(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("file", type=Path)
     sub.add_argument("--eps", type=float, help="default: the model's own")
     sub.add_argument("--gap", type=float, help="stop at upper/lower <= 1 + GAP")
@@ -71,13 +61,9 @@ def add_commands(command: Command) -> None:
     sub.add_argument("--seed", type=seed, default=0)
     sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu")
     add_patience(sub)
-    sub = command("eval", _eval, "evaluate a stored model on a .npy file of points (B, n)")
-    sub.add_argument("file", type=Path)
-    sub.add_argument("--points", type=Path, required=True)
-    sub.add_argument("--out", type=output_file, required=True)
-    sub.add_argument("--lazy", action="store_true", help="read experts from the file when first needed")
-    sub.add_argument("--budget-bytes", type=int, help="keep all weights in memory under this (implies --lazy)")
-    sub = command("show", _show, "draw a stored model: cells, knots and error, or leaves and answers")
+
+
+def add_show(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("file", type=Path)
     sub.add_argument("--out", type=output_file, required=True, metavar="PNG")
     sub.add_argument("--function", metavar="MODULE:ATTR", help="the LipschitzFunction, when the file has no formula")
@@ -149,7 +135,7 @@ def _design(args: argparse.Namespace) -> dict:
     }
 
 
-def _targets(args: argparse.Namespace) -> int:
+def run_targets(args: argparse.Namespace) -> int:
     table = Table("target", "definition")
     for name in targets.names():
         first_paragraph = (targets.TARGETS[name].__doc__ or "").split("\n\n")[0]
@@ -192,40 +178,13 @@ def _design_rows(p: Plan) -> list[tuple[str, object]]:
     return [("axes resolved k", d.k), ("design", shape), ("bits of a word", d.word_bits), ("step q", p.step)]
 
 
-def _plan(args: argparse.Namespace) -> int:
+def run_plan(args: argparse.Namespace) -> int:
     f = _function(args)
     out.print(_plan_table(f, plan(f, args.eps, **_design(args))))
     return 0
 
 
-def _devices(args: argparse.Namespace) -> int:
-    p = plan_devices(
-        args.n,
-        args.eps,
-        args.lipschitz,
-        device_bytes=args.device_bytes,
-        devices=args.devices,
-        batch=args.batch,
-    )
-    fits = "yes" if p.fits else "[bold red]no[/]"
-    table = Table("quantity", "value", title=f"n = {args.n}, eps = {args.eps:g}, {args.devices} devices")
-    for name, value in (
-        ("experts L", p.leaves),
-        ("parameters of an expert P", p.design.parameters),
-        ("most experts on a device", p.experts),
-        ("bytes on that device", p.bytes),
-        ("fits", fits),
-        ("devices needed", p.needed or "one device holds not even an expert"),
-        ("messages a device, forward pass", p.messages),
-        (f"bytes a device sends, {p.batch} points spread evenly", p.expected_bytes),
-        ("bytes a device sends, worst case", p.worst_bytes),
-    ):
-        table.add_row(name, str(value))
-    out.print(table)
-    return 0 if p.fits else 1
-
-
-def _build(args: argparse.Namespace) -> int:
+def run_build(args: argparse.Namespace) -> int:
     require_writable(args.out)
     f = _function(args)
     model = build_momlp(f, eps=args.eps, lazy=args.lazy, progress=True, **_design(args))
@@ -270,7 +229,7 @@ def _built(path: Path, *, lazy: bool = False, device: torch.device | str = "cpu"
     return model
 
 
-def _certify(args: argparse.Namespace) -> int:
+def run_certify(args: argparse.Namespace) -> int:
     with joined(args, device_named(args.device)) as ranks:
         certificate = _certificate(args, ranks)
         if ranks.leads:
@@ -320,22 +279,7 @@ def _print_certificate(c: UniformErrorCertificate, ranks: int) -> None:
     out.print(table)
 
 
-def _eval(args: argparse.Namespace) -> int:
-    require_writable(args.out, args.file, args.points)
-    lazy = args.lazy or args.budget_bytes is not None
-    model = load(args.file, lazy=lazy, budget_bytes=args.budget_bytes)
-    points = points_file(args.points, model.n)
-    x = torch.from_numpy(np.array(points, dtype=np.float64))
-    parts = x.split(1 << 16)
-    with torch.no_grad():
-        results = list(stream(model, tracked(parts, "evaluating", enabled=len(parts) > 1)))
-    y = torch.cat(results)
-    write_array(args.out, y.numpy())
-    out.print(f"{len(x)} points evaluated, written to {escape(str(args.out))}", highlight=False)
-    return 0
-
-
-def _show(args: argparse.Namespace) -> int:
+def run_show(args: argparse.Namespace) -> int:
     require_writable(args.out, args.file)
     model = load(args.file)
     save_figure(model_figure(model, _function_of(model, args.function) if isinstance(model, MoMLP) else None), args.out)

@@ -1,7 +1,4 @@
-"""`momlp list`, `verify`, `doctor`: the claims, their verdicts, and the installation.
-
-Main definition: `add_commands`.
-"""
+"""The verb verify: claims, their verdicts, and the table of them."""
 
 from __future__ import annotations
 
@@ -11,22 +8,18 @@ from pathlib import Path
 
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-import theory.claims  # noqa: F401  (fills the registry)
 from constructions.files import require_folder
 from constructions.ranks import Ranks
-from theory import doctor, report
-from theory.claim import REGISTRY, Claim, Context, select
-from theory.command import Command, add_patience, device_named, err, joined, out, output_file, require_writable, seed
+from theory import report
+from theory.claim import Claim, Context
+from theory.command import add_patience, device_named, err, joined, out, output_file, require_writable, seed
+from theory.systems import select
 from theory.together import run_together
 from theory.verify import Row, Run
 
 
-def add_commands(command: Command) -> None:
-    """Register the commands of this file."""
-    command("list", _list, "list the claims and the status each is expected to get")
-    sub = command("verify", _verify, "reproduce claims and print the verdict table")
+def add_verify(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("claims", nargs="*", metavar="CLAIM", help="claim ids or systems (default: all)")
     sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     sub.add_argument("--budget", choices=("quick", "full"), default="quick")
@@ -37,29 +30,9 @@ def add_commands(command: Command) -> None:
     )
     sub.add_argument("--html", metavar="DIR", type=Path, help="write index.html and plots")
     add_patience(sub)
-    command("doctor", _doctor, "check the installation")
 
 
-def _list(args: argparse.Namespace) -> int:
-    table = Table()
-    for heading in ("claim", "title", "expected", "source"):
-        table.add_column(heading, no_wrap=heading in ("claim", "expected"))
-    for c in REGISTRY.values():
-        table.add_row(c.id, c.title, c.expected.value, c.source)
-    out.print(table)
-    return 0
-
-
-def _doctor(args: argparse.Namespace) -> int:
-    findings = doctor.examine()
-    table = Table("check", "", "detail")
-    for finding in findings:
-        table.add_row(finding.name, "ok" if finding.good else "[bold red]WRONG[/]", escape(finding.detail))
-    out.print(table)
-    return 0 if all(f.good for f in findings) else 1
-
-
-def _verify(args: argparse.Namespace) -> int:
+def run_verify(args: argparse.Namespace) -> int:
     chosen = select(args.claims)
     if args.json != Path("-"):
         require_writable(args.json)

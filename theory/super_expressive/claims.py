@@ -1,76 +1,23 @@
-"""Super-expressive activations: infinite VC dimension at fixed depth and width, a statement about real arithmetic."""
+"""What is claimed; the reproductions are in `theory.super_expressive.reproductions`, one function a claim."""
 
 from __future__ import annotations
 
-import sympy
-import torch
+from theory.claim import Statement, Status
+from theory.sources import ABSTRACT_V1, OURS
 
-from theory.claim import Context, Evidence, Number, Status, Verdict, claim, undecided
-from theory.super_expressive.checkers import (
-    every_labeling,
-    first_float_failure,
-    shattered_exactly,
-    structured_and_random,
-)
-
-V1 = "arXiv:2402.03460v1, abstract"
-OURS = "momlp, constructions/super_expressive.py"
-
-
-@claim(
-    id="super_expressive.infinite_vc_dimension",
-    title="One EUAF or sine neuron with one free weight shatters any number of points",
-    statement=r"\mathrm{VC}(\{x\mapsto\mathrm{sgn}(\sigma(wx)-\tfrac12)\}_w)=\mathrm{VC}(\{x\mapsto\mathrm{sgn}\sin(wx)\}_w)=\infty",
-    source=V1,
-    expected=Status.PROVED,
-    hypotheses=("real arithmetic: a class with b-bit weights has VC dimension at most b times their number",),
-)
-def infinite_vc_dimension(context: Context) -> Verdict:
-    """The fraction's bound for all k by sympy; all labelings of small k and 20 of k up to 1024 in integers."""
-    i, j = sympy.symbols("i j", integer=True, positive=True)
-    tail = sympy.summation(sympy.Integer(4) ** -j, (j, 1, sympy.oo))
-    largest = sympy.simplify(2**-i + sympy.summation(sympy.Integer(2) ** -j, (j, 1, i - 1)))
-    if tail != sympy.Rational(1, 3) or sympy.simplify(largest - (1 - 2**-i)) != 0:
-        return undecided(f"the fractions are bounded by {tail} and {largest}")
-    numbers: dict[str, Number] = {}
-    for name in ("euaf", "sine"):
-        count = 0
-        for k in (1, 2, 4, 8, *((12, 16) if context.full else (12,))):
-            context.log(f"{name}: all labelings of {k} points")
-            report = shattered_exactly(name, k, every_labeling(k))
-            count += report.labelings
-            if not report.holds:
-                return undecided(f"{name}, k = {k}: {report.failure}")
-        for k in (64, 256, 1024):
-            context.log(f"{name}: {k} points")
-            report = shattered_exactly(name, k, structured_and_random(k, 16, context.generator()))
-            count += report.labelings
-            if not report.holds:
-                return undecided(f"{name}, k = {k}: {report.failure}")
-            numbers[f"{name}_least_margin_k{k}"] = float(report.margin)
-        numbers[f"{name}_labelings_decided"] = count
-    reason = "the fraction stays below 1/3 (EUAF) and inside (0, 1) (sine) for every k; no error in integers"
-    return Verdict(Status.PROVED, Evidence.SYMBOLIC, reason, numbers)
-
-
-@claim(
-    id="super_expressive.floating_point",
-    title="The same neurons in floating point, for every k",
-    statement=r"\forall k:\ \text{the float64 (float32) neuron realises all labelings of its } k \text{ points}",
-    source=OURS,
-    expected=Status.REFUTED,
-    hypotheses=("false on purpose: the infinity is a real-arithmetic statement",),
-)
-def floating_point(context: Context) -> Verdict:
-    """The least k at which some labeling fails, for each activation and precision."""
-    numbers: dict[str, Number] = {}
-    witness = None
-    for name in ("euaf", "sine"):
-        for dtype in (torch.float32, torch.float64):
-            found = first_float_failure(name, dtype, context.generator(), device=context.device)
-            if found is None:
-                return undecided(f"{name} in {dtype} did not fail up to k = 128")
-            numbers[f"{name}_{str(dtype).removeprefix('torch.')}_first_failure"] = found[0]
-            witness = witness or found[1]
-    reason = ", ".join(f"{k.removesuffix('_first_failure')} fails at k = {v}" for k, v in numbers.items())
-    return Verdict(Status.REFUTED, Evidence.EXACT, reason, numbers, witness=witness)
+STATEMENTS = {
+    "infinite_vc_dimension": Statement(
+        title="One EUAF or sine neuron with one free weight shatters any number of points",
+        statement=r"\mathrm{VC}(\{x\mapsto\mathrm{sgn}(\sigma(wx)-\tfrac12)\}_w)=\mathrm{VC}(\{x\mapsto\mathrm{sgn}\sin(wx)\}_w)=\infty",
+        source=ABSTRACT_V1,
+        expected=Status.PROVED,
+        hypotheses=("real arithmetic: a class with b-bit weights has VC dimension at most b times their number",),
+    ),
+    "floating_point": Statement(
+        title="The same neurons in floating point, for every k",
+        statement=r"\forall k:\ \text{the float64 (float32) neuron realises all labelings of its } k \text{ points}",
+        source=OURS.at("docs/super_expressive.md"),
+        expected=Status.REFUTED,
+        hypotheses=("false on purpose: the infinity is a real-arithmetic statement",),
+    ),
+}

@@ -1,39 +1,9 @@
-"""Trained MoMLPs: "superior performance compared to larger centralised benchmarks", one verdict a task."""
+"""What is claimed; the reproductions are in `theory.trained_momlp.reproductions`, one function a claim."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
-import torch
-
-from constructions.trained_momlp import prepare
-from constructions.trained_momlp.training import Options, bytes_per_expert, train_bank
-from theory.checkers.resident_memory import MemoryMeter, resident_bytes_le
-from theory.claim import Claim, Context, Evidence, Number, Status, Verdict, claim, register, undecided
-from theory.trained_momlp.experiments import TASKS, compare
-
-V1 = "arXiv:2402.03460v1, abstract"
-OPTIONS = Options(batch_size=128, evaluate_every=30, patience=20)
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """How long and how often a task is trained; `rates` are learning rates to choose from on the validation rows."""
-
-    seeds: int
-    steps: int
-    rates: tuple[float, ...]
-
-
-# longer where the central MLP is far from converged after 600 steps and the verdict another one then; more seeds
-# where splits make more noise
-QUICK = dict.fromkeys(TASKS, Protocol(12, 600, (1e-2,))) | {
-    "franke": Protocol(12, 1200, (1e-2,)),
-    "two_spirals": Protocol(12, 2000, (2e-2,)),
-    "digits": Protocol(20, 400, (1e-2,)),
-    "breast_cancer": Protocol(20, 600, (1e-2,)),
-}
-FULL = dict.fromkeys(TASKS, Protocol(20, 3000, (3e-3, 1e-2))) | {"friedman": Protocol(60, 3000, (3e-3, 1e-2))}
+from theory.claim import Statement, Status
+from theory.sources import ABSTRACT_V1
 
 # what these splits, seeds and sizes say; the sentence is false as a general rule
 EXPECTED = {
@@ -49,106 +19,36 @@ EXPECTED = {
 }
 
 
-def performance(name: str, context: Context, protocol: Protocol | None = None) -> Verdict:
-    """Paired test errors of the mixture and of a central MLP with more parameters, on shared splits."""
-    protocol = protocol or (FULL if context.full else QUICK)[name]
-    seeds, options = protocol.seeds, replace(OPTIONS, steps=protocol.steps)
-    found = compare(
-        TASKS[name], seeds=seeds, options=options, rates=protocol.rates, log=context.log, device=context.device
-    )
-    numbers: dict[str, Number] = {"seeds": seeds, "steps": protocol.steps}
-    for method, errors in found.errors.items():
-        numbers[f"{method}_error"] = float(errors.mean())
-        numbers[f"{method}_parameters"] = found.total[method]
-        numbers[f"{method}_active_parameters"] = found.active[method]
-    for peer in ("central", "active"):
-        mean, low, high = found.difference(peer)
-        numbers |= {f"minus_{peer}": mean, f"minus_{peer}_lower": low, f"minus_{peer}_upper": high}
-    if not found.total["central"] >= found.total["momlp"]:
-        return undecided("the central MLP is not larger", **numbers)
-    mean, low, high = found.difference("central")
-    reason = f"error − central error = {mean:.4f}, 95 % interval [{low:.4f}, {high:.4f}], {seeds} paired seeds"
-    if high < 0:
-        return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, reason, numbers)
-    if low > 0:
-        budget = "full" if context.full else "quick"
-        witness = f"momlp verify trained_momlp.{name} --budget {budget} --numbers: {reason}"
-        return Verdict(Status.REFUTED, Evidence.SAMPLED, reason, numbers, witness=witness)
-    return undecided(reason, **numbers)
-
-
-for _name, _status in EXPECTED.items():
-    register(
-        Claim(
-            id=f"trained_momlp.{_name}",
-            title=f"On {_name.replace('_', ' ')}, a trained MoMLP beats a larger centralised MLP",
-            statement=r"\mathbb E[\mathrm{err}(\mathrm{MoMLP})]<\mathbb E[\mathrm{err}(\mathrm{MLP})]",
-            source=V1,
-            expected=_status,
-            hypotheses=("paired 95 % Student interval", "same splits, steps, points a step and early stopping"),
-            reproduce=lambda context, name=_name: performance(name, context),
-        )
+def _ahead(task: str, expected: Status) -> Statement:
+    return Statement(
+        title=f"On {task.replace('_', ' ')}, a trained MoMLP beats a larger centralised MLP",
+        statement=r"\mathbb E[\mathrm{err}(\mathrm{MoMLP})]<\mathbb E[\mathrm{err}(\mathrm{MLP})]",
+        source=ABSTRACT_V1,
+        expected=expected,
+        hypotheses=("paired 95 % Student interval", "same splits, steps, points a step and early stopping"),
     )
 
 
-@claim(
-    id="trained_momlp.two_spirals_short",
-    title="On two spirals, a trained MoMLP is ahead as long as the central MLP is far from converged",
-    statement=r"\mathbb E[\mathrm{err}(\mathrm{MoMLP})]<\mathbb E[\mathrm{err}(\mathrm{MLP})]\text{ after 600 steps}",
-    source=V1,
-    expected=Status.NOT_REFUTED,
-    hypotheses=("600 steps in both budgets", "beside trained_momlp.two_spirals, which trains longer and says no"),
-)
-def short_training(context: Context) -> Verdict:
-    """The verdict of two spirals turns around with the length of the training."""
-    return performance("two_spirals", context, Protocol(20 if context.full else 12, 600, (1e-2,)))
-
-
-@claim(
-    id="trained_momlp.budgeted_training",
-    title="Training expert by expert within a byte budget gives bitwise the joint result",
-    statement=r"\theta_{\mathrm{budget}}=\theta_{\mathrm{joint}},\quad\max_t\,\mathrm{resident}(t)\le\mathrm{budget}",
-    source=V1,
-    expected=Status.NOT_REFUTED,
-    hypotheses=(
-        "independent experts",
-        "one machine, one number of threads",
-        "the data wait on the host; what is on the device counts",
-        "measured on the tensors of that device",
+STATEMENTS = {
+    **{task: _ahead(task, status) for task, status in EXPECTED.items()},
+    "two_spirals_short": Statement(
+        title="On two spirals, a trained MoMLP is ahead as long as the central MLP is far from converged",
+        statement=r"\mathbb E[\mathrm{err}(\mathrm{MoMLP})]<\mathbb E[\mathrm{err}(\mathrm{MLP})]"
+        r"\text{ after 600 steps}",
+        source=ABSTRACT_V1,
+        expected=Status.NOT_REFUTED,
+        hypotheses=("600 steps in both budgets", "beside trained_momlp.two_spirals, which trains longer and says no"),
     ),
-)
-def budgeted_training(context: Context) -> Verdict:
-    """The same bank trained at once and in groups, weights compared bit by bit, live tensors counted throughout."""
-    leaves, steps = (60, 60) if context.full else (24, 20)
-    data = TASKS["max_affine"].split(context.seed)
-    options = Options(steps=steps, batch_size=64, evaluate_every=10)
-
-    def trained(share: int | None) -> tuple[torch.Tensor, int, int, int]:
-        """(rows, groups, peak, budget) with a budget of `share` experts."""
-        ready = prepare(data.x, data.y, leaves=leaves, expert_hidden=(32, 32), generator=context.generator())
-        problem, first = ready.problem, ready.initial
-        budget = None if share is None else share * bytes_per_expert(problem, ready.widths, options)
-        host = [problem.z, problem.y, first, problem.centre, problem.scale]
-        host += [t for g in (problem.train, problem.validation) for t in (g.rows, g.start)]
-        context.log(f"{leaves} experts, budget {budget} bytes")
-        with MemoryMeter(host, device=context.device) as meter:
-            found = train_bank(problem, first, ready.widths, options, budget_bytes=budget, device=context.device)
-        return found.rows.clone(), found.groups, meter.peak, budget or 0
-
-    joint, _, whole, _ = trained(None)
-    numbers: dict[str, Number] = {"experts": leaves, "steps": steps, "peak_joint": whole}
-    for share in (1, 8):
-        rows, groups, peak, budget = trained(share)
-        numbers |= {f"groups_{share}": groups, f"peak_{share}": peak, f"budget_{share}": budget}
-        if not torch.equal(rows, joint):
-            expert = int((rows != joint).any(-1).int().argmax())
-            witness = f"seed {context.seed}, {groups} groups: expert {expert} differs from the joint run"
-            return Verdict(Status.REFUTED, Evidence.EXACT, witness, numbers, witness=witness)
-        verdict = resident_bytes_le(peak, budget, whole)
-        if verdict.status is Status.REFUTED:
-            return verdict
-    reason = (
-        f"{leaves} experts equal bit by bit in 1, {numbers['groups_1']} and {numbers['groups_8']} groups; "
-        f"peaks {whole}, {numbers['peak_1']} and {numbers['peak_8']} bytes"
-    )
-    return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, reason, numbers)
+    "budgeted_training": Statement(
+        title="Training expert by expert within a byte budget gives bitwise the joint result",
+        statement=r"\theta_{\mathrm{budget}}=\theta_{\mathrm{joint}},\quad\max_t\,\mathrm{resident}(t)\le\mathrm{budget}",
+        source=ABSTRACT_V1,
+        expected=Status.NOT_REFUTED,
+        hypotheses=(
+            "independent experts",
+            "one machine, one number of threads",
+            "the data wait on the host; what is on the device counts",
+            "measured on the tensors of that device",
+        ),
+    ),
+}

@@ -16,9 +16,8 @@ from constructions.vc_dimension import (
     two_hidden_layers,
     wide,
 )
-from theory.claim import Context, Evidence, Number, Status, Verdict, claim, undecided
+from theory.claim import Context, Evidence, Number, Status, Verdict, undecided
 from theory.rates import fit_slope
-from theory.sources import LEMMA, V2
 from theory.vc_dimension.bounds import Architecture, closed_flat, vc_upper_flat, vc_upper_mlp
 from theory.vc_dimension.checkers import certified
 
@@ -47,17 +46,6 @@ def _deep(depth: int, width: int) -> ShatteredSet:
     return deep(**sizes)
 
 
-@claim(
-    id="vc_dimension.width_reading",
-    title="The abstract's rate with W = width, read literally",
-    statement=r"\mathrm{VC}\in\tilde O(L\max\{nL,JW\})\quad\text{for all }L,n,J,W,\ W=\text{width}",
-    source=V2,
-    expected=Status.REFUTED,
-    hypotheses=(
-        "what is refuted is the abstract's sentence read literally, not the paper's theorem",
-        "five families of single experts, L = 1; the witness is n = W, J = 1",
-    ),
-)
 def width_reading(context: Context) -> Verdict:
     """Certified points grow with a larger power than the stated expression in five families."""
     numbers: dict[str, Number] = {}
@@ -124,14 +112,6 @@ def _nonnegative(polynomial: sympy.Expr, least: dict[sympy.Symbol, int]) -> bool
     return all(coefficient >= 0 for coefficient in sympy.Poly(shifted, *least).coeffs())
 
 
-@claim(
-    id="vc_dimension.weights_reading",
-    title="The abstract's rate with W = number of weights w, and its sharper form L(n + Jw)",
-    statement=r"\mathrm{VC}\le4L(n+Jw)\log_2(2r\log_2r)\in\tilde O(L(n+Jw))\subset\tilde O(L\max\{nL,Jw\})",
-    source=V2,
-    expected=Status.CERTIFIED,
-    hypotheses=("w weights an expert, J hidden layers; r is a polynomial in L, J, W", LEMMA),
-)
 def weights_reading(context: Context) -> Verdict:
     """The closed form of Theorem 2, its bracket compared by polynomials with no negative coefficient, and a grid."""
     L, n, J, w = sympy.symbols("L n J w", positive=True)
@@ -163,18 +143,6 @@ def weights_reading(context: Context) -> Verdict:
 # --- exactly when the width reading fails ---------------------------------------------------------------
 
 
-@claim(
-    id="vc_dimension.width_condition",
-    title="Up to logs the width reading fails iff nL and JW are both far below Q = J(nW + (J-1)W^2)",
-    statement=r"c\,LQ\le\mathrm{VC}\le\tilde O(L(n+Q)),\quad Q=J(nW+(J-1)W^2)=\Theta(J\cdot P_E)",
-    source=V2,
-    expected=Status.CERTIFIED,
-    hypotheses=(
-        "lower side: J = 1; or J in {2, 3}, n, W >= 2; or J >= 4, n >= 3, W >= 8",
-        "that nL >= Q or JW >= Q implies the width reading holds for all parameters",
-        LEMMA,
-    ),
-)
 def width_condition(context: Context) -> Verdict:
     """Both sides by polynomials without negative coefficients; the sets' sizes against Q on a grid."""
     n, J, W = sympy.symbols("n J W", positive=True)

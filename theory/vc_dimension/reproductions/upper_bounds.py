@@ -9,9 +9,8 @@ import numpy as np
 import sympy
 
 from constructions.vc_dimension import largest_set
-from theory.claim import Context, Evidence, Number, Status, Verdict, claim, undecided
+from theory.claim import Context, Evidence, Number, Status, Verdict, undecided
 from theory.rates import fit_slope
-from theory.sources import LEMMA, OURS, V2
 from theory.vc_dimension.bounds import (
     Architecture,
     clean_flat,
@@ -31,18 +30,6 @@ CERTIFIED_AT_MOST = 1000
 RANDOM_CASES = 500
 
 
-@claim(
-    id="vc_dimension.finite",
-    title="MoMLPs have finite VC dimension: lower <= upper on 216 architectures",
-    statement=r"L\cdot\mathrm{VC}_E\le\mathrm{VC}(\text{tree}),\mathrm{VC}(\text{flat})\le\max\{m:m\le G(m)\}<\infty",
-    source=V2,
-    expected=Status.CERTIFIED,
-    hypotheses=(
-        "ReLU experts with free real weights",
-        "lower: L times the largest of our sets for one expert, certified up to 1000 points, proved above",
-        LEMMA,
-    ),
-)
 def finite(context: Context) -> Verdict:
     """Theorems 2 and 4 solved on a grid, against L copies of the largest set that one expert shatters."""
     grid = list(itertools.product((1, 2, 4, 8, 16, 64), (1, 2, 8), (1, 4, 16)))
@@ -74,18 +61,6 @@ def _random_cases(context: Context) -> list[tuple[int, int, int]]:
     return list(zip(n.tolist(), generator.integers(0, 17, count).tolist(), d.tolist(), strict=True))
 
 
-@claim(
-    id="vc_dimension.routing_term",
-    title="Flat routing enters as nL log L, not as nL^2",
-    statement=r"\mathrm{VC}(\text{flat})\le5.3\,L\,(d+(n+1)\log_2 2L),\quad d=\mathrm{VC}_E\ge n+1",
-    source=OURS,
-    expected=Status.CERTIFIED,
-    hypotheses=(
-        "nearest of L free prototypes; any experts of VC dimension d",
-        "(L-1)n + 1 points: routing_only",
-        LEMMA,
-    ),
-)
 def routing_term(context: Context) -> Verdict:
     """The solved bound of Theorem 2 below the clean form at random (n, L, d), and the clean form's order in L."""
     worst = 0.0
@@ -115,18 +90,6 @@ def routing_term(context: Context) -> Verdict:
     return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, numbers)
 
 
-@claim(
-    id="vc_dimension.tree_router",
-    title="A tree router loses the log: VC between L d and 12.13 L d",
-    statement=r"L\,d\le\mathrm{VC}(\text{tree, valency }v)\le\lambda_v\,L\,d,\quad d=\mathrm{VC}_E\ge n+1",
-    source=OURS,
-    expected=Status.CERTIFIED,
-    hypotheses=(
-        "full v-ary tree, free child prototypes",
-        "lower side: experts closed under translations and x - c (vc_dimension.mixture)",
-        LEMMA,
-    ),
-)
 def tree_router(context: Context) -> Verdict:
     """Theorem 4 solved below λ_v·L·d at random (n, L, d), and beside flat routing for constant answers."""
     numbers: dict[str, Number] = {f"lambda_{v}": round(tree_factor(v), 4) for v in (2, 3, 4, 8)}

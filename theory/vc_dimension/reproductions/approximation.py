@@ -8,23 +8,10 @@ from fractions import Fraction
 
 import sympy
 
-from theory.claim import Context, Evidence, Number, Status, Verdict, claim, undecided
-from theory.sources import LEMMA, V2
+from theory.claim import Context, Evidence, Number, Status, Verdict, undecided
 from theory.vc_dimension.bounds import grid_points, parameters_of_mlp, parameters_of_single_mlp, vc_upper_free
 
 
-@claim(
-    id="vc_dimension.single_mlp_lower_bound",
-    title="A3: a single ReLU MLP needs eps^(-n/2) parameters",
-    statement=r"P\ge\sqrt{2M/\log_2(eM^{3/2})},\quad M=\lceil 1/(2\varepsilon)\rceil^n,\quad"
-    r"P\in\tilde\Omega(\varepsilon^{-n/2})",
-    source=V2,
-    expected=Status.CERTIFIED,
-    hypotheses=(
-        "all 1-Lipschitz f on [0,1]^n are approximated within eps < 1/2 by one fully connected architecture",
-        LEMMA,
-    ),
-)
 def single_mlp_lower_bound(context: Context) -> Verdict:
     """At every depth tried, fewer parameters give a VC dimension below Theorem 5's; the exponent by sympy."""
     numbers: dict[str, Number] = {}

@@ -15,12 +15,8 @@ import sympy
 from constructions import LipschitzFunction, PathwayTree, Plan, build_momlp, plan, targets
 from theory import rates
 from theory.checkers.parameter_count import parameter_count_eq
-from theory.claim import Context, Evidence, Number, Status, Verdict, claim, undecided
+from theory.claim import Context, Evidence, Number, Status, Verdict, undecided
 from theory.momlp import bounds
-
-V2 = "arXiv:2402.03460v2, abstract"
-V1 = "arXiv:2402.03460v1, abstract"
-OURS = "momlp, README section 'The construction and its proof'"
 
 
 def _grid(context: Context) -> Iterator[tuple[LipschitzFunction, float, dict]]:
@@ -58,15 +54,6 @@ def _formulas(design: Plan) -> dict[str, sympy.Basic]:
     return {"active": active, "leaves": leaves, "total": leaves * active, "loaded": loaded, "stored": stored}
 
 
-@claim(
-    id="rates.active_parameters",
-    title="A1: active parameters are exactly K(n+1+m)+m, and eps·P has a finite limit",
-    statement=r"P=K(n+1+m)+m,\quad K=\lceil \ell\lambda/(2\varepsilon\sqrt\theta)\rceil,\quad"
-    r"\lim_{\varepsilon\to0}\varepsilon P=\frac{\ell\lambda(n+1+m)}{2\sqrt\theta}",
-    source=V2,
-    expected=Status.PROVED,
-    hypotheses=("the identity: on the listed grid of built models", "the limit: for all n, m, theta, ell, lambda"),
-)
 def active_parameters(context: Context) -> Verdict:
     """Measured numel of built experts equals sympy's evaluation of the formula; the limit is taken with ceilings in."""
     compared = 0
@@ -94,15 +81,7 @@ def active_parameters(context: Context) -> Verdict:
     return Verdict(Status.PROVED, Evidence.SYMBOLIC, reason, numbers)
 
 
-@claim(
-    id="rates.slopes",
-    title="Slopes of active parameters and leaves against 1/eps",
-    statement=r"P\sim\varepsilon^{-1},\qquad L\sim\varepsilon^{-(n-1)}",
-    source=V2,
-    expected=Status.NOT_REFUTED,
-    hypotheses=("n = 2..6", "eps = 2^-6 .. 2^-13, lambda = 1"),
-)
-def parameter_rate(context: Context) -> Verdict:
+def slopes(context: Context) -> Verdict:
     """Declared: slope 1 within 0.015 and n − 1 within 1 %, and eps·P within 2 % of its limit at the smallest eps."""
     numbers: dict[str, Number] = {}
     for n in range(2, 7):
@@ -125,14 +104,6 @@ def parameter_rate(context: Context) -> Verdict:
     return Verdict(Status.NOT_REFUTED, Evidence.FITTED, "all ten slopes as declared", numbers)
 
 
-@claim(
-    id="rates.forward_pass_load",
-    title="A2: the whole forward pass loads P + O(log 1/eps) numbers",
-    statement=r"F=P+2n\sum_a\lceil\log_2M_a\rceil\in O(\varepsilon^{-1}\log\varepsilon^{-1})",
-    source=V1,
-    expected=Status.PROVED,
-    hypotheses=("binary trees", "the identity: on the listed models and trees", "the limit: for all n"),
-)
 def forward_pass_load(context: Context) -> Verdict:
     """Worst path of the actual graph, and of ever larger trees by box shapes, equals the formula; limits by sympy."""
     compared = 0
@@ -165,18 +136,6 @@ def _loaded_beyond_expert() -> sympy.Expr:
     return sympy.limit(bounds.eps * bound, bounds.eps, 0, "+")
 
 
-@claim(
-    id="rates.trade_off",
-    title="A4: number of experts against their size",
-    statement=r"\varepsilon^{n-1}L\to\Bigl(\tfrac{\ell\lambda\sqrt{n-1}}{2\sqrt{1-\theta}}\Bigr)^{n-1},\quad"
-    r"\operatorname{argmin}_\theta LK=1/n",
-    source=V2,
-    expected=Status.PROVED,
-    hypotheses=(
-        "theta is the share of the squared radius given to the knots",
-        "the minimiser: for all n >= 2; the limit: n = 2..5",
-    ),
-)
 def trade_off(context: Context) -> Verdict:
     """Symbolic minimiser for all n, symbolic limits for n = 2..5, and exact monotone counts along the split."""
     best = bounds.optimal_split()
@@ -201,14 +160,6 @@ def trade_off(context: Context) -> Verdict:
     return Verdict(Status.PROVED, Evidence.SYMBOLIC, f"argmin L·K = {best} for every n ≥ 2", numbers)
 
 
-@claim(
-    id="rates.curse_of_dimensionality",
-    title="What remains: total parameters are of order eps^-n",
-    statement=r"\lim_{\varepsilon\to0}\varepsilon^n\,L\,P\in(0,\infty)",
-    source=OURS,
-    expected=Status.PROVED,
-    hypotheses=("n = 2..5",),
-)
 def curse_of_dimensionality(context: Context) -> Verdict:
     """The limit is positive and finite: what is O(1/ε) is what is loaded, not what exists."""
     c = bounds.pencil_counts()

@@ -8,23 +8,13 @@ from constructions import targets
 from constructions.bit_extraction import Design
 from constructions.bit_extraction.choice import choose
 from theory.bit_extraction import bounds as counts
-from theory.bit_extraction.claims.networks import built
+from theory.bit_extraction.reproductions.networks import built
 from theory.checkers.uniform_error import certify_uniform_error
-from theory.claim import Context, Evidence, Number, Status, Verdict, claim, undecided
+from theory.claim import Context, Evidence, Number, Status, Verdict, undecided
 from theory.rates import fit_slope
-from theory.sources import LEMMA, V2
 from theory.vc_dimension.bounds import parameters_of_single_mlp
 
 
-@claim(
-    id="bit_extraction.rate",
-    title="P grows like (1/eps)^(n/2), next to the lower bound of A3",
-    statement=r"P\le\kappa_nK^{n/2}(1+o(1)),\ K=\lceil C_n\lambda s/\varepsilon\rceil;\quad"
-    r"P\ge\tilde\Omega(\varepsilon^{-n/2})",
-    source=V2,
-    expected=Status.NOT_REFUTED,
-    hypotheses=("exact counts, words of unbounded length (float64 ends at 51 or 52 bits)", "lower bound: " + LEMMA),
-)
 def rate(context: Context) -> Verdict:
     """Slopes of exact counts over many decades, P/K^{n/2}, built networks where float64 allows, and A3."""
     numbers: dict[str, Number] = {}
@@ -67,19 +57,6 @@ def _sizes(d: Design) -> tuple[int, int, int, int, int, str]:
 # --- the trade-off --------------------------------------------------------------------------------------
 
 
-@claim(
-    id="bit_extraction.trade_off",
-    title="L P^2 is of order (lambda/eps)^n for every number k of resolved axes and every split",
-    statement=r"L\cdot P^2\in\Theta((\lambda/\varepsilon)^n)\ \text{(lower side up to logs)},\quad 1\le k\le n",
-    source=V2,
-    expected=Status.NOT_REFUTED,
-    hypotheses=(
-        "upper side: exact counts with words of unbounded length; at practical eps additive O(log K) terms dominate, "
-        "and float64 ends the words",
-        "constants (k = 0, P = 1) obey it with a far smaller constant",
-        "lower side: VC bound of MoMLPs, " + LEMMA,
-    ),
-)
 def trade_off(context: Context) -> Verdict:
     """Exact counts over decades against their limit, the lower bound, and built models with certified errors."""
     numbers: dict[str, Number] = {}

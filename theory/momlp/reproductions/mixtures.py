@@ -25,10 +25,7 @@ from constructions import (
 )
 from theory.checkers.lipschitz_constant import lipschitz_constant_le, modulus_refuted_by_building
 from theory.checkers.uniform_error import UniformErrorCertificate, certify_uniform_error
-from theory.claim import Context, Evidence, Number, Status, Verdict, claim, undecided
-
-V2 = "arXiv:2402.03460v2, abstract"
-OURS = "momlp, README section 'The construction and its proof'"
+from theory.claim import Context, Evidence, Number, Status, Verdict, undecided
 
 LISTED_EPS = {1: 1e-3, 2: 1e-3, 3: 0.01, 4: 0.05}
 LISTED_TARGETS = ("cone", "sum_of_sines", "max_affine", "rotated_sine", "sharp")
@@ -66,14 +63,6 @@ def _certificates(context: Context) -> Iterator[tuple[str, int, UniformErrorCert
                 yield name, n, certify_uniform_error(coarse, f, eps=0.05, enclosed=True, seed=context.seed)
 
 
-@claim(
-    id="momlp.uniform_error",
-    title="A1: uniform error at most eps",
-    statement=r"\sup_{x\in[0,1]^n}|f(x)-\hat f(x)|\le\varepsilon",
-    source=V2,
-    expected=Status.CERTIFIED,
-    hypotheses=("f Lipschitz on the unit cube", "n = 1..4 and the listed targets and eps"),
-)
 def uniform_error(context: Context) -> Verdict:
     """Every listed instance is certified, and the intervals of different methods overlap."""
     numbers: dict[str, Number] = {}
@@ -96,14 +85,6 @@ def uniform_error(context: Context) -> Verdict:
     return Verdict(Status.CERTIFIED, evidence, reason, numbers)
 
 
-@claim(
-    id="momlp.variants",
-    title="A1 for Hölder targets, boxes, PReLU, constant experts, other valencies, two outputs",
-    statement=r"\sup_{x}\max_i|f_i(x)-\hat f_i(x)|\le\varepsilon,\quad |f_i(x)-f_i(y)|\le\omega(\|x-y\|_2)",
-    source=OURS,
-    expected=Status.CERTIFIED,
-    hypotheses=("omega concave, nondecreasing, omega(0+) = 0",),
-)
 def variants(context: Context) -> Verdict:
     """One certificate for every option of `build_momlp`, by branch and bound and by Theorem 1's hypotheses."""
     skew = LipschitzFunction.from_sympy("sin(2*x0) + abs(x1 - 1/3)", n=2, domain=[(-1, 2), (0, 0.5)])
@@ -129,14 +110,6 @@ def variants(context: Context) -> Verdict:
     return Verdict(Status.CERTIFIED, Evidence.FLOAT64, f"{len(cases)} variants certified twice", numbers)
 
 
-@claim(
-    id="momlp.uniform_error_n10",
-    title="A1 in ten dimensions, experts built on demand",
-    statement=r"\sup_{x\in[0,1]^{10}}|f(x)-\hat f(x)|\le 0.1\,\lambda",
-    source=V2,
-    expected=Status.NOT_REFUTED,
-    hypotheses=("f = sum_of_sines, lambda = 1",),
-)
 def uniform_error_n10(context: Context) -> Verdict:
     """100,000 uniform and 100,000 clustered queries against a model of 16⁹ leaves under a 16 MiB cache."""
     f, budget = targets.get("sum_of_sines", n=10), 16 << 20
@@ -183,15 +156,6 @@ def uniform_error_n10(context: Context) -> Verdict:
     return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, reason, numbers, {"eps": 0.1})
 
 
-@claim(
-    id="momlp.certificate_tightness",
-    title="Certificates on the sharp target are within 0.1 % of the true error",
-    statement=r"\sup|f-\hat f|=\omega\bigl(\sqrt{a^2+b^2}\bigr)\in[\mathrm{lower},\mathrm{upper}],\quad"
-    r"\mathrm{upper}\le 1.001\,\mathrm{lower}",
-    source=OURS,
-    expected=Status.CERTIFIED,
-    hypotheses=("f = targets.sharp(plan)", "n = 1..4 at the listed eps"),
-)
 def certificate_tightness(context: Context) -> Verdict:
     """gap = 1e-3; branch and bound does not know Theorem 1, which gives the true error in closed form."""
     numbers: dict[str, Number] = {}
@@ -217,15 +181,6 @@ def certificate_tightness(context: Context) -> Verdict:
 # --- sharpness of Theorem 1 ----------------------------------------------------------------------------
 
 
-@claim(
-    id="momlp.sharpness",
-    title="Theorem 1 is sharp",
-    statement=r"f=\omega(\operatorname{dist}(\cdot,\text{nodes}))\Rightarrow\hat f=0,\ "
-    r"\sup|f-\hat f|=\omega\bigl(\sqrt{a^2+b^2}\bigr)",
-    source=OURS,
-    expected=Status.PROVED,
-    hypotheses=("plans for n = 1..4, three eps, three splits",),
-)
 def sharpness(context: Context) -> Verdict:
     """In rationals: no point is farther than √(a²+b²) from the nodes and a corner at mid-knot is exactly that far."""
     checked = 0
@@ -273,14 +228,6 @@ def _steep(direction: Tensor) -> LipschitzFunction:
     return LipschitzFunction(lambda x: x @ direction[:, None], n=len(direction), lipschitz=0.5, name="steep")
 
 
-@claim(
-    id="momlp.lying_modulus",
-    title="Declared constants that lie (0.9 λ for formulas, λ/2 for black boxes)",
-    statement=r"\text{each listed } f \text{ satisfies the modulus that it declares}",
-    source=OURS,
-    expected=Status.REFUTED,
-    hypotheses=("false on purpose: every lie must be caught",),
-)
 def lying_modulus(context: Context) -> Verdict:
     """Each listed function declares too small a constant; the verdict is REFUTED only if all of them are caught."""
     caught: list[str] = []

@@ -6,19 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from torch import nn
 
-from constructions.vc_dimension import (
-    deep,
-    deep_sizes,
-    mixture,
-    one_hidden_layer,
-    routing_only,
-    routing_pairs,
-    two_hidden_layers,
-    wide,
-)
+from constructions import vc_dimension as sets
 from constructions.vc_dimension.stacked_momlp import StackedMoMLP
-from theory.claim import Context, Evidence, Number, Status, Verdict, claim, undecided
-from theory.sources import LEMMA, OURS
+from theory.claim import Context, Evidence, Number, Status, Verdict, undecided
 from theory.vc_dimension.bounds import Architecture, vc_upper_flat, vc_upper_tree
 from theory.vc_dimension.checkers import Shattered, certified, shattered_by_random_labelings, shattered_exhaustively
 
@@ -30,10 +20,10 @@ class NotShattered(Exception):
     """A set failed its check; the message says how."""
 
 
-def _enumerate(context: Context, sets: Iterable[Named]) -> dict[str, Number]:
+def _enumerate(context: Context, named: Iterable[Named]) -> dict[str, Number]:
     """All labelings of every set; the pairs of a labeling and a point, and the largest set."""
     pairs, largest = 0, 0
-    for name, shattered, points in sets:
+    for name, shattered, points in named:
         context.log(f"all labelings of {name}")
         report = shattered_exhaustively(shattered, device=context.device)
         if not report.holds or report.points != points:
@@ -42,10 +32,10 @@ def _enumerate(context: Context, sets: Iterable[Named]) -> dict[str, Number]:
     return {"labeling_point_pairs": pairs, "most_points_enumerated": largest}
 
 
-def _certify(context: Context, sets: Iterable[Named]) -> dict[str, Number]:
+def _certify(context: Context, named: Iterable[Named]) -> dict[str, Number]:
     """The certificate of every set: its points."""
     numbers: dict[str, Number] = {}
-    for name, shattered, points in sets:
+    for name, shattered, points in named:
         context.log(f"certificate of {name}")
         report = certified(shattered)
         if not report.holds or report.points != points:
@@ -68,72 +58,44 @@ def _proved(context: Context, enumerated: Sequence[Named], by_certificate: Seque
     return Verdict(Status.PROVED, Evidence.EXACT, reason, numbers)
 
 
-@claim(
-    id="vc_dimension.one_hidden_layer",
-    title="One hidden layer of W units on R^n shatters nW + 1 points",
-    statement=r"\mathrm{VC}\ge nW+1",
-    source=OURS,
-    expected=Status.PROVED,
-    hypotheses=("the listed n and W; all labelings enumerated, or covered by the l1 certificate",),
-)
-def one_hidden_layer_claim(context: Context) -> Verdict:
+def one_hidden_layer(context: Context) -> Verdict:
     """Every labeling of small sets on its own network; a certificate sound for all 2^k labelings of large ones."""
     small = [(2, 2), (2, 4), (3, 3), (4, 3), (6, 2), (12, 1), (1, 12), (2, 8), (3, 5), (4, 4), (5, 3), (8, 2), (16, 1)]
     large = [(2, 2), (16, 16), (64, 64)] + ([(128, 128)] if context.full else [])
 
     def named(n: int, width: int) -> Named:
-        return f"n={n} W={width}", one_hidden_layer(n, width), n * width + 1
+        return f"n={n} W={width}", sets.one_hidden_layer(n, width), n * width + 1
 
     return _proved(context, [named(*sizes) for sizes in small], [named(*sizes) for sizes in large])
 
 
-@claim(
-    id="vc_dimension.deep",
-    title="Deep networks shatter J^2 W^2 and n J W points, up to constants",
-    statement=r"\mathrm{VC}\ge(\lfloor W/2\rfloor+1)^2\ (J,n\ge2),\quad\mathrm{VC}\ge"
-    r"\lfloor\tfrac{W-3}2\rfloor^2\tfrac{(J-1)^2-4}8,\ (n-1)\lfloor\tfrac W2\rfloor(J-3)\ (n\ge3,J\ge4,W\ge8)",
-    source=OURS,
-    expected=Status.PROVED,
-    hypotheses=(
-        "the listed sizes; all labelings enumerated, or covered by the table certificate",
-        "words longer than 52 bits have integer weights that float64 cannot hold",
-    ),
-)
-def deep_claim(context: Context) -> Verdict:
+def deep(context: Context) -> Verdict:
     """Plane grids, deep bit extraction on R^3 and wide inputs."""
-    enumerated = [(f"grid s={s}", two_hidden_layers(s), s * s) for s in (2, 3, 4)]
+    enumerated = [(f"grid s={s}", sets.two_hidden_layers(s), s * s) for s in (2, 3, 4)]
     for s, blocks, bits in [(2, 1, 4), (2, 2, 2), (3, 1, 2), (4, 1, 1), (2, 4, 1)] + [(2, 1, 5)] * context.full:
-        enumerated.append((f"deep s={s} B={blocks} K={bits}", deep(s, blocks, bits), blocks * s * s * bits))
+        enumerated.append((f"deep s={s} B={blocks} K={bits}", sets.deep(s, blocks, bits), blocks * s * s * bits))
     for n, units, bits in ((3, 2, 3), (4, 2, 2), (3, 4, 2)):
-        enumerated.append((f"wide n={n} H={units} K={bits}", wide(n, units, bits), (n - 1) * units * bits))
-    by_certificate: list[Named] = [("grid s=33", two_hidden_layers(33), 33 * 33)]
+        enumerated.append((f"wide n={n} H={units} K={bits}", sets.wide(n, units, bits), (n - 1) * units * bits))
+    by_certificate: list[Named] = [("grid s=33", sets.two_hidden_layers(33), 33 * 33)]
     for depth, width, points in [(33, 8, 512), (53, 8, 1352), (17, 19, 2048), (41, 15, 7200), (129, 8, 8192)]:
-        sizes = deep_sizes(depth, width) or {}
-        by_certificate.append((f"deep J={depth} W={width}", deep(**sizes), points))
-    by_certificate.append(("deep J=127 W=8, two layers a bit", deep(2, 20, 43, layers_per_bit=2), 3440))
-    by_certificate.append(("wide n=65 J=19 W=16", wide(65, 8, 16), 8192))
+        sizes = sets.deep_sizes(depth, width) or {}
+        by_certificate.append((f"deep J={depth} W={width}", sets.deep(**sizes), points))
+    by_certificate.append(("deep J=127 W=8, two layers a bit", sets.deep(2, 20, 43, layers_per_bit=2), 3440))
+    by_certificate.append(("wide n=65 J=19 W=16", sets.wide(65, 8, 16), 8192))
     return _proved(context, enumerated, by_certificate)
 
 
-@claim(
-    id="vc_dimension.routing_only",
-    title="Nearest-prototype routing among L prototypes shatters (L-1)n + 1 points with constant answers",
-    statement=r"\mathrm{VC}(\text{flat})\ge(L-1)n+1,\quad\mathrm{VC}(\text{tree})\ge\tfrac L2(n+1)",
-    source=OURS,
-    expected=Status.PROVED,
-    hypotheses=("the listed n and L; routing compared in integers", "tree: L = 2^h"),
-)
-def routing_only_claim(context: Context) -> Verdict:
+def routing_only(context: Context) -> Verdict:
     """Reflections of the apex (flat) and pairs of prototypes (flat and tree): all labelings, or by certificate."""
     enumerated: list[Named] = []
     for n, experts in ((2, 5), (3, 4), (4, 3), (10, 2), (8, 2), (1, 8)):
-        enumerated.append((f"flat n={n} L={experts}", routing_only(n, experts), (experts - 1) * n + 1))
+        enumerated.append((f"flat n={n} L={experts}", sets.routing_only(n, experts), (experts - 1) * n + 1))
     for n, experts in ((2, 4), (3, 4), (2, 8), (1, 8)):
         points = experts // 2 * (n + 1)
-        enumerated.append((f"tree n={n} L={experts}", routing_pairs(n, experts, tree=True), points))
-        enumerated.append((f"flat pairs n={n} L={experts}", routing_pairs(n, experts, tree=False), points))
+        enumerated.append((f"tree n={n} L={experts}", sets.routing_pairs(n, experts, tree=True), points))
+        enumerated.append((f"flat pairs n={n} L={experts}", sets.routing_pairs(n, experts, tree=False), points))
     large = [(16, 17), (64, 65)]
-    by_certificate = [(f"flat n={n} L={L}", routing_only(n, L), (L - 1) * n + 1) for n, L in large]
+    by_certificate = [(f"flat n={n} L={L}", sets.routing_only(n, L), (L - 1) * n + 1) for n, L in large]
     for name, shattered, _ in by_certificate:
         report = shattered_by_random_labelings(shattered, 2, context.generator(), device=context.device)
         if not report.holds:
@@ -141,28 +103,20 @@ def routing_only_claim(context: Context) -> Verdict:
     return _proved(context, enumerated, by_certificate)
 
 
-@claim(
-    id="vc_dimension.mixture",
-    title="A mixture of L experts shatters L times what one expert shatters, flat and tree",
-    statement=r"\mathrm{VC}(\text{MoMLP})\ge L\cdot\mathrm{VC}_E",
-    source=OURS,
-    expected=Status.PROVED,
-    hypotheses=("the listed experts and L; the index rule, the tree and the nearest prototype route alike",),
-)
-def mixture_claim(context: Context) -> Verdict:
+def mixture(context: Context) -> Verdict:
     """End to end through the mixtures' forward pass, and the product of exact routing and the experts' certificates."""
     enumerated: list[Named] = [
-        ("n=2 W=1 L=4", mixture(one_hidden_layer(2, 1), 4), 12),
-        ("n=2 W=2 L=2", mixture(one_hidden_layer(2, 2), 2), 10),
-        ("n=2 W=1 L=3, valency 3", mixture(one_hidden_layer(2, 1), 3, valency=3), 9),
-        ("grid s=2 L=3", mixture(two_hidden_layers(2), 3), 12),
+        ("n=2 W=1 L=4", sets.mixture(sets.one_hidden_layer(2, 1), 4), 12),
+        ("n=2 W=2 L=2", sets.mixture(sets.one_hidden_layer(2, 2), 2), 10),
+        ("n=2 W=1 L=3, valency 3", sets.mixture(sets.one_hidden_layer(2, 1), 3, valency=3), 9),
+        ("grid s=2 L=3", sets.mixture(sets.two_hidden_layers(2), 3), 12),
     ]
     by_certificate: list[Named] = [
-        ("n=4 W=4 L=8", mixture(one_hidden_layer(4, 4), 8), 136),
-        ("n=16 W=16 L=16", mixture(one_hidden_layer(16, 16), 16), 4112),
-        ("deep J=17 W=8 L=4", mixture(deep(2, 4, 8), 4), 512),
-        ("deep J=17 W=11 L=8", mixture(deep(4, 4, 8), 8), 4096),
-        ("wide n=9 J=11 W=8 L=5, valency 3", mixture(wide(9, 4, 8), 5, valency=3), 1280),
+        ("n=4 W=4 L=8", sets.mixture(sets.one_hidden_layer(4, 4), 8), 136),
+        ("n=16 W=16 L=16", sets.mixture(sets.one_hidden_layer(16, 16), 16), 4112),
+        ("deep J=17 W=8 L=4", sets.mixture(sets.deep(2, 4, 8), 4), 512),
+        ("deep J=17 W=11 L=8", sets.mixture(sets.deep(4, 4, 8), 8), 4096),
+        ("wide n=9 J=11 W=8 L=5, valency 3", sets.mixture(sets.wide(9, 4, 8), 5, valency=3), 1280),
     ]
     return _proved(context, enumerated, by_certificate)
 
@@ -170,32 +124,24 @@ def mixture_claim(context: Context) -> Verdict:
 # --- lower, upper and stated, side by side --------------------------------------------------------------
 
 ROWS: dict[tuple[int, int, int, int], Shattered] = {
-    (2, 1, 1, 4): mixture(one_hidden_layer(2, 1), 4),
-    (2, 1, 2, 2): mixture(one_hidden_layer(2, 2), 2),
-    (4, 1, 4, 8): mixture(one_hidden_layer(4, 4), 8),
-    (16, 1, 16, 16): mixture(one_hidden_layer(16, 16), 16),
-    (64, 1, 64, 1): one_hidden_layer(64, 64),
-    (2, 2, 64, 1): two_hidden_layers(33),
-    (3, 33, 8, 1): deep(2, 8, 16),
-    (3, 53, 8, 1): deep(2, 13, 26),
-    (3, 127, 8, 1): deep(2, 20, 43, layers_per_bit=2),
-    (3, 17, 19, 1): deep(8, 4, 8),
-    (3, 41, 15, 1): deep(6, 10, 20),
-    (65, 19, 16, 1): wide(65, 8, 16),
-    (3, 17, 8, 4): mixture(deep(2, 4, 8), 4),
-    (3, 17, 11, 8): mixture(deep(4, 4, 8), 8),
+    (2, 1, 1, 4): sets.mixture(sets.one_hidden_layer(2, 1), 4),
+    (2, 1, 2, 2): sets.mixture(sets.one_hidden_layer(2, 2), 2),
+    (4, 1, 4, 8): sets.mixture(sets.one_hidden_layer(4, 4), 8),
+    (16, 1, 16, 16): sets.mixture(sets.one_hidden_layer(16, 16), 16),
+    (64, 1, 64, 1): sets.one_hidden_layer(64, 64),
+    (2, 2, 64, 1): sets.two_hidden_layers(33),
+    (3, 33, 8, 1): sets.deep(2, 8, 16),
+    (3, 53, 8, 1): sets.deep(2, 13, 26),
+    (3, 127, 8, 1): sets.deep(2, 20, 43, layers_per_bit=2),
+    (3, 17, 19, 1): sets.deep(8, 4, 8),
+    (3, 41, 15, 1): sets.deep(6, 10, 20),
+    (65, 19, 16, 1): sets.wide(65, 8, 16),
+    (3, 17, 8, 4): sets.mixture(sets.deep(2, 4, 8), 4),
+    (3, 17, 11, 8): sets.mixture(sets.deep(4, 4, 8), 8),
 }
 """(n, J, W, L) and a set that this architecture shatters."""
 
 
-@claim(
-    id="vc_dimension.bounds",
-    title="Certified lower and solved upper bounds of 14 architectures, beside the stated expression",
-    statement=r"\text{lower}\le\mathrm{VC}\le\text{upper}",
-    source=OURS,
-    expected=Status.CERTIFIED,
-    hypotheses=("ReLU experts with free real weights", "tree: valency 2", LEMMA),
-)
 def bounds(context: Context) -> Verdict:
     """Every set certified, run in float64 on random labelings, and read for whether it fits its architecture."""
     numbers: dict[str, Number] = {}

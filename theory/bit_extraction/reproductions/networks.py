@@ -18,10 +18,8 @@ from theory.bit_extraction.checkers.interpolant import realises_interpolant, sam
 from theory.checkers.uniform_error import certify_uniform_error
 from theory.checkers.uniform_error.simplex_error import simplex_error
 from theory.checkers.uniform_error.view import view_of
-from theory.claim import Context, Evidence, Number, Status, Verdict, claim, undecided
-from theory.sources import V2
+from theory.claim import Context, Evidence, Number, Status, Verdict, undecided
 
-OURS = "momlp, constructions/bit_extraction and theory/bit_extraction/bounds.py"
 POINTS = 42
 
 
@@ -35,14 +33,6 @@ def built(f: LipschitzFunction, eps: float, **options) -> BitExtractionMoMLP:
 # --- exact realisation ----------------------------------------------------------------------------------
 
 
-@claim(
-    id="bit_extraction.exact_realisation",
-    title="The network is the J1 interpolant, exactly and everywhere, gaps included",
-    statement=r"N(x)=c_0+q\sum_v y_v\varphi_v(z),\quad z=\mathrm{clamp}(K(x-o)/s,0,K),\ \text{for all }x",
-    source=OURS,
-    expected=Status.PROVED,
-    hypotheses=("the listed networks and points; rational arithmetic on the stored weights",),
-)
 def exact_realisation(context: Context) -> Verdict:
     """Rational evaluation of the modules against an interpolation that knows nothing of the network."""
     points, networks = 0, 0
@@ -83,14 +73,6 @@ def _designs() -> Iterator[Design]:
                     yield from (Design(k, J, m, header, words, lookup) for lookup in ("deep", "wide"))
 
 
-@claim(
-    id="bit_extraction.parameters",
-    title="Widths, depth, P and the sparsity pattern equal the formulas",
-    statement=r"P=D_n(m,H)+I_n(J),\quad D_1=168m+120H-182,\ I_1=50\cdot2^J+112J-146\ (J\ge4),\ \dots",
-    source=OURS,
-    expected=Status.PROVED,
-    hypotheses=("n = 1, 2, 3; closed forms for one word a block", "counts are read off the layers"),
-)
 def parameters(context: Context) -> Verdict:
     """Every layer of several hundred networks against a transcription that was not read off the builder."""
     networks, closed = 0, 0
@@ -148,18 +130,6 @@ def _theorem_4(n: int, limit: int) -> float:
 SAMPLED_EXPERTS = 256
 
 
-@claim(
-    id="bit_extraction.uniform_error",
-    title="Single MLPs and pencil mixtures reach eps, certified simplex by simplex",
-    statement=r"\sup_{x}|f(x)-N(x)|\le\varepsilon",
-    source=V2,
-    expected=Status.CERTIFIED,
-    hypotheses=(
-        "single MLPs: n = 1, eps = 1e-4, n = 2, eps = 0.02; pencils on [0,1]^3: eps = 0.05 with all experts, eps = "
-        "0.02 with 250 of them (all in the full budget)",
-        "the weights as real numbers; forward() is compared and its rounding allowed for",
-    ),
-)
 def uniform_error(context: Context) -> Verdict:
     """Every simplex of every expert is proved affine; the error follows from the vertices."""
     numbers: dict[str, Number] = {}
@@ -202,14 +172,6 @@ def _sample_of_pencils(numbers: dict[str, Number], context: Context) -> str | No
 OFFSETS = (0.0, 1e-13, 1e-9, 1e-3, 0.125, 0.25, 0.375, 0.5 - 1e-9, 0.5, 0.5 + 1e-9, 1.0)
 
 
-@claim(
-    id="bit_extraction.adversarial_error",
-    title="No point of many networks exceeds the guarantee, ramp zones and hat edges included",
-    statement=r"|f(x)-N(x)|\le q+\lambda h\sqrt n/2\ (n\ge2),\quad\le q\ (n=1)",
-    source=OURS,
-    expected=Status.NOT_REFUTED,
-    hypotheses=("four targets; the listed designs; the points are chosen against the construction",),
-)
 def adversarial_error(context: Context) -> Verdict:
     """Random points, nodes, quarter points, fold centres and hat edges with tiny offsets, and points of the gaps."""
     names = ("cone", "sum_of_sines", "max_affine", "rotated_sine")
@@ -257,14 +219,6 @@ def _adversarial_points(model: BitExtractionMoMLP, generator: torch.Generator) -
 # --- word length ----------------------------------------------------------------------------------------
 
 
-@claim(
-    id="bit_extraction.word_length",
-    title="Words of p - 2 (deep) or p - 1 (wide) bits are decoded exactly in a p-bit significand, longer ones are not",
-    statement=r"b\le p-2\ (\text{deep}),\ b\le p-1\ (\text{wide})\Rightarrow N_{\mathrm{float}}=N\ \text{at the nodes}",
-    source=OURS,
-    expected=Status.NOT_REFUTED,
-    hypotheses=("n = 1, J = 4; random tables; nodes at integers, so that nothing else rounds",),
-)
 def word_length(context: Context) -> Verdict:
     """The first word length that fails, found by running networks in float64 and float32."""
     numbers: dict[str, Number] = {}

@@ -1,0 +1,137 @@
+"""Routing: the pathway tree sends every input to its nearest prototype, and all routers agree."""
+
+from __future__ import annotations
+
+import torch
+
+from constructions import Box, Lattice, PathwayTree
+from constructions.pathway_tree.nets import farthest_point
+from constructions.pathway_tree.prototype_tree import arrange
+from theory.checkers import tree_structure as routers
+from theory.checkers.tree_structure import face_points, tree_structure, tree_structure_by_shape
+from theory.claim import Context, Evidence, Number, Status, Verdict, undecided
+from theory.pathway_tree import checkers
+from theory.pathway_tree.manifolds import SHAPES, Cloud, embedded
+from theory.rates import fit_slope
+
+TREES = [((708,), 2), ((30, 30), 2), ((21, 13, 5), 3), ((17, 1, 9), 5), ((64,), 8), ((11, 10, 9), 7), ((6,) * 4, 4)]
+
+
+def nearest_prototype(context: Context) -> Verdict:
+    """At every node of every graph the bisectors are the box boundaries, in rationals; huge trees by box shape."""
+    nodes = bisectors = 0
+    for cells, valency in TREES:
+        report = tree_structure(PathwayTree(cells, valency=valency).to_networkx(), cells, valency=valency)
+        nodes, bisectors = nodes + report.nodes, bisectors + report.bisectors
+        if not report.holds:
+            return undecided(f"cells {cells}, valency {valency}: {report.failures[0]}")
+    largest = 0
+    for cells, valency in (((16,) * 9, 2), ((708, 707), 3), ((100,) * 20, 8)):
+        report = tree_structure_by_shape(PathwayTree(cells, valency=valency))
+        largest = max(largest, report.leaves)
+        bisectors += report.bisectors
+        if not report.holds:
+            return undecided(f"cells {cells}, valency {valency}: {report.failures[0]}")
+    numbers: dict[str, Number] = {"graph_nodes": nodes, "bisectors": bisectors, "leaves_of_largest_tree": largest}
+    return Verdict(Status.PROVED, Evidence.EXACT, f"{bisectors} bisectors equal their boundaries", numbers)
+
+
+def router_agreement(context: Context) -> Verdict:
+    """Three independent routers on adversarial points; disagreement is a witness."""
+    points = 0
+    for cells, valency in TREES:
+        tree = PathwayTree(cells, valency=valency)
+        z = face_points(cells, 20_000 if context.full else 4_000, context.generator())
+        z = z.to(context.device)
+        lattice = Lattice(Box.of(None, len(cells) + 1), cells, 1)
+        agreement = routers.router_agreement(
+            {"index rule": lattice.index(z), "tree": tree.route(z), "brute force": tree.nearest_leaf(z)}, z
+        )
+        points += agreement.points
+        if agreement.first is not None:
+            return Verdict(Status.REFUTED, Evidence.EXACT, agreement.first, {"points": points}, witness=agreement.first)
+    return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, f"{points} points, no disagreement", {"points": points})
+
+
+# --- routers from data ------------------------------------------------------------------------------------
+
+AMBIENT = (10, 20, 50)
+SLOPE_TOLERANCE = 0.1
+
+
+def _deltas(dimension: int, full: bool) -> list[float]:
+    if dimension == 1:
+        return [0.8 * 2.0**-j for j in range(8 if full else 7)]
+    return [0.8 * 2.0 ** (-j / 2) for j in range(6 if full else 5)]
+
+
+def _cloud(name: str, n: int, context: Context) -> Cloud:
+    count = 160_000 if context.full else 80_000
+    return embedded(name, n, count=20_000 if name == "circle" else count, generator=context.generator())
+
+
+def covering_net(context: Context) -> Verdict:
+    """Radius and separation of nets of four shapes, measured without the builder; tree against flat routing."""
+    numbers: dict[str, Number] = {}
+    for name in SHAPES:
+        cloud = _cloud(name, 10, context)
+        points = cloud.points.to(context.device)[:: 2 if context.full else 4]
+        for valency in (2, 8):
+            delta = 0.05 if cloud.dimension == 1 else 0.4
+            context.log(f"{name}, valency {valency}")
+            tree = PathwayTree.from_points(points, delta=delta, valency=valency)
+            verdict = checkers.covering_radius_le(points, tree, delta)
+            if verdict.status is not Status.CERTIFIED:
+                return verdict
+            lost = checkers.own_leaves(tree)
+            if lost is not None:
+                return undecided(f"{name}: the prototype of leaf {lost} is routed to another leaf")
+            difference = checkers.routing_difference(tree, points)
+            numbers[f"{name}_leaves"] = tree.num_leaves
+            numbers[f"{name}_height_v{valency}"] = tree.height
+            numbers[f"{name}_disagreement_v{valency}"] = difference.rate
+            numbers[f"{name}_worst_excess_v{valency}"] = difference.worst_excess
+        numbers[f"{name}_radius"] = verdict.bounds["radius"]
+        numbers[f"{name}_separation"] = verdict.numbers["separation"]
+    rates = [v for k, v in numbers.items() if "_disagreement_" in k and isinstance(v, float)]
+    span = f"{min(rates):.1%} to {max(rates):.1%}"
+    reason = f"{2 * len(SHAPES)} trees; tree and nearest-leaf routing differ on {span} of points"
+    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, numbers)
+
+
+def intrinsic_dimension(context: Context) -> Verdict:
+    """Counts of farthest-point nets inside two-sided bounds; slopes of log L against log 1/δ within 10 % of d."""
+    numbers: dict[str, Number] = {}
+    for name in SHAPES:
+        for n in AMBIENT:
+            context.log(f"{name} in R^{n}")
+            cloud = _cloud(name, n, context)
+            deltas = _deltas(cloud.dimension, context.full)
+            points = cloud.points.to(context.device)
+            net = farthest_point(points, delta=deltas[-1])
+            counts = [net.size(d) for d in deltas]
+            for delta, count in zip(deltas, counts, strict=True):
+                low, high = cloud.at_least(delta + cloud.spacing), cloud.at_most(delta)
+                if not low <= count <= high:
+                    return undecided(f"{name} in R^{n}: {count} leaves at delta = {delta:.4g}, not in [{low}, {high}]")
+            worst = _unlike_its_count(points[::8], points[net.chosen[: counts[-1]]], deltas[-1])
+            if worst is not None:
+                return undecided(f"{name} in R^{n}: {worst}")
+            slope = fit_slope([1 / d for d in deltas], counts).slope
+            numbers[f"{name}_slope_n{n}"] = slope
+            if not abs(slope - cloud.dimension) <= SLOPE_TOLERANCE * cloud.dimension:
+                return undecided(f"{name} in R^{n}: slope {slope:.3f}, the dimension is {cloud.dimension}")
+            numbers[f"{name}_leaves_n{n}"] = counts[-1]
+    slopes = {
+        d: [numbers[f"{s}_slope_n{n}"] for s in SHAPES for n in AMBIENT if (s == "circle") == (d == 1)] for d in (1, 2)
+    }
+    said = "; ".join(f"d = {d}: {min(v):.3f} to {max(v):.3f}" for d, v in slopes.items())
+    return Verdict(Status.NOT_REFUTED, Evidence.FITTED, f"slopes {said}, in R^10, R^20 and R^50 alike", numbers)
+
+
+def _unlike_its_count(points: torch.Tensor, chosen: torch.Tensor, delta: float) -> str | None:
+    """Why the chosen prototypes are no δ-net of these points, None if they are: the counts are of real nets."""
+    report = checkers.covering_net(points, arrange(chosen)[0].leaf_prototypes)
+    if not (report.radius <= delta * (1 + 1e-12) and report.separation >= delta * (1 - 1e-12)):
+        return f"radius {report.radius}, separation {report.separation} at delta = {delta}"
+    return None

@@ -1,0 +1,117 @@
+"""The verbs of `momlp trained_momlp`: train."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.table import Table
+from torch import Tensor
+
+from constructions import TrainedMoMLP, save, train_momlp
+from constructions.files import array_file, points_file
+from constructions.pathway_tree.tree import NET_METHODS
+from constructions.trained_momlp.model import ROUTERS, TASKS
+from constructions.trained_momlp.training import Options
+from theory.command import device_named, err, out, output_file, require_writable, seed
+
+
+def add_train(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--points", type=Path, required=True)
+    sub.add_argument("--values", type=Path, required=True, help="floating values, or integer classes from 0 on")
+    sub.add_argument(
+        "--out", type=output_file, required=True, metavar="FILE", help="where to store the model (.safetensors)"
+    )
+    sub.add_argument("--leaves", type=int, required=True, help="number of experts")
+    sub.add_argument("--hidden", default="16", help="widths of an expert's hidden layers, e.g. 16 or 32,32")
+    sub.add_argument("--task", choices=TASKS, default="regression")
+    sub.add_argument("--method", choices=NET_METHODS, default="kmeans", help="how prototypes are chosen")
+    sub.add_argument("--router", choices=ROUTERS, default="tree")
+    sub.add_argument("--valency", type=int, default=2)
+    sub.add_argument("--overlap", type=int, default=1, help="experts that each point trains")
+    sub.add_argument("--validation", type=float, default=0.2, help="share of the points kept for early stopping")
+    defaults = Options()
+    sub.add_argument("--steps", type=int, default=defaults.steps)
+    sub.add_argument("--batch", type=int, default=defaults.batch_size, help="points a step and expert")
+    sub.add_argument("--rate", type=float, default=defaults.learning_rate)
+    sub.add_argument("--budget-bytes", type=int, help="train group after group within this many bytes")
+    sub.add_argument("--checkpoint", type=output_file, metavar="FILE", help="write it while training, resume from it")
+    sub.add_argument("--seed", type=seed, default=0)
+    sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu")
+
+
+def run_train(args: argparse.Namespace) -> int:
+    require_writable(args.out, args.points, args.values, args.checkpoint)
+    require_writable(args.checkpoint, args.points, args.values)
+    x = torch.from_numpy(np.array(points_file(args.points, None, name="--points"), dtype=np.float64))
+    y = _values(args.values, args.task)
+    try:
+        model = _trained(args, x, y)
+    except KeyboardInterrupt:
+        if args.checkpoint is not None and args.checkpoint.exists():
+            err.print(f"the same command goes on from {args.checkpoint}", highlight=False)
+        raise
+    out.print(_table(model, x, y))
+    out.print(f"stored in {save(model, args.out)}", highlight=False)
+    return 0
+
+
+def _trained(args: argparse.Namespace, x: Tensor, y: Tensor) -> TrainedMoMLP:
+    return train_momlp(
+        x,
+        y,
+        leaves=args.leaves,
+        expert_hidden=_widths(args.hidden),
+        task=args.task,
+        validation=args.validation,
+        method=args.method,
+        valency=args.valency,
+        router=args.router,
+        overlap=args.overlap,
+        options=Options(steps=args.steps, batch_size=args.batch, learning_rate=args.rate),
+        budget_bytes=args.budget_bytes,
+        checkpoint=args.checkpoint,
+        progress=err.is_terminal,
+        generator=torch.Generator().manual_seed(args.seed),
+        device=device_named(args.device),
+    )
+
+
+def _values(path: Path, task: str) -> Tensor:
+    """Float64 values, or int64 classes; ValueError for anything else."""
+    values = array_file("--values", path)
+    kinds, wanted = ("iu", "integer classes") if task == "classification" else ("f", "floating values")
+    if values.dtype.kind not in kinds or values.ndim not in (1, 2):
+        raise ValueError(f"`--values` must be {wanted} for {task}, got {values.dtype} {values.shape}")
+    return torch.from_numpy(values.astype(np.int64 if task == "classification" else np.float64))
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",")) if text.strip() else ()
+    except ValueError as error:
+        raise ValueError(f"`--hidden` must be integers separated by commas, got {text!r}") from error
+
+
+def _table(model: TrainedMoMLP, x: Tensor, y: Tensor) -> Table:
+    report, found = model.report, model.predict(x)
+    if model.task == "classification":
+        name, error = "share of wrong classes, all points given", float((found != y).double().mean())
+    else:
+        name = "root mean square error, all points given"
+        error = float((found - y.reshape(found.shape)).square().mean().sqrt())
+    table = Table("quantity", "value")
+    for row in (
+        ("experts L", model.num_leaves),
+        ("parameters of an expert P", model.active_parameters),
+        ("total parameters L·P", model.total_parameters),
+        ("height of the tree", model.tree.height),
+        ("steps of an expert", f"{int(report.steps.min())} to {int(report.steps.max())}"),
+        ("groups on the device one after another", report.groups),
+        (name, f"{error:.6g}"),
+        ("seconds", f"{report.seconds:.2f}"),
+    ):
+        table.add_row(row[0], str(row[1]))
+    return table
