@@ -14,11 +14,12 @@ from torch import Tensor
 from constructions.bit_extraction.model import BitExtractionMoMLP
 from constructions.bit_extraction.plan import BitExtractionPlan, plan_bit_extraction
 from constructions.errors import BudgetExceeded, require_bool, require_choice, require_device, require_int, shown
+from constructions.expert_rows.cache import DEFAULT_CACHE_BYTES
 from constructions.functions.lipschitz_function import LipschitzFunction
 from constructions.momlp import plan as lattice
 from constructions.momlp.experts import FAMILIES
 from constructions.momlp.fit import bytes_per_leaf, fit_experts
-from constructions.momlp.model import DEFAULT_CACHE_BYTES, MoMLP
+from constructions.momlp.model import MoMLP
 from constructions.momlp.plan import DEFAULT_MAX_BYTES, Plan, require_dtype
 from constructions.progress import tracked
 
@@ -117,7 +118,7 @@ def build_momlp(
 
 def _fit_chunked(f: LipschitzFunction, plan: Plan, leaves: Tensor) -> tuple[Tensor, Tensor]:
     rows = max(1, BUILD_CHUNK_BYTES // bytes_per_leaf(plan))
-    parts = [fit_experts(f, plan, part) for part in leaves.split(rows)]
+    parts = [fit_experts(plan, f, part) for part in leaves.split(rows)]
     return torch.cat([w for w, _ in parts]), torch.cat([b for _, b in parts])
 
 
@@ -129,5 +130,5 @@ def _fit_all(f: LipschitzFunction, plan: Plan, device: torch.device, progress: b
     rows = max(1, BUILD_CHUNK_BYTES // bytes_per_leaf(plan))
     for start in tracked(range(0, plan.leaves, rows), "building experts", enabled=progress):
         part = slice(start, start + rows)
-        weight[part], bias[part] = fit_experts(f, plan, leaves[part])
+        weight[part], bias[part] = fit_experts(plan, f, leaves[part])
     return weight, bias

@@ -10,15 +10,21 @@ from pathlib import Path
 
 import torch
 
+from constructions.bit_extraction.model import BitExtractionMoMLP
+from constructions.bit_extraction.plan import BitExtractionPlan
 from constructions.errors import StoreError, require_bool, require_device, require_int, require_path, shown
+from constructions.expert_rows.cache import DEFAULT_CACHE_BYTES
 from constructions.expert_rows.file import DAMAGE, SCHEMA, read_spec
-from constructions.momlp.model import DEFAULT_CACHE_BYTES, MoMLP
-from constructions.momlp.plan import DEFAULT_MAX_BYTES
+from constructions.momlp.experts import FAMILIES
+from constructions.momlp.model import MoMLP
+from constructions.momlp.plan import DEFAULT_MAX_BYTES, Plan
 from constructions.momlp.store import KINDS, load_built, save_built
 from constructions.trained_momlp.model import TrainedMoMLP
 from constructions.trained_momlp.store import KIND, load_trained, save_trained
 
 __all__ = ["SCHEMA", "load", "save"]
+
+BUILT = dict.fromkeys(FAMILIES, (MoMLP, Plan)) | {"bit_extraction": (BitExtractionMoMLP, BitExtractionPlan)}
 
 
 def save(model: MoMLP | TrainedMoMLP, path: str | os.PathLike) -> Path:
@@ -62,7 +68,7 @@ def load(
     spec = read_spec(source)
     memory = {"cache_bytes": cache_bytes} if budget_bytes is None else {"budget_bytes": budget_bytes}
     if spec.get("kind") in KINDS:
-        return load_built(source, spec, lazy=lazy, device=place, memory=memory, max_bytes=max_bytes)
+        return load_built(source, spec, BUILT, lazy=lazy, device=place, memory=memory, max_bytes=max_bytes)
     if spec.get("kind") == KIND:
         return load_trained(source, spec, lazy=lazy, device=place, memory=memory)
     raise StoreError(f"{source} has an unreadable spec (kind {spec.get('kind')!r}): {DAMAGE}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,13 @@ from jinja2 import Environment, FileSystemLoader
 from rich.table import Table
 
 from constructions.files import require_folder, write_whole
-from theory.claim import Status
+from theory import systems
+from theory.claim import Claim, Status
 from theory.figure_style import save_figure
-from theory.momlp import figures as plots
 from theory.verify import Run
 
 SCHEMA = 1
 LARGEST_JSON_INTEGER = 2**53
-HTML_FILES = ("rates.png", "trade_off.png", "index.html")
 STYLES = {
     Status.PROVED: "bold green",
     Status.CERTIFIED: "green",
@@ -92,7 +92,7 @@ def as_json(run: Run) -> dict[str, Any]:
                 "id": row.claim.id,
                 "title": row.claim.title,
                 "statement": row.claim.statement,
-                "source": row.claim.source,
+                "source": str(row.claim.source),
                 "hypotheses": list(row.claim.hypotheses),
                 "expected": row.claim.expected.value,
                 "status": row.verdict.status.value,
@@ -138,15 +138,21 @@ def write_text(path: Path, text: str) -> None:
 # --- HTML -----------------------------------------------------------------------------------------------
 
 
+def html_files(claims: Iterable[Claim]) -> list[str]:
+    """Names of the files that `write_html` writes for these claims."""
+    return [*_pictures({c.system for c in claims}), "index.html"]
+
+
+def _pictures(verified: set[str]) -> dict[str, tuple[str, Callable[[], Any]]]:
+    return systems.figures([name for name in systems.NAMES if name in verified])
+
+
 def write_html(run: Run, folder: Path) -> Path:
-    """index.html with the verdict table, all numbers and the plots; returns its path."""
+    """index.html with the verdict table, all numbers and the figures of the systems verified; returns its path."""
     require_folder(folder)
-    pictures = {
-        "rates.png": ("Parameters and leaves against 1/ε, from exact counts", plots.rates_figure()),
-        "trade_off.png": ("Experts against their size along the split θ", plots.trade_off_figure()),
-    }
-    for name, (_, figure) in pictures.items():
-        save_figure(figure, folder / name)
+    pictures = _pictures({row.claim.system for row in run.rows})
+    for name, (_, draw) in pictures.items():
+        save_figure(draw(), folder / name)
     templates = FileSystemLoader(Path(__file__).parent / "templates")
     environment = Environment(loader=templates, autoescape=True)
     page = environment.get_template("index.html.j2").render(

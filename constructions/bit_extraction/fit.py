@@ -15,6 +15,7 @@ from constructions.bit_extraction.forms import Layer
 from constructions.bit_extraction.plan import BitExtractionPlan
 from constructions.errors import ModulusViolation
 from constructions.functions.lipschitz_function import LipschitzFunction, ModulusPremise
+from constructions.momlp.fit import bytes_per_leaf, fit_experts, require_slopes
 
 ROUNDING = 8 * 2.0**-53
 
@@ -24,6 +25,14 @@ def plan_layers(plan: BitExtractionPlan) -> tuple[Layer, ...]:
     low = tuple(plan.domain.lo[a] for a in plan.axes)
     side = tuple(float(plan.domain.sides[a]) for a in plan.axes)
     return layers_of(plan.network, plan.n, plan.axes, low, side, plan.step)
+
+
+@fit_experts.register
+@torch.no_grad()
+def _fit(plan: BitExtractionPlan, f: LipschitzFunction, leaves: Tensor) -> tuple[Tensor, Tensor]:
+    if f.premise is ModulusPremise.DECLARED:
+        _require_modulus_in_cells(f, plan, leaves)
+    return fit_tables(f, plan, leaves)
 
 
 def fit_tables(f: LipschitzFunction, plan: BitExtractionPlan, leaves: Tensor) -> tuple[Tensor, Tensor]:
@@ -56,10 +65,21 @@ def grid_points(plan: BitExtractionPlan, leaves: Tensor) -> Tensor:
     return torch.cat([centres, grid.expand(len(leaves), -1, -1)], dim=-1)
 
 
-def bytes_per_table(plan: BitExtractionPlan) -> int:
-    """Working memory of `fit_tables` for one leaf."""
+@bytes_per_leaf.register
+def _bytes_per_table(plan: BitExtractionPlan) -> int:
     nodes = (plan.network.cells + 1) ** plan.resolved
     return 8 * nodes * (2 * plan.n + 12 * plan.m)
+
+
+def _require_modulus_in_cells(f: LipschitzFunction, plan: BitExtractionPlan, leaves: Tensor) -> None:
+    """The pairs of `require_modulus` for cells whose experts resolve several axes, at three places of those axes."""
+    centre = plan.lattice.centres(leaves)
+    half = (plan.lattice.faces(leaves)[1] - plan.lattice.faces(leaves)[0]) / 2
+    lo, hi = (end[0, list(plan.axes)] for end in (e.reshape(1, -1) for e in f.domain.tensors(leaves.device)))
+    spacing = ((hi - lo) / plan.network.cells).expand(len(leaves), -1)
+    for share in (0.25, 0.5, 0.75):
+        resolved = (lo + share * (hi - lo)).expand(len(leaves), -1)
+        require_slopes(f, torch.cat([centre, resolved], dim=1), torch.cat([half, spacing], dim=1))
 
 
 def _require_modulus(f: LipschitzFunction, plan: BitExtractionPlan, values: Tensor) -> None:

@@ -11,6 +11,7 @@ came in. Batches stand last, (channels, m, B).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from constructions.bit_extraction.fit import plan_layers
 from constructions.bit_extraction.forms import filled
 from constructions.bit_extraction.plan import BitExtractionPlan
 from constructions.expert_rows.cache import Rows
+from constructions.expert_rows.file import raw
 from constructions.momlp.model import MoMLP
 from constructions.pathway_tree.routed import Leaf
 
@@ -77,6 +79,12 @@ class BitExtractionMoMLP(MoMLP):
         self.shared_bias = nn.ParameterList(nn.Parameter(p.bias.to(device), requires_grad=False) for p in layers)
         self._references = tuple(layer.entries_on(device) for layer in layers)
         self._order: _Order | None = None
+
+    def shared_digest(self) -> str | None:
+        digest = hashlib.sha256()
+        for part in (*self.shared_weight, *self.shared_bias):
+            digest.update(raw(part.detach().cpu()))
+        return digest.hexdigest()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> BitExtractionMoMLP:
         """Called by .to(), .float() and the like; words do not survive in fewer than 53 bits."""

@@ -51,6 +51,10 @@ class BitExtractionPlan(Plan):
         return self.network.k
 
     @property
+    def has_shared_layer(self) -> bool:
+        return False
+
+    @property
     def columns(self) -> int:
         return self.network.table_size
 

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from constructions.build import plan
 from constructions.distributed_momlp.shards import PIECES, Shards
 from constructions.errors import require_int, require_positive
 from constructions.functions.lipschitz_function import LipschitzFunction
-from constructions.momlp.plan import DTYPES, Plan
+from constructions.momlp.plan import DTYPES, Plan, plan
 
 EXACT_WORLD = 64
 ID_BYTES = 8

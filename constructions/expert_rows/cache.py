@@ -28,6 +28,8 @@ FIRST_SLOTS = 64
 MOST_AXES = 1 << 20
 MULTIPLIER = 0x5851F42D4C957F2D  # odd, of the 64-bit linear congruential generators
 
+DEFAULT_CACHE_BYTES = 64 << 20
+
 
 def slot_overhead(q: int) -> int:
     """Bytes that a slot takes beside its rows: key, stamp, and its part of the index, also while that is made."""

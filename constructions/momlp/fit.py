@@ -1,6 +1,7 @@
 """From a target and leaves to expert weights, and the check that the declared modulus is not a lie.
 
-Main definitions: `fit_experts`, `require_modulus`.
+Main definitions: `fit_experts`, `bytes_per_leaf`, `require_modulus`, `require_slopes`.
+Implementation notes: a plan of another kind registers its own `fit_experts` and `bytes_per_leaf` beside its class.
 Main statement: with an honest modulus |y_j − y_{j+1}| ≤ ω(t_{j+1} − t_j) + 8·2⁻⁵³·max|y| at all neighbouring nodes;
 the rounding term matters (without it λ·x is accused at most pairs). Axis pairs cannot see a diagonal slope when
 n ≥ 4, so every cell adds a pair along the signs of its axis differences and a pair along the differences themselves.
@@ -8,11 +9,11 @@ n ≥ 4, so every cell adds a pair along the signs of its axis differences and a
 
 from __future__ import annotations
 
+from functools import singledispatch
+
 import torch
 from torch import Tensor
 
-from constructions.bit_extraction.fit import bytes_per_table, fit_tables
-from constructions.bit_extraction.plan import BitExtractionPlan
 from constructions.errors import ModulusViolation
 from constructions.functions.lipschitz_function import LipschitzFunction, ModulusPremise
 from constructions.momlp.experts import FAMILIES
@@ -46,16 +47,13 @@ def node_values(f: LipschitzFunction, plan: Plan, leaves: Tensor, t: Tensor) -> 
     return f.evaluate(points.reshape(-1, plan.n)).reshape(len(leaves), len(t), plan.m)
 
 
+@singledispatch
 @torch.no_grad()
-def fit_experts(f: LipschitzFunction, plan: Plan, leaves: Tensor) -> tuple[Tensor, Tensor]:
+def fit_experts(plan: Plan, f: LipschitzFunction, leaves: Tensor) -> tuple[Tensor, Tensor]:
     """Output weights (E, m, K) (or tables) and biases (E, m) of the experts of `leaves` (E, q), in the plan's dtype.
 
     Raises ValueError for NaN or inf from f, `ModulusViolation` when node values contradict a declared modulus.
     """
-    if isinstance(plan, BitExtractionPlan):
-        if f.premise is ModulusPremise.DECLARED:
-            _require_modulus_in_cells(f, plan, leaves)
-        return fit_tables(f, plan, leaves)
     t = node_axis(plan, leaves.device, plan.dtype)
     y = node_values(f, plan, leaves, t)
     if f.premise is ModulusPremise.DECLARED:
@@ -64,10 +62,9 @@ def fit_experts(f: LipschitzFunction, plan: Plan, leaves: Tensor) -> tuple[Tenso
     return weight.to(plan.dtype), bias.to(plan.dtype)
 
 
+@singledispatch
 def bytes_per_leaf(plan: Plan) -> int:
     """Working memory of `fit_experts` for one leaf: nodes, values and the pairs of the modulus check."""
-    if isinstance(plan, BitExtractionPlan):
-        return bytes_per_table(plan)
     nodes = max(plan.knots, 0) + 1
     pairs = 2 * plan.n + 4 * plan.m
     return 8 * ((nodes + 2 * pairs) * (plan.n + 4 * plan.m) + 4 * plan.n)
@@ -93,21 +90,10 @@ def require_modulus(f: LipschitzFunction, plan: Plan, leaves: Tensor, t: Tensor,
         middle = ((t[steepest] + t[steepest + 1]) / 2)[:, None]
         spacing = ((t[steepest + 1] - t[steepest]) / 2)[:, None]
         centre, half = torch.cat([centre, middle], dim=1), torch.cat([half, spacing], dim=1)
-    _require_slopes(f, centre, half)
+    require_slopes(f, centre, half)
 
 
-def _require_modulus_in_cells(f: LipschitzFunction, plan: BitExtractionPlan, leaves: Tensor) -> None:
-    """The same pairs for cells whose experts resolve several axes, at three places of those axes."""
-    centre = plan.lattice.centres(leaves)
-    half = (plan.lattice.faces(leaves)[1] - plan.lattice.faces(leaves)[0]) / 2
-    lo, hi = (end[0, list(plan.axes)] for end in (e.reshape(1, -1) for e in f.domain.tensors(leaves.device)))
-    spacing = ((hi - lo) / plan.network.cells).expand(len(leaves), -1)
-    for share in (0.25, 0.5, 0.75):
-        resolved = (lo + share * (hi - lo)).expand(len(leaves), -1)
-        _require_slopes(f, torch.cat([centre, resolved], dim=1), torch.cat([half, spacing], dim=1))
-
-
-def _require_slopes(f: LipschitzFunction, centre: Tensor, half: Tensor) -> None:
+def require_slopes(f: LipschitzFunction, centre: Tensor, half: Tensor) -> None:
     """Pairs along the axes, the signs of the difference quotients, and the quotients, in boxes centre ± half (E, n)."""
     slopes = _axis_differences(f, centre, half)  # (E, n, m)
     for output in range(slopes.shape[2]):

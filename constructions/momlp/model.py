@@ -5,7 +5,7 @@ a batch needs relu(W x + b) once and a gather of output weights.
 
 Main definition: `MoMLP`.
 Notation: n inputs, m outputs, q quantised axes, L leaves, K knots, P parameters an expert.
-Source: arXiv:2402.03460 (the claim); the construction and its proof are in the README and `lattice.py`.
+Source: arXiv:2402.03460 (the claim); the construction and its proof are in docs/momlp.md and `plan.py`.
 Implementation notes: both layers are sums in a fixed order (`fixed_order`), never matrix products, so that a point's
 answer depends on the point and its expert alone: not on the batch it came in, nor on how the experts are held.
 """
@@ -20,7 +20,14 @@ from torch import Tensor, nn
 
 from constructions.errors import require_int, require_tensor
 from constructions.expert_rows.answers import answer_by_leaf, share_budget
-from constructions.expert_rows.cache import CacheStatistics, ExpertCache, ExpertSource, Rows, slot_overhead
+from constructions.expert_rows.cache import (
+    DEFAULT_CACHE_BYTES,
+    CacheStatistics,
+    ExpertCache,
+    ExpertSource,
+    Rows,
+    slot_overhead,
+)
 from constructions.fixed_order import affine, contract
 from constructions.functions.lipschitz_function import LipschitzFunction
 from constructions.momlp.experts import FAMILIES
@@ -28,7 +35,6 @@ from constructions.momlp.fit import node_axis
 from constructions.momlp.plan import DTYPES, Plan
 from constructions.pathway_tree.routed import Leaf, RoutedExperts
 
-DEFAULT_CACHE_BYTES = 64 << 20
 CHUNK_BYTES = 1 << 21
 
 
@@ -99,6 +105,10 @@ class MoMLP(RoutedExperts):
         self.hidden_bias = nn.Parameter(bias, requires_grad=False)
         slope = torch.zeros_like(bias) if plan.activation == "prelu" and plan.knots else None
         self.slope = None if slope is None else nn.Parameter(slope, requires_grad=False)
+
+    def shared_digest(self) -> str | None:
+        """A digest of layers that follow from the plan and are not stored; None for a model that stores all it has."""
+        return None
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MoMLP:
         """Called by .to(), .float() and the like; a lazy model's cache cannot follow them."""

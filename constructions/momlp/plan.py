@@ -87,6 +87,11 @@ class Plan:
         return (self.domain.sides[-1] / (2 * self.knots)) ** 2 if self.knots else Fraction(0)
 
     @property
+    def has_shared_layer(self) -> bool:
+        """Whether the model has `hidden_weight` and `hidden_bias`, the first layer of all experts."""
+        return True
+
+    @property
     def columns(self) -> int:
         """Numbers that an expert has of its own for each output, besides its offset."""
         return self.knots

@@ -9,9 +9,8 @@ Main definitions: `save_built`, `load_built`.
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,6 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from constructions.bit_extraction.model import BitExtractionMoMLP
-from constructions.bit_extraction.plan import BitExtractionPlan
 from constructions.errors import StoreError
 from constructions.expert_rows.cache import Rows
 from constructions.expert_rows.file import (
@@ -41,6 +38,8 @@ from constructions.momlp.model import MoMLP
 from constructions.momlp.plan import DTYPES, Plan
 
 KINDS = ("experts", "plan")
+Kinds = Mapping[str, tuple[type[MoMLP], type[Plan]]]
+"""Name of the experts in a plan -> classes of the model and of the plan."""
 EXPERTS = ("out_weight", "out_bias")
 # layers of bit-extraction experts follow from the plan: their digest is stored instead of them
 SHARED = ("hidden_weight", "hidden_bias", "slope")
@@ -63,8 +62,9 @@ def save_built(model: MoMLP, path: str | os.PathLike) -> Path:
             "a lazy model of a black-box function cannot be saved: its experts exist only where it was asked; build "
             "it with lazy=False, or give the function as a formula (LipschitzFunction.from_sympy)"
         )
-    if isinstance(model, BitExtractionMoMLP):
-        spec["shared"] = _shared_digest(model)
+    shared = model.shared_digest()
+    if shared is not None:
+        spec["shared"] = shared
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.named_parameters() if not k.startswith("shared_")}
     if not model.lazy:
         tensors[DIGESTS] = expert_digests(tensors[name] for name in EXPERTS)
@@ -79,28 +79,35 @@ def _hashed(tensors: dict[str, Tensor]) -> Iterator[tuple[str, Iterable[bytes]]]
 
 
 def load_built(
-    path: Path, spec: dict[str, Any], *, lazy: bool, device: torch.device, memory: dict[str, int], max_bytes: int
+    path: Path,
+    spec: dict[str, Any],
+    kinds: Kinds,
+    *,
+    lazy: bool,
+    device: torch.device,
+    memory: dict[str, int],
+    max_bytes: int,
 ) -> MoMLP:
     """The model stored at `path`, bitwise as it was saved; `memory` are the options of a lazy model."""
-    plan, tensors = _open(path, spec, with_experts=not lazy)
+    kind, plan, tensors = _open(path, spec, kinds, with_experts=not lazy)
     plan.require_resolvable(max_bytes)  # a forged plan could ask for endless layers
     try:
         target = _target(spec, plan)
     except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as err:
         raise StoreError(f"{path} has a formula that cannot be read ({err}): {DAMAGE}") from err
-    kind = BitExtractionMoMLP if isinstance(plan, BitExtractionPlan) else MoMLP
     options: dict[str, Any] = {"target": target, "device": device}
     if spec["kind"] == "plan":
         if target is None:
             raise StoreError(f"{path} holds a plan without a formula: {DAMAGE}")
-        model = kind(plan, source=lambda leaves: fit_experts(target, plan, leaves), **memory, **options)
+        model = kind(plan, source=lambda leaves: fit_experts(plan, target, leaves), **memory, **options)
         model.from_formula = True
     elif lazy:
         model = kind(plan, source=stored_experts(path, plan, device), **memory, **options)
     else:
         experts = (tensors["out_weight"].to(device), tensors["out_bias"].to(device))
         model = kind(plan, weights=experts, **options)
-    if isinstance(model, BitExtractionMoMLP) and _shared_digest(model) != spec["shared"]:
+    shared = model.shared_digest()
+    if shared is not None and shared != spec["shared"]:
         raise StoreError(f"{path}: this version writes other layers for its plan than the one that stored it")
     with torch.no_grad():
         for name in SHARED:
@@ -122,7 +129,9 @@ def stored_experts(path: Path, plan: Plan, device: torch.device) -> Any:
 # --- reading ------------------------------------------------------------------------------------------
 
 
-def _open(path: Path, spec: dict[str, Any], *, with_experts: bool) -> tuple[Plan, dict[str, Tensor]]:
+def _open(
+    path: Path, spec: dict[str, Any], kinds: Kinds, *, with_experts: bool
+) -> tuple[type[MoMLP], Plan, dict[str, Tensor]]:
     """The plan and the checked tensors: all of them, or all but the experts and their digests."""
     try:
         skipped = () if with_experts else (*EXPERTS, DIGESTS)
@@ -133,7 +142,8 @@ def _open(path: Path, spec: dict[str, Any], *, with_experts: bool) -> tuple[Plan
         if found != spec["root"]:
             raise StoreError(f"{path}: the root digest of its spec and shared layer differs: {DAMAGE}")
         # only now: the numbers of a damaged plan could ask for anything
-        plan = (BitExtractionPlan if "design" in spec["plan"] else Plan).from_spec(spec["plan"])
+        kind, plan_kind = kinds[spec["plan"]["expert"]]
+        plan = plan_kind.from_spec(spec["plan"])
         require_shapes(path, _expected_shapes(spec, plan))
     except (SafetensorError, OSError) as err:
         raise StoreError(f"cannot read {path}: {err}") from err
@@ -146,7 +156,7 @@ def _open(path: Path, spec: dict[str, Any], *, with_experts: bool) -> tuple[Plan
         if bool(wrong.any()):
             first = int(wrong.int().argmax())
             raise StoreError(f"{path}: the digest of expert {first} differs ({int(wrong.sum())} in all): {DAMAGE}")
-    return plan, tensors
+    return kind, plan, tensors
 
 
 def _streamed(path: Path, spec: dict[str, Any], tensors: dict[str, Tensor]) -> Iterator[tuple[str, Iterable[bytes]]]:
@@ -158,7 +168,7 @@ def _streamed(path: Path, spec: dict[str, Any], tensors: dict[str, Tensor]) -> I
 
 def _expected_shapes(spec: dict[str, Any], plan: Plan) -> dict[str, list[int]]:
     expected = {}
-    if not isinstance(plan, BitExtractionPlan):
+    if plan.has_shared_layer:
         expected |= {"hidden_weight": [plan.knots, plan.n], "hidden_bias": [plan.knots]}
     if plan.activation == "prelu" and plan.knots:
         expected["slope"] = [plan.knots]
@@ -176,10 +186,3 @@ def _target(spec: dict[str, Any], plan: Plan) -> LipschitzFunction | None:
     if plan.modulus.kind == "lipschitz":
         return LipschitzFunction.from_sympy(spec["expression"], lipschitz=plan.modulus.lam, **options)
     return LipschitzFunction.from_sympy(spec["expression"], modulus=plan.modulus, **options)
-
-
-def _shared_digest(model: BitExtractionMoMLP) -> str:
-    digest = hashlib.sha256()
-    for part in (*model.shared_weight, *model.shared_bias):
-        digest.update(raw(part.detach().cpu()))
-    return digest.hexdigest()

@@ -17,8 +17,14 @@ from torch import Tensor, nn
 
 from constructions.errors import first_row, require_choice, require_instance, require_int, require_points, shown
 from constructions.expert_rows.answers import answer_by_leaf, share_budget
-from constructions.expert_rows.cache import CacheStatistics, ExpertCache, ExpertSource, Rows, slot_overhead
-from constructions.momlp.model import DEFAULT_CACHE_BYTES
+from constructions.expert_rows.cache import (
+    DEFAULT_CACHE_BYTES,
+    CacheStatistics,
+    ExpertCache,
+    ExpertSource,
+    Rows,
+    slot_overhead,
+)
 from constructions.pathway_tree.prototype_tree import PrototypeTree
 from constructions.trained_momlp.bank import Widths, parameters, plain_network, run_gathered
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from theory.bit_extraction.claims import networks as claims
+from theory.bit_extraction.reproductions import networks as claims
 from theory.claim import Context, Status
 from theory.systems import REGISTRY
 

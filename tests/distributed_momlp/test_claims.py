@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import theory.distributed_momlp.claims as claims
+import theory.distributed_momlp.reproductions as claims
 from constructions import load
 from constructions.distributed_momlp import Shards
 from theory.claim import Context, Status

@@ -6,11 +6,11 @@ import torch
 from constructions import MoMLP
 from theory.checkers.uniform_error import sampled
 from theory.claim import Context
-from theory.momlp.claims import mixtures as momlp
-from theory.pathway_tree import claims as pathway_tree
+from theory.momlp.reproductions import mixtures as momlp
+from theory.pathway_tree import reproductions as pathway_tree
 from theory.systems import REGISTRY
-from theory.trained_momlp import claims as trained_momlp
-from theory.vc_dimension.claims import shattered_sets
+from theory.trained_momlp import reproductions as trained_momlp
+from theory.vc_dimension.reproductions import shattered_sets
 
 
 def verdicts(name, sim):

@@ -26,8 +26,10 @@ from constructions.errors import RankLost
 from constructions.trained_momlp.training import Options
 from constructions.vc_dimension import one_hidden_layer, routing_only
 from theory import cli
+from theory.bit_extraction import verbs as rates
 from theory.torchrun import alone
 from theory.vc_dimension.checkers.file import save_shattered
+from theory.vc_dimension.verbs import FAMILIES, ROUTERS
 
 ROOT = Path(__file__).parents[2]
 
@@ -176,7 +178,7 @@ def lines():
         yield from changed(shatter, option, NOT_COUNTS)
     yield from changed(shatter, "--out", NOT_OUTPUTS)
     yield from changed([*shatter, "--experts", "3"], "--valency", ["0", "1", "-1", "a"])
-    yield from (["shatter", family] for family in (*cli.vc.FAMILIES, *cli.vc.ROUTERS, "nope", ""))
+    yield from (["shatter", family] for family in (*FAMILIES, *ROUTERS, "nope", ""))
     yield from changed(
         ["shatter", "deep", "--side", "2", "--blocks", "2", "--bits", "4"], "--bits", ["0", "-1", "999", "a"]
     )
@@ -403,7 +405,7 @@ def test_the_last_resort_is_one_sentence(error, code, words, capsys, monkeypatch
     def fail(*arguments, **options):
         raise error
 
-    monkeypatch.setattr(cli.rates, "_single", fail)
+    monkeypatch.setattr(rates, "_single", fail)
     monkeypatch.setattr(cli, "_forget_output", lambda: None)
     monkeypatch.delenv("MOMLP_DEBUG", raising=False)
     assert cli.main(["rates"]) == code

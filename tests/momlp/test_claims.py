@@ -1,8 +1,8 @@
 """The claims of the approximation theorem: as expected, and not reproducible on a broken house."""
 
 import pytest
-import theory.momlp.claims.mixtures as claims
 
+import theory.momlp.reproductions.mixtures as claims
 from theory.claim import Context, Status
 from theory.systems import REGISTRY, select
 

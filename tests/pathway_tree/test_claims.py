@@ -48,7 +48,7 @@ def test_a_slope_of_the_ambient_dimension_is_not_accepted(monkeypatch):
     """A solid cube in R^3 called a surface: its slope is 3."""
     import torch
 
-    import theory.pathway_tree.claims as claims
+    import theory.pathway_tree.reproductions as claims
     from theory.pathway_tree.manifolds import Cloud
 
     def cube(name, n, *, count, generator):

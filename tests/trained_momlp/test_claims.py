@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-import theory.trained_momlp.claims as claims
+import theory.trained_momlp.reproductions as claims
 from theory.claim import Context, Status
 from theory.systems import REGISTRY
 from theory.trained_momlp.experiments import TASKS, Comparison, _batch

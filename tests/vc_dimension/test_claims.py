@@ -7,7 +7,7 @@ import pytest
 from constructions.vc_dimension import two_hidden_layers
 from theory.claim import Context, Evidence, Status
 from theory.systems import REGISTRY
-from theory.vc_dimension.claims import approximation, shattered_sets, stated_rate, upper_bounds
+from theory.vc_dimension.reproductions import approximation, shattered_sets, stated_rate, upper_bounds
 
 NAMES = [c for c in REGISTRY if c.startswith("vc_dimension.")]
 

@@ -6,6 +6,7 @@ Main definition: `optimal_rates_figure`.
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import partial
 
 import torch
 from matplotlib.axes import Axes
@@ -107,3 +108,11 @@ def _bit_extraction_figure(model: BitExtractionMoMLP, f: LipschitzFunction | Non
     else:
         draw_capacity(right, min(model.n, 3), 10**4)
     return figure
+
+
+FIGURES = {
+    "bit_extraction_rates.png": (
+        "A single MLP on the square, and mixtures over the splits of ε = λ/10,000",
+        partial(optimal_rates_figure, 2, 10**4),
+    ),
+}

@@ -37,7 +37,7 @@ def run_verify(args: argparse.Namespace) -> int:
     if args.json != Path("-"):
         require_writable(args.json)
     if args.html:
-        for name in report.HTML_FILES:
+        for name in report.html_files(chosen):
             require_writable(require_folder(args.html) / name)
     device = device_named(args.device)
     with joined(args, device) as ranks:

@@ -174,3 +174,9 @@ def _draw_plane(
     shown = error.imshow(gap.numpy(), cmap="magma", vmin=0, **options)
     figure.colorbar(shown, ax=error)
     error.set_title(f"|f − f̂|, at most {float(gap.max()):.3g} on a {GRID}×{GRID} grid", loc="left")
+
+
+FIGURES = {
+    "momlp_rates.png": ("Parameters and leaves against 1/ε, from exact counts", rates_figure),
+    "momlp_trade_off.png": ("Experts against their size along the split θ", trade_off_figure),
+}

@@ -5,7 +5,7 @@ Main definitions: `trained_figure`, `draw_trained`, `throughput_figure`, `draw_t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import networkx as nx
 import torch
@@ -120,3 +120,6 @@ def throughput_figure(rates: Mapping[float, float], whole: float) -> Figure:
     figure = Figure(figsize=(6, 4), layout="constrained")
     draw_throughput(figure.subplots(), rates, whole)
     return figure
+
+
+FIGURES: dict[str, tuple[str, Callable[[], Figure]]] = {}  # what this system draws needs a model
