@@ -1,17 +1,21 @@
 """Shared settings: hypothesis repeats the same examples everywhere, GPU tests are skipped without a CUDA device.
 
-Shared fixtures: `start_ranks`; `device`, a CUDA device and the pretended one of `tests/house`; `sim`, the latter alone.
+Shared fixtures: `verdict_of`; `start_ranks`; `device`, a CUDA device and the pretended one of `tests/house`; `sim`, the
+latter alone.
 """
 
 import subprocess
 import sys
 import textwrap
+from functools import cache
 
 import pytest
 import torch
 from hypothesis import settings
 
 from tests.house import pretend_accelerator
+from theory.claim import Context
+from theory.systems import REGISTRY
 from theory.torchrun import alone, free_port
 
 # here and not in a fixture: autograd counts the devices once, at the process's first backward pass, and the targets
@@ -28,6 +32,12 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "gpu" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture(scope="session")
+def verdict_of():
+    """Claim id -> its verdict in the quick budget, reached once for all tests."""
+    return cache(lambda key: REGISTRY[key].verdict(Context()))
 
 
 @pytest.fixture

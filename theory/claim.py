@@ -1,4 +1,4 @@
-"""The vocabulary of verdicts: `Claim`, `Statement`, `Verdict`, `Status`, `Evidence`.
+"""The vocabulary of verdicts: `Claim`, `Statement`, `Verdict`, `Status`, `Evidence`, `Report`, `ensure`.
 
 A verdict's status may not outrun its evidence: PROVED needs EXACT or SYMBOLIC, CERTIFIED at least FLOAT64, samples
 and fits give NOT_REFUTED at most, REFUTED needs a witness. `Verdict` enforces it, and takes nothing that only looks
@@ -139,6 +139,46 @@ def undecided(reason: str, **numbers: Number) -> Verdict:
     return Verdict(Status.INCONCLUSIVE, Evidence.NONE, reason, numbers)
 
 
+class Report:
+    """What an instrument answers: `failure` is None, or the first failure in words; some measure, too."""
+
+    failure: str | None
+
+    def __init__(self, failure: str | None = None):
+        require(failure is None or isinstance(failure, str), TypeError, "failure", "None or a sentence", failure)
+        self.failure = failure
+
+    @property
+    def holds(self) -> bool:
+        return self.failure is None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.failure!r})"
+
+
+class Undecided(Exception):
+    """A check on the way to a verdict failed; `numbers` are what was measured before it."""
+
+    def __init__(self, reason: str, numbers: Mapping[str, Number]):
+        super().__init__(reason)
+        self.reason, self.numbers = reason, numbers
+
+
+def ensure(holds: bool | Report, reason: str, **numbers: Number) -> None:
+    """Go on if this holds; otherwise the claim being reproduced is INCONCLUSIVE, for this reason.
+
+    Of a failed `Report` the reason is "reason: failure". TypeError for anything but a Report, True or False: a tensor,
+    a number or NaN decides nothing.
+    """
+    require(isinstance(holds, (bool, Report)), TypeError, "holds", "True, False or a Report", holds)
+    _require_text("reason", reason)
+    if isinstance(holds, Report):
+        if not holds.holds:
+            raise Undecided(f"{reason}: {holds.failure}", numbers)
+    elif not holds:
+        raise Undecided(reason, numbers)
+
+
 @dataclass(frozen=True)
 class Context:
     """What a reproduction may use. `budget` is "quick" or "full"; `log` reports progress and may be called often.
@@ -230,7 +270,10 @@ class Claim:
         if self.reproduce is None:
             return Verdict(Status.OPEN, Evidence.NONE, "no reproduction is implemented yet")
         require(isinstance(context, Context), TypeError, "context", "a Context", context)
-        verdict = self.reproduce(context)
+        try:
+            verdict = self.reproduce(context)
+        except Undecided as failure:
+            return undecided(failure.reason, **failure.numbers)
         if type(verdict) is not Verdict:  # a subclass need not check what it says
             raise TypeError(f"`reproduce` of {self.id} must return a Verdict, got {type(verdict).__name__}")
         return verdict

@@ -1,53 +1,38 @@
 """Claims of bit extraction: expected statuses, reference numbers, and undecided on broken objects."""
 
-import pytest
-
 from theory.bit_extraction.reproductions import networks as claims
 from theory.claim import Context, Status
 from theory.systems import REGISTRY
 
-NAMES = [c for c in REGISTRY if c.startswith("bit_extraction.")]
 
-
-@pytest.fixture(scope="module")
-def verdicts():
-    return {name: REGISTRY[name].verdict(Context()) for name in NAMES}
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_claims_get_their_expected_status(name, verdicts):
-    assert verdicts[name].status is REGISTRY[name].expected, verdicts[name].reason
-    assert verdicts[name].numbers
-
-
-def test_reference_numbers(verdicts):
-    counts = verdicts["bit_extraction.parameters"].numbers
+def test_reference_numbers(verdict_of):
+    counts = verdict_of("bit_extraction.parameters").numbers
     assert counts["networks"] >= 200
     assert counts["P n=1 J=1 m=3 H=4 deep"] == 894
     assert counts["P n=2 J=1 m=3 H=5 deep"] == 10729
     assert counts["P n=2 J=1 m=3 H=5 wide"] == 10571
-    exact = verdicts["bit_extraction.exact_realisation"].numbers
+    exact = verdict_of("bit_extraction.exact_realisation").numbers
     assert exact["points_a_network"] >= 40
-    words = verdicts["bit_extraction.word_length"].numbers
+    words = verdict_of("bit_extraction.word_length").numbers
     assert (words["longest exact float64 deep"], words["first failure float64 deep"]) == (51, 52)
     assert (words["longest exact float64 wide"], words["first failure float64 wide"]) == (52, 53)
     assert (words["longest exact float32 deep"], words["first failure float32 deep"]) == (22, 23)
     assert (words["longest exact float32 wide"], words["first failure float32 wide"]) == (23, 24)
-    rate = verdicts["bit_extraction.rate"].numbers
+    rate = verdict_of("bit_extraction.rate").numbers
     assert rate["wide n=1 eps=1/1000000"] == 65086
     assert rate["deep n=1 eps=1/1000000"] == 434258
-    error = verdicts["bit_extraction.uniform_error"].numbers
+    error = verdict_of("bit_extraction.uniform_error").numbers
     assert error["upper cone n=1 eps=0.0001 k=1 wide"] <= 1e-4
     assert error["upper cone n=2 eps=0.02 k=2 wide"] <= 0.02
     assert error["sampled pencils"] >= 200
-    adversarial = verdicts["bit_extraction.adversarial_error"].numbers
+    adversarial = verdict_of("bit_extraction.adversarial_error").numbers
     assert adversarial["networks"] >= 200
     assert 0.99 < adversarial["largest_error_over_guarantee"] <= 1 + 1e-9
     assert error["upper of sampled pencils eps=0.02"] <= 0.02
 
 
-def test_the_trade_off_lists_what_is_promised(verdicts):
-    numbers = verdicts["bit_extraction.trade_off"].numbers
+def test_the_trade_off_lists_what_is_promised(verdict_of):
+    numbers = verdict_of("bit_extraction.trade_off").numbers
     for n in (2, 3):
         splits = {key.split(":")[0] for key in numbers if key.startswith(f"built n={n} k=1")}
         assert len(splits) >= 4
@@ -87,10 +72,3 @@ def test_a_point_above_the_guarantee_is_noticed(monkeypatch):
 def test_a_limit_of_words_that_is_wrong_is_noticed(monkeypatch):
     monkeypatch.setattr(claims, "word_cap", lambda lookup, dtype: 48)
     assert REGISTRY["bit_extraction.word_length"].verdict(Context()).status is Status.INCONCLUSIVE
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
-def test_full_budget(name):
-    verdict = REGISTRY[name].verdict(Context(budget="full"))
-    assert verdict.status is REGISTRY[name].expected, verdict.reason

@@ -62,7 +62,7 @@ def test_verify_exit_codes_json_and_html(run, tmp_path):
 
 
 def test_verify_json_on_standard_output(run):
-    code, out, _ = run("verify", "rates.slopes", "pathway_tree.nearest_prototype", "--json", "-")
+    code, out, _ = run("verify", "momlp.slopes", "pathway_tree.nearest_prototype", "--json", "-")
     assert code == 0
     document = json.loads(out)
     jsonschema.validate(document, SCHEMA)

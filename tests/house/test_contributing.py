@@ -1,84 +1,109 @@
-"""The ten steps of CONTRIBUTING.md work: its claim and its test are run as they are printed."""
+"""The ten steps of CONTRIBUTING.md work: its commands are run in a copy of the project, as they are printed."""
 
-import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
-import textwrap
-import types
 from pathlib import Path
 
 import pytest
 
-from theory.systems import REGISTRY
-
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+COPIED = ("constructions", "theory", "tests", "notebooks", "docs", "README.md", "CONTRIBUTING.md", "pyproject.toml")
+PROGRAMS = {"momlp": ["-m", "theory"], "pytest": ["-m", "pytest", "-q", "-p", "no:cacheprovider"]}
 
 
-def printed_modules():
-    blocks = [textwrap.dedent(b) for b in re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)]
-    assert len(blocks) == 2
-    return blocks
+def steps():
+    return re.split(r"^\d+\. \*\*", TEXT.split("## Add a system in ten steps")[1], flags=re.MULTILINE)[1:]
 
 
-@pytest.fixture
-def example(monkeypatch):
-    claim_source, test_source = printed_modules()
-    for name, source in (("theory.claims.midpoint", claim_source), ("test_midpoint", test_source)):
-        module = types.ModuleType(name)
-        monkeypatch.setitem(sys.modules, name, module)
-        exec(compile(source, name, "exec"), module.__dict__)
-    yield sys.modules["test_midpoint"]
-    REGISTRY.pop("midpoint.value", None)
+def commands(step):
+    return re.findall(r"^ {7}(\S.*)$", step, flags=re.MULTILINE)
 
 
-def test_the_printed_claim_and_its_tests_pass(example, monkeypatch):
-    example.test_as_expected()
-    example.test_negative_control_one_cell_and_one_knot(monkeypatch)
-
-
-def edited(source):
-    """`source` with the additions of step 5 made literally; every line that it quotes must be there, once."""
-    step = TEXT.split("\n5. **")[1].split("\n6. **")[0]
-    hunks = [textwrap.dedent(b).splitlines() for b in re.findall(r"```diff\n(.*?)```", step, flags=re.DOTALL)]
-    assert len(hunks) == 2
-    for lines in hunks:
-        # inside a code block of the page, the first column is that of the diff
-        assert {line[0] for line in lines} == {" ", "+"}
-        before = "\n".join(line[1:] for line in lines if line[0] == " ")
-        assert source.count(before) == 1
-        source = source.replace(before, "\n".join(line[1:] for line in lines))
-    return source
-
-
-def test_step_5_registers_the_new_system_and_loses_none(tmp_path):
-    """The packages are copied, the edit is made as it is printed, and a fresh process counts the claims."""
-    shutil.copytree(ROOT / "theory", tmp_path / "theory", ignore=shutil.ignore_patterns("__pycache__"))
-    claims = tmp_path / "theory" / "claims"
-    source = (claims / "__init__.py").read_text(encoding="utf-8")
-    (claims / "__init__.py").write_text(edited(source), encoding="utf-8")
-    (claims / "midpoint.py").write_text(printed_modules()[0], encoding="utf-8")
-    code = (
-        "import json, theory.claims as c; from theory.systems import REGISTRY; "
-        "print(json.dumps([c.__file__, c.__all__, list(REGISTRY)]))"
-    )
+def run(folder, line):
+    """The line as a shell would run it, with this Python."""
+    line, _, target = line.partition(" > ")
+    program, *arguments = shlex.split(line)
     done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
+        [sys.executable, *PROGRAMS[program], *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
-    file, systems, found = json.loads(done.stdout)
-    assert Path(file).parent == claims.resolve()
-    assert systems == sorted(systems)
-    assert set(systems) == {*theory.claims.__all__, "midpoint"}
-    assert set(found) == {c.id for c in REGISTRY.values() if c.system in theory.claims.__all__} | {"midpoint.value"}
+    assert done.returncode == 0, f"{line}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+    if target:
+        (folder / target).write_text(done.stdout, encoding="utf-8")
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, folder / name)
+    return folder
 
 
 def test_there_are_ten_steps():
-    assert re.findall(r"^(\d+)\. \*\*", TEXT, flags=re.MULTILINE) == [str(i) for i in range(1, 11)]
+    assert len(steps()) == 10
+    assert [len(commands(step)) for step in steps()] == [0, 1, 2, 0, 0, 0, 0, 0, 1, 0]
+
+
+def test_the_steps_add_a_system_and_lose_none(copy):
+    before = run(copy, "momlp list --systems").splitlines()
+    printed = [run(copy, line) for step in steps() for line in commands(step)]
+    assert printed[0].count("written: ") == 10
+    assert "1 row" not in printed[1]
+    assert re.search(r"midpoint.geometric_sum\W+PROVED\W+EXACT", printed[1])
+    assert "passed" in printed[2]
+    after = run(copy, "momlp list --systems").splitlines()
+    assert after[:-1] == before
+    assert after[-1].startswith("| [`midpoint`](docs/midpoint.md) | Sums of halves | 1 | PROVED |")
+    assert "midpoint.geometric_sum" in (copy / "docs" / "claims.md").read_text(encoding="utf-8")
+
+
+def test_what_it_writes_is_in_style(copy):
+    """ruff and the notebook's own outputs, on the files that the steps wrote."""
+    written = [p for p in copy.rglob("*midpoint*") if p.suffix in (".py", ".ipynb")]
+    written += [p for folder in ("theory", "tests") for p in (copy / folder / "midpoint").glob("*.py")]
+    assert len(written) >= 9
+    for check in (["check"], ["format", "--check"]):
+        line = [sys.executable, "-m", "ruff", *check, "--config", str(ROOT / "pyproject.toml"), *map(str, written)]
+        done = subprocess.run(line, cwd=copy, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+    notebook = next(p for p in written if p.suffix == ".ipynb")
+    run(copy, f"pytest --nbval {notebook.relative_to(copy)}")
+
+
+def test_a_second_system_of_the_name_is_refused(copy):
+    line = [sys.executable, "-m", "theory", "new-system", "midpoint"]
+    environment = {**os.environ, "PYTHONPATH": str(copy)}
+    done = subprocess.run(line, cwd=copy, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "`name` must be new, theory/midpoint exists" in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("name", ["A", "x", "json", "class", "a-b", "../x", "", "é"])
+def test_bad_names_are_refused(name, copy):
+    line = [sys.executable, "-m", "theory", "new-system", name]
+    environment = {**os.environ, "PYTHONPATH": str(copy)}
+    done = subprocess.run(line, cwd=copy, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "`name` must be a lower-case Python name" in " ".join(done.stderr.split())
+
+
+def test_a_folder_that_is_no_checkout_is_refused(tmp_path):
+    line = [sys.executable, "-m", "theory", "new-system", "midpoint"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "into a checkout of momlp" in " ".join(done.stderr.split())

@@ -117,6 +117,7 @@ GENERAL = {
     "build": Verb("build a model, and store it with --out", "theory.cli.models"),
     "certify": Verb("certify the uniform error of a stored model", "theory.cli.models"),
     "eval": Verb("evaluate a stored model on a .npy file of points (B, n)", "theory.cli.evaluate"),
+    "new-system": Verb("write the files of a new system into this checkout", "theory.cli.new_system"),
     "show": Verb("draw a stored model: cells, knots and error, or leaves and answers", "theory.cli.models"),
 }
 """Commands about models and claims of every system."""
@@ -155,8 +156,8 @@ def _parser() -> argparse.ArgumentParser:
 def _add(commands: Any, spelling: str, name: str, verb: Verb, *, hidden: bool = False) -> None:
     # without `help` a command works and is not listed
     sub = commands.add_parser(spelling, description=verb.help, **({} if hidden else {"help": verb.help}))
-    sub.fill = lambda parser: _part(verb, f"add_{name}")(parser)
-    sub.set_defaults(action=lambda args: _part(verb, f"run_{name}")(args))
+    sub.fill = lambda parser: _part(verb, f"add_{name.replace('-', '_')}")(parser)
+    sub.set_defaults(action=lambda args: _part(verb, f"run_{name.replace('-', '_')}")(args))
 
 
 def _part(verb: Verb, name: str) -> Callable[[Any], Any]:
