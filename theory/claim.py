@@ -248,6 +248,7 @@ class Claim:
     expected: Status
     hypotheses: tuple[str, ...] = ()
     reproduce: Callable[[Context], Verdict] | None = None
+    slow: bool = False
 
     def __post_init__(self) -> None:
         for name in ("id", "title", "statement"):

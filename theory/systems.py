@@ -81,7 +81,16 @@ def claims_of(name: str) -> list[Claim]:
 
 def _claim(name: str, key: str, said: Statement) -> Claim:
     reproduce = None if said.expected is Status.OPEN else _reproduction(name, key)
-    return Claim(f"{name}.{key}", said.title, said.statement, said.source, said.expected, said.hypotheses, reproduce)
+    return Claim(
+        f"{name}.{key}",
+        said.title,
+        said.statement,
+        said.source,
+        said.expected,
+        said.hypotheses,
+        reproduce,
+        said.slow,
+    )
 
 
 def _reproduction(name: str, key: str) -> Callable[[Context], Verdict]:

@@ -1,14 +1,15 @@
 """Run claims one after another; an error or Ctrl-C loses nothing that was decided before.
 
-Main definitions: `run`, `Run`, `Row`.
+Main definitions: `run`, `decided`, `Run`, `Row`.
 """
 
 from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from theory.claim import Claim, Context, Evidence, Status, Verdict, with_run
 
@@ -45,29 +46,43 @@ def run(
     finished: Callable[[Row], None] = lambda row: None,
 ) -> Run:
     """Decide the claims in order. A reproduction that raises becomes INCONCLUSIVE with the error as its reason."""
+    result = Run(_required(context))
+    for claim in _each(claims):
+        starting(claim)
+        try:
+            row = decided(claim, context)
+        except KeyboardInterrupt:
+            result.interrupted = True
+            break
+        result.rows.append(row)
+        finished(row)
+    return result
+
+
+def decided(claim: Claim, context: Context) -> Row:
+    """The claim with its verdict, and what only the runner knows: seconds, device and seed."""
+    started = time.perf_counter()
+    try:
+        verdict = claim.verdict(context)
+    except Exception as err:
+        place = traceback.extract_tb(err.__traceback__)[-1]
+        reason = f"{type(err).__name__} in {place.name}: {err}"
+        verdict = Verdict(Status.INCONCLUSIVE, Evidence.NONE, reason)
+    return Row(claim, with_run(verdict, time.perf_counter() - started, str(context.device), context.seed))
+
+
+def _required(context: Any) -> Context:
     if not isinstance(context, Context):
         raise TypeError(f"`context` must be a Context, got {type(context).__name__}")
+    return context
+
+
+def _each(claims: Any) -> Iterator[Claim]:
     try:
         claims = iter(claims)
     except TypeError as err:
         raise TypeError(f"`claims` must be claims one after another, got {type(claims).__name__}") from err
-    result = Run(context)
     for claim in claims:
         if not isinstance(claim, Claim):
             raise TypeError(f"`claims` must be claims one after another, got {type(claim).__name__} among them")
-        starting(claim)
-        started = time.perf_counter()
-        try:
-            verdict = claim.verdict(context)
-        except KeyboardInterrupt:
-            result.interrupted = True
-            break
-        except Exception as err:
-            place = traceback.extract_tb(err.__traceback__)[-1]
-            reason = f"{type(err).__name__} in {place.name}: {err}"
-            verdict = Verdict(Status.INCONCLUSIVE, Evidence.NONE, reason)
-        seconds = time.perf_counter() - started
-        row = Row(claim, with_run(verdict, seconds, str(context.device), context.seed))
-        result.rows.append(row)
-        finished(row)
-    return result
+        yield claim

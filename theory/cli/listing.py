@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 
 from rich.table import Table
 
-from theory.claim import Statement, Status
+from theory.claim import Status
 from theory.command import out
 from theory.sources import OURS, Source
 from theory.systems import NAMES, REGISTRY, claims_of, system
@@ -33,11 +32,6 @@ def run_list(args: argparse.Namespace) -> int:
         table.add_row(c.id, c.title, c.expected.value, str(c.source))
     out.print(table)
     return 0
-
-
-def statements(name: str) -> dict[str, Statement]:
-    """What a system says, by the name of the claim."""
-    return importlib.import_module(f"theory.{name}.claims").STATEMENTS
 
 
 def claims_page() -> str:

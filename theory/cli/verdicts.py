@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
+import torch
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from constructions.errors import require_int
 from constructions.files import require_folder
 from constructions.ranks import Ranks
 from theory import report
@@ -17,6 +20,9 @@ from theory.command import add_patience, device_named, err, joined, out, output_
 from theory.systems import select
 from theory.together import run_together
 from theory.verify import Row, Run
+from theory.workers import run_in_processes
+
+MOST_JOBS = 256
 
 
 def add_verify(sub: argparse.ArgumentParser) -> None:
@@ -25,6 +31,8 @@ def add_verify(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--budget", choices=("quick", "full"), default="quick")
     sub.add_argument("--seed", type=seed, default=0)
     sub.add_argument("--numbers", action="store_true", help="also print every measured number")
+    text = "claims decided at a time, each by a process of one thread (default: the cores)"
+    sub.add_argument("--jobs", type=int, help=text)
     sub.add_argument(
         "--json", metavar="FILE", type=output_file, help="write the verdicts as JSON (- for standard output)"
     )
@@ -33,15 +41,15 @@ def add_verify(sub: argparse.ArgumentParser) -> None:
 
 
 def run_verify(args: argparse.Namespace) -> int:
-    chosen = select(args.claims)
+    chosen, device = select(args.claims), device_named(args.device)
+    jobs = _jobs(args, device)
     if args.json != Path("-"):
         require_writable(args.json)
     if args.html:
         for name in report.html_files(chosen):
             require_writable(require_folder(args.html) / name)
-    device = device_named(args.device)
     with joined(args, device) as ranks:
-        result = _decide(chosen, args, ranks)
+        result = _decide(chosen, args, ranks, jobs)
         if result.lost:
             err.print(f"momlp: error: {escape(result.lost)}", highlight=False, soft_wrap=True)
         if ranks.leads:
@@ -54,7 +62,14 @@ def run_verify(args: argparse.Namespace) -> int:
         return 0 if result.as_expected or not ranks.leads else 1
 
 
-def _decide(chosen: list[Claim], args: argparse.Namespace, ranks: Ranks) -> Run:
+def _jobs(args: argparse.Namespace, device: torch.device) -> int:
+    """Claims at a time: as asked for, else one a core, and one alone on an accelerator, whose memory they share."""
+    if args.jobs is not None:
+        return require_int("--jobs", args.jobs, 1, MOST_JOBS)
+    return len(os.sched_getaffinity(0)) if device.type == "cpu" and hasattr(os, "sched_getaffinity") else 1
+
+
+def _decide(chosen: list[Claim], args: argparse.Namespace, ranks: Ranks, jobs: int) -> Run:
     progress = Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -82,6 +97,8 @@ def _decide(chosen: list[Claim], args: argparse.Namespace, ranks: Ranks) -> Run:
             place = f" (rank {ranks.rank})" if ranks.world > 1 else ""
             err.print(f"{row.verdict.status.value:<12} {row.claim.id}{mark}{place}", highlight=False)
 
+        if ranks.world == 1 and jobs > 1 and len(chosen) > 1:
+            return run_in_processes(chosen, context, jobs, starting=starting, finished=finished)
         return run_together(chosen, context, ranks, starting=starting, finished=finished)
 
 

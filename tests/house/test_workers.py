@@ -1,0 +1,97 @@
+"""Claims in several processes: the verdicts of one process, in reading order; a process that dies costs one claim."""
+
+import os
+import signal
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from theory import systems, workers
+from theory.claim import Claim, Context, Evidence, Status, Verdict
+from theory.systems import REGISTRY
+from theory.verify import run
+from theory.workers import run_in_processes
+
+NAMES = ["momlp.sharpness", "super_expressive.floating_point", "momlp.trade_off", "vc_dimension.single_mlp_lower_bound"]
+CLAIMS = [REGISTRY[name] for name in NAMES]
+
+
+def plain(row):
+    return row.claim.id, replace(row.verdict, seconds=0.0)
+
+
+def test_two_processes_say_what_one_says_in_reading_order():
+    seen = []
+    found = run_in_processes(CLAIMS, Context(seed=3), 2, finished=lambda row: seen.append(row.claim.id))
+    assert list(map(plain, found.rows)) == list(map(plain, run(CLAIMS, Context(seed=3)).rows))
+    assert [row.claim.id for row in found.rows] == NAMES
+    assert sorted(seen) == sorted(NAMES)
+    assert not found.interrupted
+    assert all(row.verdict.seconds > 0 for row in found.rows)
+
+
+def test_progress_of_the_processes_is_heard():
+    said = []
+    run_in_processes([REGISTRY["vc_dimension.routing_only"]], Context(log=said.append), 1)
+    assert any("all labelings of" in message for message in said)
+
+
+def test_a_process_that_dies_costs_one_claim(monkeypatch):
+    honest, killed = workers._Worker.give, []
+
+    def give(self, claim):
+        honest(self, claim)
+        if claim.id == NAMES[1]:
+            killed.append(claim.id)
+            os.kill(self.process.pid, signal.SIGKILL)
+
+    monkeypatch.setattr(workers._Worker, "give", give)
+    found = run_in_processes(CLAIMS, Context(), 2)
+    assert killed == [NAMES[1]]
+    assert [row.claim.id for row in found.rows] == NAMES
+    lost = found.rows[1].verdict
+    assert lost.status is Status.INCONCLUSIVE
+    assert lost.reason == "the process that decided it ended (exit code -9)"
+    assert all(row.as_expected for row in found.rows if row.claim.id != NAMES[1])
+    assert not found.as_expected
+
+
+def test_ctrl_c_keeps_what_was_decided():
+    long = [REGISTRY[name] for name in ("vc_dimension.deep", "bit_extraction.parameters")]
+    seen = []
+
+    def finished(row):
+        seen.append(row.claim.id)
+        threading.Thread(target=lambda: (time.sleep(0.2), os.kill(os.getpid(), signal.SIGINT))).start()
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        found = run_in_processes([CLAIMS[0], *long], Context(), 3, finished=finished)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert found.interrupted
+    assert [row.claim.id for row in found.rows] == seen
+    assert 1 <= len(seen) <= 2
+
+
+def test_claims_of_this_process_are_decided_in_it(monkeypatch):
+    mine = Claim("mine.own", "t", "s", "here", Status.PROVED, reproduce=lambda context: _proved(os.getpid()))
+    monkeypatch.setitem(systems.ADDED, mine.id, mine)
+    found = run_in_processes([mine, CLAIMS[0]], Context(), 2)
+    assert [row.claim.id for row in found.rows] == ["mine.own", NAMES[0]]
+    assert found.rows[0].verdict.numbers == {"pid": os.getpid()}
+
+
+def _proved(pid):
+    return Verdict(Status.PROVED, Evidence.EXACT, "here", {"pid": pid})
+
+
+@pytest.mark.parametrize("kind", ["raises", "no verdict"])
+def test_errors_in_a_process_are_reasons(kind, monkeypatch):
+    """In the process itself: what a reproduction raises never ends the worker."""
+    claim = replace(CLAIMS[0], reproduce=(lambda c: 1 / 0) if kind == "raises" else (lambda c: None))
+    row = workers.decided(claim, Context())
+    assert row.verdict.status is Status.INCONCLUSIVE
+    assert ("ZeroDivisionError" if kind == "raises" else "must return a Verdict") in row.verdict.reason
