@@ -22,6 +22,7 @@ V2 = "arXiv:2402.03460v2, abstract"
 OURS = "momlp, README section 'The construction and its proof'"
 
 TREES = [((708,), 2), ((30, 30), 2), ((21, 13, 5), 3), ((17, 1, 9), 5), ((64,), 8), ((11, 10, 9), 7), ((6,) * 4, 4)]
+HUGE_TREES = [((16,) * 9, 2), ((708, 707), 3), ((100,) * 20, 8)]
 
 
 @claim(
@@ -41,7 +42,7 @@ def tree_routing(context: Context) -> Verdict:
         if not report.holds:
             return undecided(f"cells {cells}, valency {valency}: {report.failures[0]}")
     largest = 0
-    for cells, valency in (((16,) * 9, 2), ((708, 707), 3), ((100,) * 20, 8)):
+    for cells, valency in HUGE_TREES:
         report = tree_structure_by_shape(PathwayTree(cells, valency=valency))
         largest = max(largest, report.leaves)
         bisectors += report.bisectors

@@ -21,10 +21,13 @@ V2 = "arXiv:2402.03460v2, abstract"
 V1 = "arXiv:2402.03460v1, abstract"
 OURS = "momlp, README section 'The construction and its proof'"
 
+EXPONENTS = range(2, 5)
+"""eps = 2^-j."""
+
 
 def _grid(context: Context) -> Iterator[tuple[LipschitzFunction, float, dict]]:
     """Plans over n, eps, split, domain and m; small enough to build."""
-    exponents = range(2, 7 if context.full else 5)
+    exponents = range(2, 7) if context.full else EXPONENTS
     for n in (1, 2, 3, 4):
         for j in exponents:
             if n * j > 16:
@@ -70,7 +73,7 @@ def active_parameters(context: Context) -> Verdict:
     """Measured numel of built experts equals sympy's evaluation of the formula; the limit is taken with ceilings in."""
     compared = 0
     for f, eps, options in _grid(context):
-        model = build_momlp(f, eps=eps, **options)
+        model = build_momlp(f, eps=eps, device=context.device, **options)
         comparison = parameter_count_eq(model, _formulas(model.plan))
         compared += len(comparison.values)
         if not comparison.equal:
@@ -80,7 +83,7 @@ def active_parameters(context: Context) -> Verdict:
     expected = rates.ell * rates.lam * (rates.n + 1 + rates.m) / (2 * sympy.sqrt(rates.theta))
     if sympy.simplify(limit - expected) != 0:
         return undecided(f"the limit of eps·P is {limit}")
-    constant = build_momlp(targets.get("cone", n=2), eps=0.05, expert="constant")
+    constant = build_momlp(targets.get("cone", n=2), eps=0.05, expert="constant", device=context.device)
     numbers = {
         "counts_compared": compared,
         "limit_eps_P": str(limit),
@@ -136,7 +139,7 @@ def forward_pass_load(context: Context) -> Verdict:
     """Worst path of the actual graph, and of ever larger trees by box shapes, equals the formula; limits by sympy."""
     compared = 0
     for f, eps, options in _grid(context):
-        model = build_momlp(f, eps=eps, **options)
+        model = build_momlp(f, eps=eps, device=context.device, **options)
         if model.tree.num_nodes > 20_000:
             continue
         comparison = parameter_count_eq(model, {"loaded": _formulas(model.plan)["loaded"]})

@@ -16,6 +16,9 @@ from theory.claim import Context, Evidence, Number, Status, Verdict, claim, unde
 V1 = "arXiv:2402.03460v1, abstract"
 OURS = "momlp, constructions/super_expressive.py"
 
+ENUMERATED, SAMPLED = (1, 2, 4, 8, 12), (64, 256, 1024)
+"""Numbers of points: all labelings of the former, some of the latter."""
+
 
 @claim(
     id="super_expressive.infinite_vc_dimension",
@@ -35,13 +38,13 @@ def infinite_vc_dimension(context: Context) -> Verdict:
     numbers: dict[str, Number] = {}
     for name in ("euaf", "sine"):
         count = 0
-        for k in (1, 2, 4, 8, *((12, 16) if context.full else (12,))):
+        for k in (*ENUMERATED, *((16,) if context.full else ())):
             context.log(f"{name}: all labelings of {k} points")
             report = shattered_exactly(name, k, every_labeling(k))
             count += report.labelings
             if not report.holds:
                 return undecided(f"{name}, k = {k}: {report.failure}")
-        for k in (64, 256, 1024):
+        for k in SAMPLED:
             context.log(f"{name}: {k} points")
             report = shattered_exactly(name, k, structured_and_random(k, 16, context.generator()))
             count += report.labelings

@@ -13,6 +13,8 @@ from theory.claim import Claim, Context, Evidence, Number, Status, Verdict, clai
 from theory.experiments import TASKS, compare
 
 V1 = "arXiv:2402.03460v1, abstract"
+BUDGETED = (24, 20)
+"""(experts, steps) of the bank within a budget."""
 OPTIONS = Options(batch_size=128, evaluate_every=30, patience=20)
 
 
@@ -34,6 +36,8 @@ QUICK = dict.fromkeys(TASKS, Protocol(12, 600, (1e-2,))) | {
     "breast_cancer": Protocol(20, 600, (1e-2,)),
 }
 FULL = dict.fromkeys(TASKS, Protocol(20, 3000, (3e-3, 1e-2))) | {"friedman": Protocol(60, 3000, (3e-3, 1e-2))}
+
+SHORT = Protocol(12, 600, (1e-2,))
 
 # what these splits, seeds and sizes say; the sentence is false as a general rule
 EXPECTED = {
@@ -101,7 +105,7 @@ for _name, _status in EXPECTED.items():
 )
 def short_training(context: Context) -> Verdict:
     """The verdict of two spirals turns around with the length of the training."""
-    return performance("two_spirals", context, Protocol(20 if context.full else 12, 600, (1e-2,)))
+    return performance("two_spirals", context, replace(SHORT, seeds=20) if context.full else SHORT)
 
 
 @claim(
@@ -119,7 +123,7 @@ def short_training(context: Context) -> Verdict:
 )
 def budgeted_training(context: Context) -> Verdict:
     """The same bank trained at once and in groups, weights compared bit by bit, live tensors counted throughout."""
-    leaves, steps = (60, 60) if context.full else (24, 20)
+    leaves, steps = (60, 60) if context.full else BUDGETED
     data = TASKS["max_affine"].split(context.seed)
     options = Options(steps=steps, batch_size=64, evaluate_every=10)
 

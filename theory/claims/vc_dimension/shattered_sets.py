@@ -73,6 +73,25 @@ def _proved(context: Context, enumerated: Sequence[Named], by_certificate: Seque
     return Verdict(Status.PROVED, Evidence.EXACT, reason, numbers)
 
 
+SMALL_LAYERS = [
+    (2, 2),
+    (2, 4),
+    (3, 3),
+    (4, 3),
+    (6, 2),
+    (12, 1),
+    (1, 12),
+    (2, 8),
+    (3, 5),
+    (4, 4),
+    (5, 3),
+    (8, 2),
+    (16, 1),
+]
+LARGE_LAYERS = [(2, 2), (16, 16), (64, 64)]
+"""(n, W) whose labelings are enumerated, and those that are certified."""
+
+
 @claim(
     id="vc_dimension.one_hidden_layer",
     title="One hidden layer of W units on R^n shatters nW + 1 points",
@@ -83,13 +102,22 @@ def _proved(context: Context, enumerated: Sequence[Named], by_certificate: Seque
 )
 def one_hidden_layer_claim(context: Context) -> Verdict:
     """Every labeling of small sets on its own network; a certificate sound for all 2^k labelings of large ones."""
-    small = [(2, 2), (2, 4), (3, 3), (4, 3), (6, 2), (12, 1), (1, 12), (2, 8), (3, 5), (4, 4), (5, 3), (8, 2), (16, 1)]
-    large = [(2, 2), (16, 16), (64, 64)] + ([(128, 128)] if context.full else [])
+    large = LARGE_LAYERS + [(128, 128)] * context.full
 
     def named(n: int, width: int) -> Named:
         return f"n={n} W={width}", one_hidden_layer(n, width), n * width + 1
 
-    return _proved(context, [named(*sizes) for sizes in small], [named(*sizes) for sizes in large])
+    return _proved(context, [named(*sizes) for sizes in SMALL_LAYERS], [named(*sizes) for sizes in large])
+
+
+ENUMERATED_GRIDS = (2, 3, 4)
+ENUMERATED_DEEP = [(2, 1, 4), (2, 2, 2), (3, 1, 2), (4, 1, 1), (2, 4, 1)]
+ENUMERATED_WIDE = [(3, 2, 3), (4, 2, 2), (3, 4, 2)]
+CERTIFIED_GRID = 33
+CERTIFIED_DEEP = [(33, 8, 512), (53, 8, 1352), (17, 19, 2048), (41, 15, 7200), (129, 8, 8192)]
+CERTIFIED_TWO_LAYERS_A_BIT = (2, 20, 43)
+CERTIFIED_WIDE = (65, 8, 16)
+"""Sizes: s of grids; (s, B, K), the certified ones by (J, W, points) as well; (n, H, K) of wide inputs."""
 
 
 @claim(
@@ -106,17 +134,21 @@ def one_hidden_layer_claim(context: Context) -> Verdict:
 )
 def deep_claim(context: Context) -> Verdict:
     """Plane grids, deep bit extraction on R^3 and wide inputs."""
-    enumerated = [(f"grid s={s}", two_hidden_layers(s), s * s) for s in (2, 3, 4)]
-    for s, blocks, bits in [(2, 1, 4), (2, 2, 2), (3, 1, 2), (4, 1, 1), (2, 4, 1)] + [(2, 1, 5)] * context.full:
+    enumerated = [(f"grid s={s}", two_hidden_layers(s), s * s) for s in ENUMERATED_GRIDS]
+    for s, blocks, bits in ENUMERATED_DEEP + [(2, 1, 5)] * context.full:
         enumerated.append((f"deep s={s} B={blocks} K={bits}", deep(s, blocks, bits), blocks * s * s * bits))
-    for n, units, bits in ((3, 2, 3), (4, 2, 2), (3, 4, 2)):
+    for n, units, bits in ENUMERATED_WIDE:
         enumerated.append((f"wide n={n} H={units} K={bits}", wide(n, units, bits), (n - 1) * units * bits))
-    by_certificate: list[Named] = [("grid s=33", two_hidden_layers(33), 33 * 33)]
-    for depth, width, points in [(33, 8, 512), (53, 8, 1352), (17, 19, 2048), (41, 15, 7200), (129, 8, 8192)]:
+    s = CERTIFIED_GRID
+    by_certificate: list[Named] = [(f"grid s={s}", two_hidden_layers(s), s * s)]
+    for depth, width, points in CERTIFIED_DEEP:
         sizes = deep_sizes(depth, width) or {}
         by_certificate.append((f"deep J={depth} W={width}", deep(**sizes), points))
-    by_certificate.append(("deep J=127 W=8, two layers a bit", deep(2, 20, 43, layers_per_bit=2), 3440))
-    by_certificate.append(("wide n=65 J=19 W=16", wide(65, 8, 16), 8192))
+    s, blocks, bits = CERTIFIED_TWO_LAYERS_A_BIT
+    name = f"deep J={2 * (blocks + bits) + 1} W={max(2 * s + 3, 8)}, two layers a bit"
+    by_certificate.append((name, deep(s, blocks, bits, layers_per_bit=2), blocks * s * s * bits))
+    n, units, bits = CERTIFIED_WIDE
+    by_certificate.append((f"wide n={n} J={bits + 3} W={2 * units}", wide(n, units, bits), (n - 1) * units * bits))
     return _proved(context, enumerated, by_certificate)
 
 
