@@ -39,9 +39,7 @@ ON_THE_HOST = {
 }
 """Claims whose work is on the host wherever they are asked to run, and why."""
 
-UNDECIDED = {f"trained_momlp.{task}" for task in (*trained_momlp.TASKS, "two_spirals_short")} | {
-    "pathway_tree.intrinsic_dimension"
-}
+UNDECIDED = {f"trained_momlp.{task}" for task in (*trained_momlp.TASKS, "two_spirals_short")}
 """Claims that the small sizes leave open, or decide the other way."""
 
 SLOW: set[str] = set()
@@ -67,12 +65,14 @@ SIZES = {
         "BEYOND_CAP": range(2),
     },
     bit_rates: {"SAMPLES": 500, "BUILT": [(2, 1, 0.2, "1/2"), (2, 2, 0.3, "1")]},
-    distributed_momlp: {"BUDGETED": (0.03, 300)},
+    distributed_momlp: {"BUDGETED": (0.018, 300)},
     momlp: {
         "SAMPLES": 500,
         "LISTED_EPS": {1: 0.05, 2: 0.2},
         "LISTED_TARGETS": ("cone", "sharp"),
-        "VARIANTS": {name: (f, n, options | {"eps": 0.2}) for name, (f, n, options) in momlp.VARIANTS.items()},
+        "VARIANTS": {
+            name: (f.replace("franke", "cone"), n, o | {"eps": 0.2}) for name, (f, n, o) in momlp.VARIANTS.items()
+        },
         "QUERIES": 200,
         "CENTRES": 2,
         "BATCH": 100,
@@ -83,10 +83,11 @@ SIZES = {
         "HUGE_TREES": [((100,) * 20, 8)],
         "SHAPES": ("circle", "torus"),
         "AMBIENT": (10,),
+        "SLOPE_TOLERANCE": 0.5,
         "_cloud": lambda name, n, context: pathway_tree.embedded(name, n, count=1000, generator=context.generator()),
     },
     rates: {"EXPONENTS": range(2, 3)},
-    super_expressive: {"ENUMERATED": (1, 2), "SAMPLED": (16,)},
+    super_expressive: {"ENUMERATED": (1, 2), "SAMPLED": (16,), "FLOATS": (torch.float32,)},
     trained_momlp: {
         "BUDGETED": (16, 3),
         "QUICK": dict.fromkeys(trained_momlp.TASKS, trained_momlp.Protocol(2, 12, (1e-2,))),
@@ -103,12 +104,18 @@ SIZES = {
         "CERTIFIED_TWO_LAYERS_A_BIT": (2, 2, 3),
         "CERTIFIED_WIDE": (9, 4, 8),
         "ROWS": dict(list(shattered_sets.ROWS.items())[:3]),
+        "ENUMERATED_MIXTURES": shattered_sets.ENUMERATED_MIXTURES[2:],
+        "CERTIFIED_MIXTURES": shattered_sets.CERTIFIED_MIXTURES[:1],
+        "ENUMERATED_ROUTING": [(4, 3), (8, 2)],
+        "ENUMERATED_PAIRS": [(2, 4)],
+        "CERTIFIED_ROUTING": [(8, 9)],
     },
     stated_rate: {
-        "GRIDS": [4, 8, 16],
+        "GRIDS": [16, 32],
         "DEPTHS": [9, 17, 33],
         "DEPTHS_AND_WIDTHS": [(9, 11), (17, 19)],
-        "INPUTS": [5, 17],
+        "INPUTS": [9, 17],
+        "PARAMETERS": ((1, 8), (1, 8), (1, 16), (1, 64)),
     },
     upper_bounds: {"RANDOM_CASES": 10, "SIZES": [(1, 1, 4), (4, 2, 4), (8, 8, 16)]},
 }
@@ -117,10 +124,14 @@ SIZES = {
 
 @pytest.fixture
 def brief(monkeypatch):
-    """Sizes that suit a test."""
+    """Sizes that suit a test, and one thread, since their work is too small to share."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     for module, sizes in SIZES.items():
         for name, size in sizes.items():
             monkeypatch.setattr(module, name, size)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

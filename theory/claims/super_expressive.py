@@ -18,6 +18,7 @@ OURS = "momlp, constructions/super_expressive.py"
 
 ENUMERATED, SAMPLED = (1, 2, 4, 8, 12), (64, 256, 1024)
 """Numbers of points: all labelings of the former, some of the latter."""
+FLOATS = (torch.float32, torch.float64)
 
 
 @claim(
@@ -69,7 +70,7 @@ def floating_point(context: Context) -> Verdict:
     numbers: dict[str, Number] = {}
     witness = None
     for name in ("euaf", "sine"):
-        for dtype in (torch.float32, torch.float64):
+        for dtype in FLOATS:
             found = first_float_failure(name, dtype, context.generator(), device=context.device)
             if found is None:
                 return undecided(f"{name} in {dtype} did not fail up to k = 128")

@@ -152,6 +152,12 @@ def deep_claim(context: Context) -> Verdict:
     return _proved(context, enumerated, by_certificate)
 
 
+ENUMERATED_ROUTING = [(2, 5), (3, 4), (4, 3), (10, 2), (8, 2), (1, 8)]
+ENUMERATED_PAIRS = [(2, 4), (3, 4), (2, 8), (1, 8)]
+CERTIFIED_ROUTING = [(16, 17), (64, 65)]
+"""(n, L)"""
+
+
 @claim(
     id="vc_dimension.routing_only",
     title="Nearest-prototype routing among L prototypes shatters (L-1)n + 1 points with constant answers",
@@ -163,19 +169,33 @@ def deep_claim(context: Context) -> Verdict:
 def routing_only_claim(context: Context) -> Verdict:
     """Reflections of the apex (flat) and pairs of prototypes (flat and tree): all labelings, or by certificate."""
     enumerated: list[Named] = []
-    for n, experts in ((2, 5), (3, 4), (4, 3), (10, 2), (8, 2), (1, 8)):
+    for n, experts in ENUMERATED_ROUTING:
         enumerated.append((f"flat n={n} L={experts}", routing_only(n, experts), (experts - 1) * n + 1))
-    for n, experts in ((2, 4), (3, 4), (2, 8), (1, 8)):
+    for n, experts in ENUMERATED_PAIRS:
         points = experts // 2 * (n + 1)
         enumerated.append((f"tree n={n} L={experts}", routing_pairs(n, experts, tree=True), points))
         enumerated.append((f"flat pairs n={n} L={experts}", routing_pairs(n, experts, tree=False), points))
-    large = [(16, 17), (64, 65)]
-    by_certificate = [(f"flat n={n} L={L}", routing_only(n, L), (L - 1) * n + 1) for n, L in large]
+    by_certificate = [(f"flat n={n} L={L}", routing_only(n, L), (L - 1) * n + 1) for n, L in CERTIFIED_ROUTING]
     for name, shattered, _ in by_certificate:
         report = shattered_by_random_labelings(shattered, 2, context.generator(), device=context.device)
         if not report.holds:
             return undecided(f"{name}: {report.failure}")
     return _proved(context, enumerated, by_certificate)
+
+
+ENUMERATED_MIXTURES: list[Named] = [
+    ("n=2 W=1 L=4", mixture(one_hidden_layer(2, 1), 4), 12),
+    ("n=2 W=2 L=2", mixture(one_hidden_layer(2, 2), 2), 10),
+    ("n=2 W=1 L=3, valency 3", mixture(one_hidden_layer(2, 1), 3, valency=3), 9),
+    ("grid s=2 L=3", mixture(two_hidden_layers(2), 3), 12),
+]
+CERTIFIED_MIXTURES: list[Named] = [
+    ("n=4 W=4 L=8", mixture(one_hidden_layer(4, 4), 8), 136),
+    ("n=16 W=16 L=16", mixture(one_hidden_layer(16, 16), 16), 4112),
+    ("deep J=17 W=8 L=4", mixture(deep(2, 4, 8), 4), 512),
+    ("deep J=17 W=11 L=8", mixture(deep(4, 4, 8), 8), 4096),
+    ("wide n=9 J=11 W=8 L=5, valency 3", mixture(wide(9, 4, 8), 5, valency=3), 1280),
+]
 
 
 @claim(
@@ -188,20 +208,7 @@ def routing_only_claim(context: Context) -> Verdict:
 )
 def mixture_claim(context: Context) -> Verdict:
     """End to end through the mixtures' forward pass, and the product of exact routing and the experts' certificates."""
-    enumerated: list[Named] = [
-        ("n=2 W=1 L=4", mixture(one_hidden_layer(2, 1), 4), 12),
-        ("n=2 W=2 L=2", mixture(one_hidden_layer(2, 2), 2), 10),
-        ("n=2 W=1 L=3, valency 3", mixture(one_hidden_layer(2, 1), 3, valency=3), 9),
-        ("grid s=2 L=3", mixture(two_hidden_layers(2), 3), 12),
-    ]
-    by_certificate: list[Named] = [
-        ("n=4 W=4 L=8", mixture(one_hidden_layer(4, 4), 8), 136),
-        ("n=16 W=16 L=16", mixture(one_hidden_layer(16, 16), 16), 4112),
-        ("deep J=17 W=8 L=4", mixture(deep(2, 4, 8), 4), 512),
-        ("deep J=17 W=11 L=8", mixture(deep(4, 4, 8), 8), 4096),
-        ("wide n=9 J=11 W=8 L=5, valency 3", mixture(wide(9, 4, 8), 5, valency=3), 1280),
-    ]
-    return _proved(context, enumerated, by_certificate)
+    return _proved(context, ENUMERATED_MIXTURES, CERTIFIED_MIXTURES)
 
 
 # --- lower, upper and stated, side by side --------------------------------------------------------------

@@ -120,8 +120,12 @@ def _first_excluded(constant: int, power: int) -> int:
 # --- the weights reading --------------------------------------------------------------------------------
 
 
+PARAMETERS = (1, 2, 8, 64), (1, 2, 8, 32), (1, 4, 16, 64), (1, 4, 64, 1024)
+"""n, J, W and L"""
+
+
 def _grid() -> list[tuple[int, int, int, int]]:
-    return list(itertools.product((1, 2, 8, 64), (1, 2, 8, 32), (1, 4, 16, 64), (1, 4, 64, 1024)))
+    return list(itertools.product(*PARAMETERS))
 
 
 def _nonnegative(polynomial: sympy.Expr, least: dict[sympy.Symbol, int]) -> bool:
