@@ -24,6 +24,7 @@ OURS = "momlp, README section 'Beyond one machine'"
 N, EPS = 3, 0.03
 BUDGETED = (0.006, 3_000)
 """(eps, queries) of the model within a budget."""
+BATCH = 256
 TIMES_SMALLER = 60
 
 
@@ -141,7 +142,7 @@ def memory_budget(context: Context) -> Verdict:
         x_there = x.to(context.device)
         context.log(f"{count} queries within {budget} of {whole} bytes")
         parts, peak = peak_resident_bytes(
-            lambda: stream(lazy, x_there.split(256)), device=context.device, ignored=[x_there]
+            lambda: stream(lazy, x_there.split(BATCH)), device=context.device, ignored=[x_there]
         )
         found, expected = torch.cat(parts), model.to(context.device)(x_there).cpu()
         statistics = lazy.statistics

@@ -81,6 +81,8 @@ def router_agreement_claim(context: Context) -> Verdict:
 
 AMBIENT = (10, 20, 50)
 SLOPE_TOLERANCE = 0.1
+DELTA = {1: 0.05, 2: 0.4}
+"""Intrinsic dimension -> δ of a net."""
 
 
 def _deltas(dimension: int, full: bool) -> list[float]:
@@ -109,7 +111,7 @@ def covering_net_claim(context: Context) -> Verdict:
         cloud = _cloud(name, 10, context)
         points = cloud.points.to(context.device)[:: 2 if context.full else 4]
         for valency in (2, 8):
-            delta = 0.05 if cloud.dimension == 1 else 0.4
+            delta = DELTA[cloud.dimension]
             context.log(f"{name}, valency {valency}")
             tree = PathwayTree.from_points(points, delta=delta, valency=valency)
             verdict = covering_radius_le(points, tree, delta)

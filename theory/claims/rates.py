@@ -21,21 +21,22 @@ V2 = "arXiv:2402.03460v2, abstract"
 V1 = "arXiv:2402.03460v1, abstract"
 OURS = "momlp, README section 'The construction and its proof'"
 
-EXPONENTS = range(2, 5)
-"""eps = 2^-j."""
+INPUTS, EXPONENTS = (1, 2, 3, 4), range(2, 5)
+"""n, and j of eps = 2^-j."""
+TWO_OUTPUTS_EPS, WIDE_DOMAIN_EPS = 0.07, 0.013
 
 
 def _grid(context: Context) -> Iterator[tuple[LipschitzFunction, float, dict]]:
     """Plans over n, eps, split, domain and m; small enough to build."""
     exponents = range(2, 7) if context.full else EXPONENTS
-    for n in (1, 2, 3, 4):
+    for n in INPUTS:
         for j in exponents:
             if n * j > 16:
                 continue
             for split in (None, 0.5, 0.9) if n > 1 else (None,):
                 yield targets.get("cone", n=n), 2.0**-j, {"split": split}
-    yield targets.get("vector_rotation", n=3), 0.07, {}
-    yield LipschitzFunction(lambda x: x[:, :1], n=2, lipschitz=1.0, domain=(-1, 1)), 0.013, {}
+    yield targets.get("vector_rotation", n=3), TWO_OUTPUTS_EPS, {}
+    yield LipschitzFunction(lambda x: x[:, :1], n=2, lipschitz=1.0, domain=(-1, 1)), WIDE_DOMAIN_EPS, {}
 
 
 def _formulas(design: Plan) -> dict[str, sympy.Basic]:

@@ -75,6 +75,7 @@ def _node_values(model: BitExtractionMoMLP) -> Tensor:
 
 # resolved axes -> (J, m) of the designs, and the K₀ below which Theorem 4 is put to the test
 DESIGNS = {1: (range(6), (3, 5, 7, 13)), 2: (range(3), (3, 5, 7)), 3: (range(2), (3, 5))}
+HEADERS, WORDS = (2, 5, 8), (1, 2, 3)
 CELLS_BELOW = {1: 3000, 2: 1500, 3: 400}
 
 
@@ -82,7 +83,7 @@ def _designs() -> Iterator[Design]:
     """Some 600 designs: all J, m, H, words and look-ups of the ranges, fewer for large blocks on three axes."""
     for k, (depths, sizes) in DESIGNS.items():
         for J, m in itertools.product(depths, sizes):
-            for header, words in itertools.product((2, 5, 8), (1, 2, 3)):
+            for header, words in itertools.product(HEADERS, WORDS):
                 bits = m**k - 1 + header
                 empty = (words - 1) * -(-bits // words) >= bits
                 if not empty and (k < 3 or m == 3 or (header, words) == (5, 2)):
