@@ -73,7 +73,7 @@ def _node_values(model: BitExtractionMoMLP) -> Tensor:
 
 # --- counts ---------------------------------------------------------------------------------------------
 
-# resolved axes -> (J, m) of the designs, and the K₀ below which Theorem 4 is put to the test
+# resolved axes -> (J, m) of the designs, with every number of header bits and words; K₀ of Theorem 4 stays below
 DESIGNS = {1: (range(6), (3, 5, 7, 13)), 2: (range(3), (3, 5, 7)), 3: (range(2), (3, 5))}
 HEADERS, WORDS = (2, 5, 8), (1, 2, 3)
 CELLS_BELOW = {1: 3000, 2: 1500, 3: 400}
