@@ -19,6 +19,7 @@ import importlib
 import json
 import os
 import random
+import resource
 import signal
 import sqlite3
 import sys
@@ -55,7 +56,8 @@ PRELOADED = (
     "pytest",
 )
 NEEDED = 0.95
-PATIENCE = 10.0  # times the tests' own time, and 20 seconds: after that a mutant counts as one that does not end
+PATIENCE = 4.0  # times the tests' own time, and 20 seconds: after that a mutant counts as one that does not end
+MOST_BYTES = 8 << 30  # of address space beyond what is there: a size that grows without end is a failure, too
 
 
 # --- mutants ----------------------------------------------------------------------------------------------
@@ -289,6 +291,8 @@ def survives(mutant: Mutant, tests: list[str], seconds: float) -> bool:
         import torch
 
         torch.set_num_threads(1)
+        held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (held + MOST_BYTES, held + MOST_BYTES))
         target, honest = str(HOME / mutant.file), SourceFileLoader.get_code
 
         def code_of(loader: SourceFileLoader, name: str):

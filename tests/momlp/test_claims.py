@@ -44,7 +44,7 @@ def test_a_plan_off_the_nodes_is_not_sharp(monkeypatch):
 
 
 def test_uncaught_lies_are_noticed(monkeypatch):
-    monkeypatch.setattr(claims, "modulus_refuted_by_building", lambda f, eps: None)
+    monkeypatch.setattr(claims, "modulus_refuted_by_building", lambda f, eps, *, device: None)
     verdict = REGISTRY["momlp.lying_modulus"].verdict(Context())
     assert verdict.status is Status.INCONCLUSIVE
     assert "was not caught" in verdict.reason

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+
 from constructions.build import build_momlp
 from constructions.errors import ModulusViolation, require_positive
 from constructions.functions.box import Box
@@ -40,10 +42,12 @@ def lipschitz_constant_le(expression: str, declared: float, *, n: int, domain: B
     return Verdict(Status.INCONCLUSIVE, Evidence.ENCLOSED, reason, numbers, interval)
 
 
-def modulus_refuted_by_building(f: LipschitzFunction, eps: float) -> ModulusViolation | None:
+def modulus_refuted_by_building(
+    f: LipschitzFunction, eps: float, *, device: torch.device | str = "cpu"
+) -> ModulusViolation | None:
     """The contradiction that building finds in the values of a black box, if any."""
     try:
-        build_momlp(f, eps=eps)
+        build_momlp(f, eps=eps, device=device)
     except ModulusViolation as violation:
         return violation
     return None

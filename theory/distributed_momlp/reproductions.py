@@ -20,6 +20,9 @@ from theory.claim import Context, Evidence, Number, Status, Verdict, undecided
 from theory.torchrun import torchrun
 
 N, EPS = 3, 0.03
+BUDGETED = (0.006, 3_000)
+"""(eps, queries) of the model within a budget."""
+BATCH = 256
 TIMES_SMALLER = 60
 
 
@@ -101,7 +104,7 @@ def device_plan(context: Context) -> Verdict:
 
 def memory_budget(context: Context) -> Verdict:
     """Peak bytes of all tensors alive while a stored model answers half clustered, half spread queries."""
-    eps, count = (0.004, 20_000) if context.full else (0.006, 3_000)
+    eps, count = (0.004, 20_000) if context.full else BUDGETED
     with tempfile.TemporaryDirectory() as name:
         model = build_momlp(targets.get("sum_of_sines", n=N), eps=eps)
         path = save(model, Path(name) / "model.safetensors")
@@ -113,7 +116,7 @@ def memory_budget(context: Context) -> Verdict:
         x_there = x.to(context.device)
         context.log(f"{count} queries within {budget} of {whole} bytes")
         parts, peak = peak_resident_bytes(
-            lambda: stream(lazy, x_there.split(256)), device=context.device, ignored=[x_there]
+            lambda: stream(lazy, x_there.split(BATCH)), device=context.device, ignored=[x_there]
         )
         found, expected = torch.cat(parts), model.to(context.device)(x_there).cpu()
         statistics = lazy.statistics

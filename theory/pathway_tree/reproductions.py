@@ -15,6 +15,7 @@ from theory.pathway_tree.manifolds import SHAPES, Cloud, embedded
 from theory.rates import fit_slope
 
 TREES = [((708,), 2), ((30, 30), 2), ((21, 13, 5), 3), ((17, 1, 9), 5), ((64,), 8), ((11, 10, 9), 7), ((6,) * 4, 4)]
+HUGE_TREES = [((16,) * 9, 2), ((708, 707), 3), ((100,) * 20, 8)]
 
 
 def nearest_prototype(context: Context) -> Verdict:
@@ -26,7 +27,7 @@ def nearest_prototype(context: Context) -> Verdict:
         if not report.holds:
             return undecided(f"cells {cells}, valency {valency}: {report.failures[0]}")
     largest = 0
-    for cells, valency in (((16,) * 9, 2), ((708, 707), 3), ((100,) * 20, 8)):
+    for cells, valency in HUGE_TREES:
         report = tree_structure_by_shape(PathwayTree(cells, valency=valency))
         largest = max(largest, report.leaves)
         bisectors += report.bisectors
@@ -57,6 +58,8 @@ def router_agreement(context: Context) -> Verdict:
 
 AMBIENT = (10, 20, 50)
 SLOPE_TOLERANCE = 0.1
+DELTA = {1: 0.05, 2: 0.4}
+"""Intrinsic dimension -> δ of a net."""
 
 
 def _deltas(dimension: int, full: bool) -> list[float]:
@@ -77,7 +80,7 @@ def covering_net(context: Context) -> Verdict:
         cloud = _cloud(name, 10, context)
         points = cloud.points.to(context.device)[:: 2 if context.full else 4]
         for valency in (2, 8):
-            delta = 0.05 if cloud.dimension == 1 else 0.4
+            delta = DELTA[cloud.dimension]
             context.log(f"{name}, valency {valency}")
             tree = PathwayTree.from_points(points, delta=delta, valency=valency)
             verdict = checkers.covering_radius_le(points, tree, delta)

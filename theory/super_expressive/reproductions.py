@@ -13,6 +13,10 @@ from theory.super_expressive.checkers import (
     structured_and_random,
 )
 
+ENUMERATED, SAMPLED = (1, 2, 4, 8, 12), (64, 256, 1024)
+"""Numbers of points: all labelings of the former, some of the latter."""
+FLOATS = (torch.float32, torch.float64)
+
 
 def infinite_vc_dimension(context: Context) -> Verdict:
     """The fraction's bound for all k by sympy; all labelings of small k and 20 of k up to 1024 in integers."""
@@ -24,13 +28,13 @@ def infinite_vc_dimension(context: Context) -> Verdict:
     numbers: dict[str, Number] = {}
     for name in ("euaf", "sine"):
         count = 0
-        for k in (1, 2, 4, 8, *((12, 16) if context.full else (12,))):
+        for k in (*ENUMERATED, *((16,) if context.full else ())):
             context.log(f"{name}: all labelings of {k} points")
             report = shattered_exactly(name, k, every_labeling(k))
             count += report.labelings
             if not report.holds:
                 return undecided(f"{name}, k = {k}: {report.failure}")
-        for k in (64, 256, 1024):
+        for k in SAMPLED:
             context.log(f"{name}: {k} points")
             report = shattered_exactly(name, k, structured_and_random(k, 16, context.generator()))
             count += report.labelings
@@ -47,7 +51,7 @@ def floating_point(context: Context) -> Verdict:
     numbers: dict[str, Number] = {}
     witness = None
     for name in ("euaf", "sine"):
-        for dtype in (torch.float32, torch.float64):
+        for dtype in FLOATS:
             found = first_float_failure(name, dtype, context.generator(), device=context.device)
             if found is None:
                 return undecided(f"{name} in {dtype} did not fail up to k = 128")

@@ -13,6 +13,8 @@ from theory.checkers.resident_memory import MemoryMeter, resident_bytes_le
 from theory.claim import Context, Evidence, Number, Status, Verdict, undecided
 from theory.trained_momlp.experiments import TASKS, compare
 
+BUDGETED = (24, 20)
+"""(experts, steps) of the bank within a budget."""
 OPTIONS = Options(batch_size=128, evaluate_every=30, patience=20)
 
 
@@ -34,6 +36,8 @@ QUICK = dict.fromkeys(TASKS, Protocol(12, 600, (1e-2,))) | {
     "breast_cancer": Protocol(20, 600, (1e-2,)),
 }
 FULL = dict.fromkeys(TASKS, Protocol(20, 3000, (3e-3, 1e-2))) | {"friedman": Protocol(60, 3000, (3e-3, 1e-2))}
+
+SHORT = Protocol(12, 600, (1e-2,))
 
 
 def performance(name: str, context: Context, protocol: Protocol | None = None) -> Verdict:
@@ -77,12 +81,12 @@ breast_cancer = partial(performance, "breast_cancer")
 
 def two_spirals_short(context: Context) -> Verdict:
     """The verdict of two spirals turns around with the length of the training."""
-    return performance("two_spirals", context, Protocol(20 if context.full else 12, 600, (1e-2,)))
+    return performance("two_spirals", context, replace(SHORT, seeds=20) if context.full else SHORT)
 
 
 def budgeted_training(context: Context) -> Verdict:
     """The same bank trained at once and in groups, weights compared bit by bit, live tensors counted throughout."""
-    leaves, steps = (60, 60) if context.full else (24, 20)
+    leaves, steps = (60, 60) if context.full else BUDGETED
     data = TASKS["max_affine"].split(context.seed)
     options = Options(steps=steps, batch_size=64, evaluate_every=10)
 

@@ -21,6 +21,9 @@ from theory.checkers.uniform_error.view import view_of
 from theory.claim import Context, Evidence, Number, Status, Verdict, undecided
 
 POINTS = 42
+REALISED = [(1, 0.01), (1, 0.001), (2, 0.2), (2, 0.1), (3, 0.4)]
+MORE_REALISED = [(1, 1e-4), (2, 0.03), (3, 0.2)]
+"""(n, eps), the latter in the full budget only."""
 
 
 def built(f: LipschitzFunction, eps: float, **options) -> BitExtractionMoMLP:
@@ -36,7 +39,7 @@ def built(f: LipschitzFunction, eps: float, **options) -> BitExtractionMoMLP:
 def exact_realisation(context: Context) -> Verdict:
     """Rational evaluation of the modules against an interpolation that knows nothing of the network."""
     points, networks = 0, 0
-    cases = [(1, 0.01), (1, 0.001), (2, 0.2), (2, 0.1), (3, 0.4)] + ([(1, 1e-4), (2, 0.03), (3, 0.2)] * context.full)
+    cases = REALISED + MORE_REALISED * context.full
     for (n, eps), lookup in itertools.product(cases, ("deep", "wide")):
         context.log(f"n = {n}, eps = {eps}, {lookup}")
         model = built(targets.get("cone", n=n), eps, resolved=n, lookup=lookup, device=context.device)
@@ -60,13 +63,17 @@ def _node_values(model: BitExtractionMoMLP) -> Tensor:
 
 # --- counts ---------------------------------------------------------------------------------------------
 
+# resolved axes -> (J, m) of the designs, with every number of header bits and words; K₀ of Theorem 4 stays below
+DESIGNS = {1: (range(6), (3, 5, 7, 13)), 2: (range(3), (3, 5, 7)), 3: (range(2), (3, 5))}
+HEADERS, WORDS = (2, 5, 8), (1, 2, 3)
+CELLS_BELOW = {1: 3000, 2: 1500, 3: 400}
+
 
 def _designs() -> Iterator[Design]:
     """Some 600 designs: all J, m, H, words and look-ups of the ranges, fewer for large blocks on three axes."""
-    ranges = {1: (range(6), (3, 5, 7, 13)), 2: (range(3), (3, 5, 7)), 3: (range(2), (3, 5))}
-    for k, (depths, sizes) in ranges.items():
+    for k, (depths, sizes) in DESIGNS.items():
         for J, m in itertools.product(depths, sizes):
-            for header, words in itertools.product((2, 5, 8), (1, 2, 3)):
+            for header, words in itertools.product(HEADERS, WORDS):
                 bits = m**k - 1 + header
                 empty = (words - 1) * -(-bits // words) >= bits
                 if not empty and (k < 3 or m == 3 or (header, words) == (5, 2)):
@@ -99,7 +106,7 @@ def parameters(context: Context) -> Verdict:
         numbers[f"P n={d.k} J={d.J} m={d.m} H={d.header} {d.lookup}"] = counts.closed_parameters(
             d.k, d.J, d.m, d.header, d.lookup
         )
-    worst = max(_theorem_4(n, limit) for n, limit in ((1, 3000), (2, 1500), (3, 400)))
+    worst = max(_theorem_4(n, limit) for n, limit in CELLS_BELOW.items())
     numbers["largest_P_over_theorem_4"] = worst
     if not worst <= 1:
         return undecided("Theorem 4's bound is exceeded", **numbers)
@@ -128,19 +135,23 @@ def _theorem_4(n: int, limit: int) -> float:
 # --- certified error ------------------------------------------------------------------------------------
 
 SAMPLED_EXPERTS = 256
+SAMPLED_EPS = 0.02
+SAMPLES = 20_000
+CERTIFIED_TARGETS = ("cone", "sum_of_sines")
+CERTIFIED = [(1, 1e-4, 1, "wide"), (2, 0.02, 2, "wide"), (3, 0.05, 1, "wide")]
+"""(n, eps, resolved axes, look-up)"""
 
 
 def uniform_error(context: Context) -> Verdict:
     """Every simplex of every expert is proved affine; the error follows from the vertices."""
     numbers: dict[str, Number] = {}
-    names = ("cone", "sum_of_sines", "max_affine") if context.full else ("cone", "sum_of_sines")
-    cases = [(1, 1e-4, 1, "wide"), (2, 0.02, 2, "wide"), (3, 0.05, 1, "wide")]
-    cases += [(1, 1e-4, 1, "deep"), (2, 0.02, 2, "deep"), (3, 0.02, 1, "deep")] if context.full else []
+    names = CERTIFIED_TARGETS + ("max_affine",) * context.full
+    cases = CERTIFIED + ([(1, 1e-4, 1, "deep"), (2, 0.02, 2, "deep"), (3, 0.02, 1, "deep")] * context.full)
     for name, (n, eps, resolved, lookup) in itertools.product(names, cases):
         context.log(f"{name}, n = {n}, eps = {eps}, {lookup}")
         f = targets.get(name, n=n)
         model = built(f, eps, resolved=resolved, lookup=lookup, device=context.device)
-        c = certify_uniform_error(model, f, eps=eps, samples=20_000, seed=context.seed)
+        c = certify_uniform_error(model, f, eps=eps, samples=SAMPLES, seed=context.seed)
         if c.status is not Status.CERTIFIED:
             return undecided(f"{name}, n = {n}, eps = {eps}: {c.reason}")
         label = f"{name} n={n} eps={eps:g} k={resolved} {lookup}"
@@ -155,34 +166,37 @@ def uniform_error(context: Context) -> Verdict:
 
 
 def _sample_of_pencils(numbers: dict[str, Number], context: Context) -> str | None:
-    """n = 3, eps = 0.02: a sample of experts, each certified; for those experts' cells alone."""
+    """n = 3, SAMPLED_EPS: a sample of experts, each certified; for those experts' cells alone."""
     f = targets.get("cone", n=3)
-    model = built(f, 0.02, lookup="wide", device=context.device)
+    model = built(f, SAMPLED_EPS, lookup="wide", device=context.device)
     view = view_of(model, f.domain, 1, max_leaves=SAMPLED_EXPERTS, seed=context.seed)
     upper, measured, premises = simplex_error(view, f, 4 * math.ulp(2.0), context.log)
-    if not upper <= 0.02:
-        return f"pencils at eps = 0.02: {upper} ({[str(p) for p in premises if not p.holds]})"
-    numbers |= {"upper of sampled pencils eps=0.02": upper, "sampled pencils": len(view.leaves)}
-    numbers |= {"simplices of sampled pencils": measured.simplices, "pencils eps=0.02": model.num_leaves}
+    if not upper <= SAMPLED_EPS:
+        return f"pencils at eps = {SAMPLED_EPS}: {upper} ({[str(p) for p in premises if not p.holds]})"
+    numbers |= {f"upper of sampled pencils eps={SAMPLED_EPS}": upper, "sampled pencils": len(view.leaves)}
+    numbers |= {"simplices of sampled pencils": measured.simplices, f"pencils eps={SAMPLED_EPS}": model.num_leaves}
     return None
 
 
 # --- many networks, adversarial points -------------------------------------------------------------------
 
 OFFSETS = (0.0, 1e-13, 1e-9, 1e-3, 0.125, 0.25, 0.375, 0.5 - 1e-9, 0.5, 0.5 + 1e-9, 1.0)
+ATTACKED_TARGETS = ("cone", "sum_of_sines", "max_affine", "rotated_sine")
+LINES = (11, 23, 39, 55, 79, 95, 111, 159, 191, 223, 319, 447, 575, 639, 895, 1087, 1279)
+ATTACKED = [(1, cells) for cells in LINES] + [(2, cells) for cells in (5, 7, 11, 15, 23, 31, 47)] + [(3, 5), (3, 7)]
+"""(n, K)"""
+ATTACKS = 4000
 
 
 def adversarial_error(context: Context) -> Verdict:
     """Random points, nodes, quarter points, fold centres and hat edges with tiny offsets, and points of the gaps."""
-    names = ("cone", "sum_of_sines", "max_affine", "rotated_sine")
-    lines = (11, 23, 39, 55, 79, 95, 111, 159, 191, 223, 319, 447, 575, 639, 895, 1087, 1279)
-    cases = [(1, cells) for cells in lines] + [(2, cells) for cells in (5, 7, 11, 15, 23, 31, 47)] + [(3, 5), (3, 7)]
+    cases = list(ATTACKED)
     if context.full:
         cases += [(1, cells) for cells in (2175, 5375, 10751, 20223, 50175)] + [(2, 79), (2, 95), (3, 11)]
     networks, evaluations, worst = 0, 0, 0.0
     for (n, cells), lookup in itertools.product(cases, ("deep", "wide")):
         context.log(f"n = {n}, K = {cells}, {lookup}")
-        for name in names:
+        for name in ATTACKED_TARGETS:
             f = targets.get(name, n=n)
             model = built(f, float(_eps_for(n, cells)), resolved=n, lookup=lookup, device=context.device)
             x = _adversarial_points(model, context.generator()).to(context.device)
@@ -205,7 +219,7 @@ def _adversarial_points(model: BitExtractionMoMLP, generator: torch.Generator) -
     """(B, n): every second point anywhere; the others at multiples of 1/4 of a cell or of half a block, slightly
     moved."""
     plan: BitExtractionPlan = model.plan
-    count, n, cells = 4000, plan.n, plan.network.cells
+    count, n, cells = ATTACKS, plan.n, plan.network.cells
     lattice = torch.randint(0, 4 * cells + 1, (count, n), generator=generator).double() / 4
     halves = torch.randint(0, 4 * cells // plan.network.m + 1, (count, n), generator=generator) * plan.network.m / 2
     z = torch.where(torch.rand(count, n, generator=generator) < 0.5, lattice, halves + (plan.network.m % 2) / 2)
@@ -218,16 +232,20 @@ def _adversarial_points(model: BitExtractionMoMLP, generator: torch.Generator) -
 
 # --- word length ----------------------------------------------------------------------------------------
 
+DECODED = list(itertools.product((torch.float64, torch.float32), ("deep", "wide")))
+TABLES = 6
+BEYOND_CAP = range(-3, 3)
+
 
 def word_length(context: Context) -> Verdict:
     """The first word length that fails, found by running networks in float64 and float32."""
     numbers: dict[str, Number] = {}
-    for dtype, lookup in itertools.product((torch.float64, torch.float32), ("deep", "wide")):
+    for dtype, lookup in DECODED:
         context.log(f"{dtype}, {lookup}")
         name = f"{str(dtype).removeprefix('torch.')} {lookup}"
         cap = word_cap(lookup, dtype)
-        for bits in range(cap - 3, cap + 3):
-            wrong = sum(not _decoding_error(bits, lookup, dtype, seed, context.device) <= 0 for seed in range(6))
+        for bits in (cap + extra for extra in BEYOND_CAP):
+            wrong = sum(not _decoding_error(bits, lookup, dtype, seed, context.device) <= 0 for seed in range(TABLES))
             if wrong:
                 numbers[f"first failure {name}"] = bits
                 break

@@ -93,19 +93,24 @@ def _split_factor(n: int, k: int, share: Fraction) -> float:
     return float(share) ** -k * (1.0 if n == k else float(1 - share) ** -(n - k))
 
 
+SAMPLES = 5_000
+BUILT = [
+    *((2, 1, 0.05, split) for split in ("1/4", "1/2", "2/3", "3/4")),
+    *((3, 1, 0.1, split) for split in ("1/4", "1/3", "1/2", "3/4")),
+    *((2, 2, 0.05, "1"), (3, 2, 0.3, "1/2"), (3, 3, 0.3, "1")),
+]
+"""(n, k, eps, split)"""
+
+
 def _certified_points(numbers: dict[str, Number], context: Context) -> str | None:
     """Built models at several splits: certified error, L, P, L·P²·(ε/λ)^n and the lower bound of L·P²."""
-    cases = [(2, 1, 0.05, s) for s in ("1/4", "1/2", "2/3", "3/4")] + [
-        (3, 1, 0.1, s) for s in ("1/4", "1/3", "1/2", "3/4")
-    ]
-    cases += [(2, 2, 0.05, "1"), (3, 2, 0.3, "1/2"), (3, 3, 0.3, "1")]
-    for n, k, eps, split in cases:
+    for n, k, eps, split in BUILT:
         context.log(f"n = {n}, k = {k}, split {split}")
         f = targets.get("cone", n=n)
         model = built(
             f, eps, resolved=k, lookup="wide", split=None if split == "1" else Fraction(split), device=context.device
         )
-        c = certify_uniform_error(model, f, eps=eps, samples=5_000, seed=context.seed)
+        c = certify_uniform_error(model, f, eps=eps, samples=SAMPLES, seed=context.seed)
         if c.status is not Status.CERTIFIED:
             return f"n = {n}, k = {k}, split {split}: {c.reason}"
         L, P = model.num_leaves, model.active_parameters

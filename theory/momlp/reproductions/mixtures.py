@@ -29,6 +29,7 @@ from theory.claim import Context, Evidence, Number, Status, Verdict, undecided
 
 LISTED_EPS = {1: 1e-3, 2: 1e-3, 3: 0.01, 4: 0.05}
 LISTED_TARGETS = ("cone", "sum_of_sines", "max_affine", "rotated_sine", "sharp")
+SAMPLES = 20_000
 
 
 def _target(name: str, n: int, eps: float) -> LipschitzFunction:
@@ -55,7 +56,7 @@ def _certificates(context: Context) -> Iterator[tuple[str, int, UniformErrorCert
                 yield (
                     name,
                     n,
-                    certify_uniform_error(model, f, eps=eps, method=method, samples=20_000, seed=context.seed),
+                    certify_uniform_error(model, f, eps=eps, method=method, samples=SAMPLES, seed=context.seed),
                 )
             if context.full and n <= 2 and f.premise is ModulusPremise.CERTIFIED:
                 coarse = build_momlp(f, eps=0.05, device=context.device)
@@ -85,39 +86,49 @@ def uniform_error(context: Context) -> Verdict:
     return Verdict(Status.CERTIFIED, evidence, reason, numbers)
 
 
+VARIANTS = {
+    "hoelder": ("weierstrass", 1, {"eps": 0.05}),
+    "box": ("skew", 2, {"eps": 0.02}),
+    "prelu": ("franke", 2, {"eps": 0.01, "activation": "prelu"}),
+    "constant": ("cone", 2, {"eps": 0.02, "expert": "constant"}),
+    "ternary": ("tent_product", 3, {"eps": 0.04, "valency": 3}),
+    "outputs": ("vector_rotation", 2, {"eps": 0.01, "split": 0.25}),
+    "float32": ("cone", 2, {"eps": 0.02, "dtype": torch.float32}),
+    "flat": ("constant", 3, {"eps": 0.01}),
+}
+"""Name -> (target, n, options of `build_momlp`)."""
+
+
 def variants(context: Context) -> Verdict:
     """One certificate for every option of `build_momlp`, by branch and bound and by Theorem 1's hypotheses."""
-    skew = LipschitzFunction.from_sympy("sin(2*x0) + abs(x1 - 1/3)", n=2, domain=[(-1, 2), (0, 0.5)])
-    cases = [
-        ("hoelder", targets.get("weierstrass", n=1), {"eps": 0.05}),
-        ("box", skew, {"eps": 0.02}),
-        ("prelu", targets.get("franke", n=2), {"eps": 0.01, "activation": "prelu"}),
-        ("constant", targets.get("cone", n=2), {"eps": 0.02, "expert": "constant"}),
-        ("ternary", targets.get("tent_product", n=3), {"eps": 0.04, "valency": 3}),
-        ("outputs", targets.get("vector_rotation", n=2), {"eps": 0.01, "split": 0.25}),
-        ("float32", targets.get("cone", n=2), {"eps": 0.02, "dtype": torch.float32}),
-        ("flat", targets.get("constant", n=3), {"eps": 0.01}),
-    ]
     numbers: dict[str, Number] = {}
-    for name, f, options in cases:
+    for name, (target, n, options) in VARIANTS.items():
+        f = _skew() if target == "skew" else targets.get(target, n=n)
         model = build_momlp(f, device=context.device, **options)
         for method in ("branch_and_bound", "a_priori"):
             context.log(f"{name}: {method}")
-            c = certify_uniform_error(model, f, eps=options["eps"], method=method, samples=20_000)
+            c = certify_uniform_error(model, f, eps=options["eps"], method=method, samples=SAMPLES)
             if c.status is not Status.CERTIFIED:
                 return undecided(f"{name}, {method}: {c.reason}")
             numbers[f"{name}_{method}_upper"] = c.upper
-    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, f"{len(cases)} variants certified twice", numbers)
+    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, f"{len(VARIANTS)} variants certified twice", numbers)
+
+
+def _skew() -> LipschitzFunction:
+    return LipschitzFunction.from_sympy("sin(2*x0) + abs(x1 - 1/3)", n=2, domain=[(-1, 2), (0, 0.5)])
+
+
+QUERIES, CENTRES, BATCH = 100_000, 200, 5_000
 
 
 def uniform_error_n10(context: Context) -> Verdict:
     """100,000 uniform and 100,000 clustered queries against a model of 16⁹ leaves under a 16 MiB cache."""
     f, budget = targets.get("sum_of_sines", n=10), 16 << 20
     generator = context.generator()
-    uniform = f.domain.sample(100_000, generator)
-    centres = f.domain.sample(200, generator)
-    jitter = 0.01 * torch.randn(100_000, 10, dtype=torch.float64, generator=generator)
-    clustered = (centres.repeat(500, 1) + jitter).clamp(0, 1)
+    uniform = f.domain.sample(QUERIES, generator)
+    centres = f.domain.sample(CENTRES, generator)
+    jitter = 0.01 * torch.randn(QUERIES, 10, dtype=torch.float64, generator=generator)
+    clustered = (centres.repeat(QUERIES // CENTRES, 1) + jitter).clamp(0, 1)
     numbers: dict[str, Number] = {}
     worst, witness = 0.0, uniform[0]
     for name, x in (("uniform", uniform), ("clustered", clustered)):
@@ -125,7 +136,7 @@ def uniform_error_n10(context: Context) -> Verdict:
         context.log(f"{len(x)} {name} queries")
         x = x.to(context.device)
         # batches, as a service would see them: hits are experts that an earlier batch built
-        y = torch.cat([model(part) for part in x.split(5_000)])
+        y = torch.cat([model(part) for part in x.split(BATCH)])
         error = (f(x) - y).abs().amax(-1)
         if not float(error.max()) <= worst:
             worst, witness = float(error.max()), x[error.argmax()]
@@ -138,7 +149,7 @@ def uniform_error_n10(context: Context) -> Verdict:
         }
         if not s.peak_bytes <= budget:
             return undecided(f"peak {s.peak_bytes} bytes exceed the budget {budget}")
-    c = certify_uniform_error(model, f, eps=0.1, method="a_priori", samples=20_000, seed=context.seed)
+    c = certify_uniform_error(model, f, eps=0.1, method="a_priori", samples=SAMPLES, seed=context.seed)
     numbers |= {
         "leaves": model.num_leaves,
         "active_parameters": model.active_parameters,
@@ -181,11 +192,14 @@ def certificate_tightness(context: Context) -> Verdict:
 # --- sharpness of Theorem 1 ----------------------------------------------------------------------------
 
 
+SHARP_EPS = (0.25, 0.1, 0.037)
+
+
 def sharpness(context: Context) -> Verdict:
     """In rationals: no point is farther than √(a²+b²) from the nodes and a corner at mid-knot is exactly that far."""
     checked = 0
     for n in (1, 2, 3, 4):
-        for eps in (0.25, 0.1, 0.037):
+        for eps in SHARP_EPS:
             for split in (None, 0.2, 0.75) if n > 1 else (None,):
                 f = LipschitzFunction(lambda x: x[:, :1], n=n, lipschitz=1.0)
                 design = plan(f, eps, split=split)
@@ -225,7 +239,9 @@ def _is_zero(model: MoMLP) -> bool:
 
 def _steep(direction: Tensor) -> LipschitzFunction:
     """The 1-Lipschitz x ↦ direction·x declared as 1/2-Lipschitz."""
-    return LipschitzFunction(lambda x: x @ direction[:, None], n=len(direction), lipschitz=0.5, name="steep")
+    return LipschitzFunction(
+        lambda x: x @ direction.to(x.device)[:, None], n=len(direction), lipschitz=0.5, name="steep"
+    )
 
 
 def lying_modulus(context: Context) -> Verdict:
@@ -245,7 +261,7 @@ def lying_modulus(context: Context) -> Verdict:
         axis[0] = 1.0
         diagonal = torch.full((n,), n**-0.5, dtype=torch.float64)
         for direction in (axis, diagonal):
-            violation = modulus_refuted_by_building(_steep(direction), 0.25)
+            violation = modulus_refuted_by_building(_steep(direction), 0.25, device=context.device)
             if violation is None:
                 return undecided(f"λ/2 along {direction.tolist()} was not caught")
             caught.append(str(violation))

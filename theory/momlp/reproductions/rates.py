@@ -18,18 +18,22 @@ from theory.checkers.parameter_count import parameter_count_eq
 from theory.claim import Context, Evidence, Number, Status, Verdict, undecided
 from theory.momlp import bounds
 
+INPUTS, EXPONENTS = (1, 2, 3, 4), range(2, 5)
+"""n, and j of eps = 2^-j."""
+TWO_OUTPUTS_EPS, WIDE_DOMAIN_EPS = 0.07, 0.013
+
 
 def _grid(context: Context) -> Iterator[tuple[LipschitzFunction, float, dict]]:
     """Plans over n, eps, split, domain and m; small enough to build."""
-    exponents = range(2, 7 if context.full else 5)
-    for n in (1, 2, 3, 4):
+    exponents = range(2, 7) if context.full else EXPONENTS
+    for n in INPUTS:
         for j in exponents:
             if n * j > 16:
                 continue
             for split in (None, 0.5, 0.9) if n > 1 else (None,):
                 yield targets.get("cone", n=n), 2.0**-j, {"split": split}
-    yield targets.get("vector_rotation", n=3), 0.07, {}
-    yield LipschitzFunction(lambda x: x[:, :1], n=2, lipschitz=1.0, domain=(-1, 1)), 0.013, {}
+    yield targets.get("vector_rotation", n=3), TWO_OUTPUTS_EPS, {}
+    yield LipschitzFunction(lambda x: x[:, :1], n=2, lipschitz=1.0, domain=(-1, 1)), WIDE_DOMAIN_EPS, {}
 
 
 def _formulas(design: Plan) -> dict[str, sympy.Basic]:
@@ -58,7 +62,7 @@ def active_parameters(context: Context) -> Verdict:
     """Measured numel of built experts equals sympy's evaluation of the formula; the limit is taken with ceilings in."""
     compared = 0
     for f, eps, options in _grid(context):
-        model = build_momlp(f, eps=eps, **options)
+        model = build_momlp(f, eps=eps, device=context.device, **options)
         comparison = parameter_count_eq(model, _formulas(model.plan))
         compared += len(comparison.values)
         if not comparison.equal:
@@ -68,7 +72,7 @@ def active_parameters(context: Context) -> Verdict:
     expected = bounds.ell * bounds.lam * (bounds.n + 1 + bounds.m) / (2 * sympy.sqrt(bounds.theta))
     if sympy.simplify(limit - expected) != 0:
         return undecided(f"the limit of eps·P is {limit}")
-    constant = build_momlp(targets.get("cone", n=2), eps=0.05, expert="constant")
+    constant = build_momlp(targets.get("cone", n=2), eps=0.05, expert="constant", device=context.device)
     numbers = {
         "counts_compared": compared,
         "limit_eps_P": str(limit),
@@ -108,7 +112,7 @@ def forward_pass_load(context: Context) -> Verdict:
     """Worst path of the actual graph, and of ever larger trees by box shapes, equals the formula; limits by sympy."""
     compared = 0
     for f, eps, options in _grid(context):
-        model = build_momlp(f, eps=eps, **options)
+        model = build_momlp(f, eps=eps, device=context.device, **options)
         if model.tree.num_nodes > 20_000:
             continue
         comparison = parameter_count_eq(model, {"loaded": _formulas(model.plan)["loaded"]})

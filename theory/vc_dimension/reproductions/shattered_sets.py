@@ -58,44 +58,81 @@ def _proved(context: Context, enumerated: Sequence[Named], by_certificate: Seque
     return Verdict(Status.PROVED, Evidence.EXACT, reason, numbers)
 
 
+SMALL_LAYERS = [
+    (2, 2),
+    (2, 4),
+    (3, 3),
+    (4, 3),
+    (6, 2),
+    (12, 1),
+    (1, 12),
+    (2, 8),
+    (3, 5),
+    (4, 4),
+    (5, 3),
+    (8, 2),
+    (16, 1),
+]
+LARGE_LAYERS = [(2, 2), (16, 16), (64, 64)]
+"""(n, W) whose labelings are enumerated, and those that are certified."""
+
+
 def one_hidden_layer(context: Context) -> Verdict:
     """Every labeling of small sets on its own network; a certificate sound for all 2^k labelings of large ones."""
-    small = [(2, 2), (2, 4), (3, 3), (4, 3), (6, 2), (12, 1), (1, 12), (2, 8), (3, 5), (4, 4), (5, 3), (8, 2), (16, 1)]
-    large = [(2, 2), (16, 16), (64, 64)] + ([(128, 128)] if context.full else [])
+    large = LARGE_LAYERS + [(128, 128)] * context.full
 
     def named(n: int, width: int) -> Named:
         return f"n={n} W={width}", sets.one_hidden_layer(n, width), n * width + 1
 
-    return _proved(context, [named(*sizes) for sizes in small], [named(*sizes) for sizes in large])
+    return _proved(context, [named(*sizes) for sizes in SMALL_LAYERS], [named(*sizes) for sizes in large])
+
+
+ENUMERATED_GRIDS = (2, 3, 4)
+ENUMERATED_DEEP = [(2, 1, 4), (2, 2, 2), (3, 1, 2), (4, 1, 1), (2, 4, 1)]
+ENUMERATED_WIDE = [(3, 2, 3), (4, 2, 2), (3, 4, 2)]
+CERTIFIED_GRID = 33
+CERTIFIED_DEEP = [(33, 8, 512), (53, 8, 1352), (17, 19, 2048), (41, 15, 7200), (129, 8, 8192)]
+CERTIFIED_TWO_LAYERS_A_BIT = (2, 20, 43)
+CERTIFIED_WIDE = (65, 8, 16)
+"""Sizes: s of grids; (s, B, K), the certified ones by (J, W, points) as well; (n, H, K) of wide inputs."""
 
 
 def deep(context: Context) -> Verdict:
     """Plane grids, deep bit extraction on R^3 and wide inputs."""
-    enumerated = [(f"grid s={s}", sets.two_hidden_layers(s), s * s) for s in (2, 3, 4)]
-    for s, blocks, bits in [(2, 1, 4), (2, 2, 2), (3, 1, 2), (4, 1, 1), (2, 4, 1)] + [(2, 1, 5)] * context.full:
+    enumerated = [(f"grid s={s}", sets.two_hidden_layers(s), s * s) for s in ENUMERATED_GRIDS]
+    for s, blocks, bits in ENUMERATED_DEEP + [(2, 1, 5)] * context.full:
         enumerated.append((f"deep s={s} B={blocks} K={bits}", sets.deep(s, blocks, bits), blocks * s * s * bits))
-    for n, units, bits in ((3, 2, 3), (4, 2, 2), (3, 4, 2)):
+    for n, units, bits in ENUMERATED_WIDE:
         enumerated.append((f"wide n={n} H={units} K={bits}", sets.wide(n, units, bits), (n - 1) * units * bits))
-    by_certificate: list[Named] = [("grid s=33", sets.two_hidden_layers(33), 33 * 33)]
-    for depth, width, points in [(33, 8, 512), (53, 8, 1352), (17, 19, 2048), (41, 15, 7200), (129, 8, 8192)]:
+    s = CERTIFIED_GRID
+    by_certificate: list[Named] = [(f"grid s={s}", sets.two_hidden_layers(s), s * s)]
+    for depth, width, points in CERTIFIED_DEEP:
         sizes = sets.deep_sizes(depth, width) or {}
         by_certificate.append((f"deep J={depth} W={width}", sets.deep(**sizes), points))
-    by_certificate.append(("deep J=127 W=8, two layers a bit", sets.deep(2, 20, 43, layers_per_bit=2), 3440))
-    by_certificate.append(("wide n=65 J=19 W=16", sets.wide(65, 8, 16), 8192))
+    s, blocks, bits = CERTIFIED_TWO_LAYERS_A_BIT
+    name = f"deep J={2 * (blocks + bits) + 1} W={max(2 * s + 3, 8)}, two layers a bit"
+    by_certificate.append((name, sets.deep(s, blocks, bits, layers_per_bit=2), blocks * s * s * bits))
+    n, units, bits = CERTIFIED_WIDE
+    by_certificate.append((f"wide n={n} J={bits + 3} W={2 * units}", sets.wide(n, units, bits), (n - 1) * units * bits))
     return _proved(context, enumerated, by_certificate)
+
+
+ENUMERATED_ROUTING = [(2, 5), (3, 4), (4, 3), (10, 2), (8, 2), (1, 8)]
+ENUMERATED_PAIRS = [(2, 4), (3, 4), (2, 8), (1, 8)]
+CERTIFIED_ROUTING = [(16, 17), (64, 65)]
+"""(n, L)"""
 
 
 def routing_only(context: Context) -> Verdict:
     """Reflections of the apex (flat) and pairs of prototypes (flat and tree): all labelings, or by certificate."""
     enumerated: list[Named] = []
-    for n, experts in ((2, 5), (3, 4), (4, 3), (10, 2), (8, 2), (1, 8)):
+    for n, experts in ENUMERATED_ROUTING:
         enumerated.append((f"flat n={n} L={experts}", sets.routing_only(n, experts), (experts - 1) * n + 1))
-    for n, experts in ((2, 4), (3, 4), (2, 8), (1, 8)):
+    for n, experts in ENUMERATED_PAIRS:
         points = experts // 2 * (n + 1)
         enumerated.append((f"tree n={n} L={experts}", sets.routing_pairs(n, experts, tree=True), points))
         enumerated.append((f"flat pairs n={n} L={experts}", sets.routing_pairs(n, experts, tree=False), points))
-    large = [(16, 17), (64, 65)]
-    by_certificate = [(f"flat n={n} L={L}", sets.routing_only(n, L), (L - 1) * n + 1) for n, L in large]
+    by_certificate = [(f"flat n={n} L={L}", sets.routing_only(n, L), (L - 1) * n + 1) for n, L in CERTIFIED_ROUTING]
     for name, shattered, _ in by_certificate:
         report = shattered_by_random_labelings(shattered, 2, context.generator(), device=context.device)
         if not report.holds:
@@ -103,22 +140,24 @@ def routing_only(context: Context) -> Verdict:
     return _proved(context, enumerated, by_certificate)
 
 
+ENUMERATED_MIXTURES: list[Named] = [
+    ("n=2 W=1 L=4", sets.mixture(sets.one_hidden_layer(2, 1), 4), 12),
+    ("n=2 W=2 L=2", sets.mixture(sets.one_hidden_layer(2, 2), 2), 10),
+    ("n=2 W=1 L=3, valency 3", sets.mixture(sets.one_hidden_layer(2, 1), 3, valency=3), 9),
+    ("grid s=2 L=3", sets.mixture(sets.two_hidden_layers(2), 3), 12),
+]
+CERTIFIED_MIXTURES: list[Named] = [
+    ("n=4 W=4 L=8", sets.mixture(sets.one_hidden_layer(4, 4), 8), 136),
+    ("n=16 W=16 L=16", sets.mixture(sets.one_hidden_layer(16, 16), 16), 4112),
+    ("deep J=17 W=8 L=4", sets.mixture(sets.deep(2, 4, 8), 4), 512),
+    ("deep J=17 W=11 L=8", sets.mixture(sets.deep(4, 4, 8), 8), 4096),
+    ("wide n=9 J=11 W=8 L=5, valency 3", sets.mixture(sets.wide(9, 4, 8), 5, valency=3), 1280),
+]
+
+
 def mixture(context: Context) -> Verdict:
     """End to end through the mixtures' forward pass, and the product of exact routing and the experts' certificates."""
-    enumerated: list[Named] = [
-        ("n=2 W=1 L=4", sets.mixture(sets.one_hidden_layer(2, 1), 4), 12),
-        ("n=2 W=2 L=2", sets.mixture(sets.one_hidden_layer(2, 2), 2), 10),
-        ("n=2 W=1 L=3, valency 3", sets.mixture(sets.one_hidden_layer(2, 1), 3, valency=3), 9),
-        ("grid s=2 L=3", sets.mixture(sets.two_hidden_layers(2), 3), 12),
-    ]
-    by_certificate: list[Named] = [
-        ("n=4 W=4 L=8", sets.mixture(sets.one_hidden_layer(4, 4), 8), 136),
-        ("n=16 W=16 L=16", sets.mixture(sets.one_hidden_layer(16, 16), 16), 4112),
-        ("deep J=17 W=8 L=4", sets.mixture(sets.deep(2, 4, 8), 4), 512),
-        ("deep J=17 W=11 L=8", sets.mixture(sets.deep(4, 4, 8), 8), 4096),
-        ("wide n=9 J=11 W=8 L=5, valency 3", sets.mixture(sets.wide(9, 4, 8), 5, valency=3), 1280),
-    ]
-    return _proved(context, enumerated, by_certificate)
+    return _proved(context, ENUMERATED_MIXTURES, CERTIFIED_MIXTURES)
 
 
 # --- lower, upper and stated, side by side --------------------------------------------------------------

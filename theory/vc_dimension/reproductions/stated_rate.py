@@ -25,12 +25,18 @@ Sizes = tuple[int, int, int]
 """(n, J, W) of one expert."""
 
 
+GRIDS = [4, 8, 16, 32, 64]
+DEPTHS = [9, 17, 33, 65]
+DEPTHS_AND_WIDTHS = [(9, 11), (17, 19), (33, 35)]
+INPUTS = [9, 33]
+
+
 def _families(full: bool) -> dict[str, tuple[str, list[int], list[Sizes], list[ShatteredSet]]]:
     """Family -> (what its sizes are, the sizes, architectures, sets)."""
-    grids = [4, 8, 16, 32, 64] + ([128] if full else [])
-    depths = [9, 17, 33, 65] + ([129] if full else [])
-    both = [(9, 11), (17, 19), (33, 35)]
-    inputs = [9, 33] + ([129] if full else [])
+    grids = GRIDS + ([128] if full else [])
+    depths = DEPTHS + ([129] if full else [])
+    both = DEPTHS_AND_WIDTHS
+    inputs = INPUTS + ([129] if full else [])
     return {
         "F1 L=J=1, n=W": ("W", grids, [(w, 1, w) for w in grids], [one_hidden_layer(w, w) for w in grids]),
         "F2 L=1, J=n=2": ("W", grids, [(2, 2, w) for w in grids], [two_hidden_layers(w // 2 + 1) for w in grids]),
@@ -102,8 +108,12 @@ def _first_excluded(constant: int, power: int) -> int:
 # --- the weights reading --------------------------------------------------------------------------------
 
 
+PARAMETERS = (1, 2, 8, 64), (1, 2, 8, 32), (1, 4, 16, 64), (1, 4, 64, 1024)
+"""n, J, W and L"""
+
+
 def _grid() -> list[tuple[int, int, int, int]]:
-    return list(itertools.product((1, 2, 8, 64), (1, 2, 8, 32), (1, 4, 16, 64), (1, 4, 64, 1024)))
+    return list(itertools.product(*PARAMETERS))
 
 
 def _nonnegative(polynomial: sympy.Expr, least: dict[sympy.Symbol, int]) -> bool:
