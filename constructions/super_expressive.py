@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from constructions.errors import BudgetExceeded, require_choice, require_int, shown
+from constructions.networks import stack
 
 MOST_POINTS = 1 << 14
 MOST_WEIGHTS = 1 << 26
@@ -100,17 +101,12 @@ def network(
     first = family.weight(labels)
     if first.bit_length() > 1020:
         raise ValueError(f"`labels` must be fewer: the weight of {len(labels)} labels is beyond the largest float")
-    layers: list[nn.Module] = []
+    layers = []
     for level in range(depth):
-        linear = nn.Linear(1 if level == 0 else width, width, dtype=dtype)
-        with torch.no_grad():
-            linear.weight.zero_()
-            linear.bias.zero_()
-            linear.weight[0, 0] = family.unit * float(first) if level == 0 else 1.0
-        layers += [linear, family.activation()]
-    last = nn.Linear(width, 1, dtype=dtype)
-    with torch.no_grad():
-        last.weight.zero_()
-        last.weight[0, 0] = 1.0
-        last.bias.fill_(-family.threshold)
-    return nn.Sequential(*layers, last).requires_grad_(False)
+        weight = torch.zeros(width, 1 if level == 0 else width, dtype=dtype)
+        weight[0, 0] = family.unit * float(first) if level == 0 else 1.0
+        layers.append((weight, torch.zeros(width, dtype=dtype)))
+    last = torch.zeros(1, width, dtype=dtype)
+    last[0, 0] = 1.0
+    layers.append((last, torch.full((1,), -family.threshold, dtype=dtype)))
+    return stack(layers, [family.activation() for _ in range(depth)])

@@ -14,8 +14,8 @@ from theory.systems import REGISTRY, claim
 if TYPE_CHECKING:
     from theory.checkers.lipschitz_constant import lipschitz_constant_le
     from theory.checkers.parameter_count import parameter_count_eq
-    from theory.checkers.tree_structure import tree_structure
     from theory.checkers.uniform_error import UniformErrorCertificate, certify_uniform_error, uniform_error_le_eps
+    from theory.pathway_tree.tree_structure import tree_structure
 
 __all__ = [
     "REGISTRY",
@@ -36,7 +36,7 @@ __all__ = [
 _ROOMS = {
     "theory.checkers.lipschitz_constant": ("lipschitz_constant_le",),
     "theory.checkers.parameter_count": ("parameter_count_eq",),
-    "theory.checkers.tree_structure": ("tree_structure",),
+    "theory.pathway_tree.tree_structure": ("tree_structure",),
     "theory.checkers.uniform_error": ("UniformErrorCertificate", "certify_uniform_error", "uniform_error_le_eps"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

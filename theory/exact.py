@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
 from constructions.errors import require_int
-from constructions.momlp.constant import Constant
+from constructions.networks import Constant
 
 Vector = list[fmpq]
 

@@ -20,7 +20,7 @@ from constructions.functions.lipschitz_function import LipschitzFunction
 from constructions.ranks import Ranks
 from theory.checkers.uniform_error.certificate import Premise, UniformErrorCertificate
 from theory.checkers.uniform_error.certify import certify_uniform_error
-from theory.checkers.uniform_error.view import Share
+from theory.checkers.uniform_error.share import Share
 from theory.claim import Claim, Context, Evidence, Status, Verdict
 from theory.verify import Row, Run, run
 

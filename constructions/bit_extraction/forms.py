@@ -10,11 +10,13 @@ Main definitions: `Form`, `Builder`, `Layer`, `filled`, `plain_network`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
+
+from constructions.networks import stack
 
 CONSTANT = ""
 """The name under which a form keeps its constant."""
@@ -106,15 +108,13 @@ def filled(layer: Layer, weight: Tensor, bias: Tensor, tables: Tensor) -> tuple[
 
 def plain_network(layers: Sequence[Layer], table: Tensor, offset: float = 0.0) -> nn.Sequential:
     """One expert of a table (T,) as a plain Linear/ReLU stack; `offset` is added to the output."""
-    parts: list[nn.Module] = []
-    for layer in layers:
-        weight, bias = (part[0] for part in filled(layer, layer.weight, layer.bias, table[None]))
-        linear = nn.Linear(weight.shape[1], weight.shape[0], dtype=torch.float64)
-        with torch.no_grad():
-            linear.weight.copy_(weight)
-            linear.bias.copy_(bias + offset if layer is layers[-1] else bias)
-        parts += [linear, nn.ReLU()]
-    return nn.Sequential(*parts[:-1]).requires_grad_(False)
+
+    def own() -> Iterator[tuple[Tensor, Tensor]]:
+        for layer in layers:
+            weight, bias = (part[0] for part in filled(layer, layer.weight, layer.bias, table[None]))
+            yield weight, bias + offset if layer is layers[-1] else bias
+
+    return stack(own())
 
 
 class Builder:

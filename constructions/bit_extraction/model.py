@@ -12,7 +12,7 @@ came in. Batches stand last, (channels, m, B).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +23,9 @@ from constructions.bit_extraction.forms import filled
 from constructions.bit_extraction.plan import BitExtractionPlan
 from constructions.expert_rows.cache import Rows
 from constructions.expert_rows.file import raw
+from constructions.mixture import built_here
 from constructions.momlp.model import MoMLP
+from constructions.networks import stack
 from constructions.pathway_tree.routed import Leaf
 
 GATHER_BYTES = 1 << 24
@@ -67,6 +69,7 @@ class _Order:
     filled: Tensor
 
 
+@built_here
 class BitExtractionMoMLP(MoMLP):
     """`out_weight` (L, m, T) are the tables, `out_bias` (L, m) the offsets; `shared_weight`, `shared_bias` the
     layers."""
@@ -79,6 +82,13 @@ class BitExtractionMoMLP(MoMLP):
         self.shared_bias = nn.ParameterList(nn.Parameter(p.bias.to(device), requires_grad=False) for p in layers)
         self._references = tuple(layer.entries_on(device) for layer in layers)
         self._order: _Order | None = None
+
+    def shared_layer(self) -> None:
+        """None: the weights of these experts bound no slope."""
+        return
+
+    def knots(self) -> None:
+        return None
 
     def shared_digest(self) -> str | None:
         digest = hashlib.sha256()
@@ -104,18 +114,15 @@ class BitExtractionMoMLP(MoMLP):
 
     def _network_of(self, weight: Tensor, bias: Tensor) -> nn.Sequential:
         """Plain layers of a table (m, T) and offsets (m,): m networks side by side."""
-        parts: list[nn.Module] = []
         last = len(self.shared_weight) - 1
-        for i in range(last + 1):
-            w, b = self._dense(i, weight)
-            b = b + bias[:, None] if i == last else b
-            full = torch.cat(list(w)) if i == 0 else torch.block_diag(*w)
-            linear = nn.Linear(full.shape[1], full.shape[0], dtype=full.dtype, device=full.device)
-            with torch.no_grad():
-                linear.weight.copy_(full)
-                linear.bias.copy_(b.flatten())
-            parts += [linear, nn.ReLU()]
-        return nn.Sequential(*parts[:-1]).requires_grad_(False)
+
+        def layers() -> Iterator[tuple[Tensor, Tensor]]:
+            for i in range(last + 1):
+                w, b = self._dense(i, weight)
+                b = b + bias[:, None] if i == last else b
+                yield torch.cat(list(w)) if i == 0 else torch.block_diag(*w), b.flatten()
+
+        return stack(layers())
 
     def expert(self, leaf: Leaf) -> nn.Sequential:
         """The expert of one leaf as a plain Linear/ReLU stack with its own copy of the weights."""

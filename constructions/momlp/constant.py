@@ -7,18 +7,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from constructions.networks import Constant
+
 RESOLVED = 0
-
-
-class Constant(nn.Module):
-    """x (B, n) -> `bias` (m,) in every row."""
-
-    def __init__(self, bias: Tensor):
-        super().__init__()
-        self.bias = nn.Parameter(bias.clone(), requires_grad=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.bias.expand(x.shape[0], -1)
 
 
 def parameters(n: int, m: int, knots: int, activation: str) -> int:

@@ -30,6 +30,7 @@ from constructions.expert_rows.cache import (
 )
 from constructions.fixed_order import affine, contract
 from constructions.functions.lipschitz_function import LipschitzFunction
+from constructions.mixture import built_here
 from constructions.momlp.experts import FAMILIES
 from constructions.momlp.fit import node_axis
 from constructions.momlp.plan import DTYPES, Plan
@@ -45,6 +46,7 @@ class NoCacheStatistics(RuntimeError, AttributeError):
         super().__init__("an eager model keeps every expert: there are no cache statistics")
 
 
+@built_here
 class MoMLP(RoutedExperts):
     """The model of a `Plan`; made by `build.build_momlp` or `store.load`.
 
@@ -173,6 +175,16 @@ class MoMLP(RoutedExperts):
         return super().__getattr__(name)
 
     # --- experts ---
+
+    def shared_layer(self) -> tuple[Tensor, Tensor, Tensor | None] | None:
+        return self.hidden_weight, self.hidden_bias, self.slope
+
+    def knots(self) -> Tensor | None:
+        resolved = self.plan.knots > 0 and self.lattice.q == self.n - 1
+        return self.lattice.knot_positions(self.place) if resolved else None
+
+    def held_experts(self) -> int | None:
+        return None if self.out_bias is None else len(self.out_bias)
 
     def output_layers(self, leaves: Tensor) -> tuple[Tensor, Tensor]:
         """Output weights (E, m, K) and biases (E, m) of the experts of leaves (E, q); not cached when lazy."""

@@ -14,6 +14,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from constructions.networks import stack
+
 RESOLVED = 1
 
 
@@ -42,16 +44,8 @@ def fit(t: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 def network(weight: Tensor, bias: Tensor, slope: Tensor | None, out_weight: Tensor, out_bias: Tensor) -> nn.Sequential:
     """One expert as a plain Linear/ReLU (or PReLU)/Linear stack with its own copy of the weights."""
-    count, n = weight.shape
-    options = {"device": weight.device, "dtype": weight.dtype}
-    first, last = nn.Linear(n, count, **options), nn.Linear(count, out_weight.shape[0], **options)
-    bend = nn.ReLU() if slope is None else nn.PReLU(count, **options)
-    stack = nn.Sequential(first, bend, last)
-    with torch.no_grad():
-        first.weight.copy_(weight)
-        first.bias.copy_(bias)
-        last.weight.copy_(out_weight)
-        last.bias.copy_(out_bias)
-        if slope is not None and isinstance(bend, nn.PReLU):
-            bend.weight.copy_(slope)
-    return stack.requires_grad_(False)
+    bend: nn.Module = nn.ReLU()
+    if slope is not None:
+        bend = nn.PReLU(len(bias), device=weight.device, dtype=weight.dtype)
+        bend.weight.data.copy_(slope)
+    return stack([(weight, bias), (out_weight, out_bias)], [bend])

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from constructions.errors import require_int, require_points, require_tensor, shown
+from constructions.functions.box import Box
+from constructions.mixture import LatticeMixture
 from constructions.pathway_tree.lattice import Lattice
 from constructions.pathway_tree.tree import PathwayTree
 
@@ -30,7 +32,7 @@ def _integers(leaf: Leaf) -> Tensor:
     return torch.tensor(leaf, dtype=torch.int64)
 
 
-class RoutedExperts(nn.Module):
+class RoutedExperts(LatticeMixture):
     """A lattice router and its tree; subclasses add the experts."""
 
     def __init__(self, lattice: Lattice, tree: PathwayTree, m: int):
@@ -38,8 +40,12 @@ class RoutedExperts(nn.Module):
         self.lattice, self.tree, self.m = lattice, tree, m
 
     @property
-    def n(self) -> int:
-        return self.lattice.domain.n
+    def domain(self) -> Box:
+        return self.lattice.domain
+
+    @property
+    def cells(self) -> tuple[int, ...]:
+        return self.tree.cells
 
     @property
     def num_leaves(self) -> int:

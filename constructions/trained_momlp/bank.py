@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from constructions.errors import shown
 from constructions.fixed_order import contract
+from constructions.networks import stack
 
 Widths = tuple[int, ...]
 WIDEST = 1 << 20
@@ -54,14 +55,7 @@ def run_gathered(rows: Tensor, widths: Widths, x: Tensor) -> Tensor:
 
 def plain_network(row: Tensor, widths: Widths) -> nn.Sequential:
     """One row (P,) as a Linear/ReLU stack with its own copy of the weights."""
-    parts: list[nn.Module] = []
-    for weight, bias in layers(row[None], widths):
-        linear = nn.Linear(weight.shape[2], weight.shape[1], dtype=row.dtype, device=row.device)
-        with torch.no_grad():
-            linear.weight.copy_(weight[0])
-            linear.bias.copy_(bias[0])
-        parts += [linear, nn.ReLU()]
-    return nn.Sequential(*parts[:-1]).requires_grad_(False)
+    return stack((weight[0], bias[0]) for weight, bias in layers(row[None], widths))
 
 
 def rescaled(

@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from constructions.errors import BudgetExceeded, require_instance, require_int
+from constructions.networks import Layers, stack
 
-Layers = list[tuple[Tensor, Tensor]]
-"""Stacked affine layers, weights (B, out, in) and biases (B, out), with ReLU between them; B = 1 where all agree."""
 IntegerLayers = list[tuple[np.ndarray, np.ndarray]]
 """The same as arrays of float64, or of Python integers where float64 is too short."""
 LONGEST_WORD = 52
@@ -104,18 +103,6 @@ def require_affordable(name: str, points: int, n: int) -> None:
 
 def _count(number: int) -> str:
     return str(number) if number < 10**30 else "more than 10^30"
-
-
-def stack(layers: Layers) -> nn.Sequential:
-    """Layers (out, in), (out,) as Linear → ReLU → … → Linear with its own copy of the weights."""
-    parts: list[nn.Module] = []
-    for weight, bias in layers:
-        linear = nn.Linear(weight.shape[1], weight.shape[0], dtype=weight.dtype, device=weight.device)
-        with torch.no_grad():
-            linear.weight.copy_(weight)
-            linear.bias.copy_(bias)
-        parts += [linear, nn.ReLU()]
-    return nn.Sequential(*parts[:-1]).requires_grad_(False)
 
 
 def from_table(family: str, sizes: dict[str, int], points: Tensor, table: Table) -> ShatteredSet:

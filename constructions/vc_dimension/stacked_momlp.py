@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from constructions.errors import require_instance, require_int
 from constructions.fixed_order import affine, contract
 from constructions.functions.box import Box
+from constructions.networks import stack
 from constructions.pathway_tree.lattice import Lattice
 from constructions.pathway_tree.routed import Leaf, RoutedExperts
 from constructions.pathway_tree.tree import PathwayTree
@@ -68,15 +69,8 @@ class StackedMoMLP(RoutedExperts):
     def expert(self, leaf: Leaf) -> nn.Sequential:
         """The expert of one leaf as a plain Linear/ReLU stack with its own copy of the weights."""
         flat = int(self.tree.flat_index(self.one_leaf(leaf)))
-        parts: list[nn.Module] = []
-        for weight, bias in zip(self.weights, self.biases, strict=True):
-            at = flat if len(weight) > 1 else 0
-            linear = nn.Linear(weight.shape[2], weight.shape[1], dtype=weight.dtype, device=weight.device)
-            with torch.no_grad():
-                linear.weight.copy_(weight[at])
-                linear.bias.copy_(bias[at])
-            parts += [linear, nn.ReLU()]
-        return nn.Sequential(*parts[:-1]).requires_grad_(False)
+        pairs = zip(self.weights, self.biases, strict=True)
+        return stack((w[flat if len(w) > 1 else 0], b[flat if len(w) > 1 else 0]) for w, b in pairs)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, n) -> (B, m). ValueError for a wrong shape, device, or a point outside the domain."""

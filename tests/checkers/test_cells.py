@@ -10,10 +10,9 @@ from torch import nn
 from constructions import LipschitzFunction, build_momlp, targets
 from constructions.functions.box import Box
 from theory.checkers.uniform_error.cover import MAX_FOREIGN_LEAVES, is_product_cover, volume_cover, volume_inside
-from theory.checkers.uniform_error.view import (
-    Share,
-    view_of,
-)
+from theory.checkers.uniform_error.premises import cells_cover
+from theory.checkers.uniform_error.share import Share
+from theory.checkers.uniform_error.view import view_of
 
 SQUARE = Box((0.0, -1.0), (1.0, 2.0))
 
@@ -116,13 +115,13 @@ def test_too_many_cells_for_volumes_are_no_cover():
 def test_what_the_view_says_of_cover():
     f = targets.get("cone", n=3)
     model = build_momlp(f, eps=0.4)
-    seen = view_of(model, f.domain, 1, max_leaves=10**6).cells_cover()
+    seen = cells_cover(view_of(model, f.domain, 1, max_leaves=10**6))
     assert (seen.holds, seen.detail) == (True, f"{model.num_leaves} cells form a product of adjacent intervals")
     some = view_of(model, f.domain, 1, max_leaves=model.num_leaves - 1)
     assert not some.complete
-    assert some.cells_cover().detail == f"not looked at: {len(some.every)} of {model.num_leaves} leaves"
+    assert cells_cover(some).detail == f"not looked at: {len(some.every)} of {model.num_leaves} leaves"
     net = nn.Sequential(nn.Linear(3, 1, dtype=torch.float64))
-    assert view_of(net, f.domain, 1, max_leaves=1).cells_cover().detail == "one expert on the whole domain"
+    assert cells_cover(view_of(net, f.domain, 1, max_leaves=1)).detail == "one expert on the whole domain"
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 4, 7])

@@ -18,6 +18,7 @@ from constructions.trained_momlp.training import Options, train_bank
 from constructions.vc_dimension import mixture, one_hidden_layer, routing_only
 from tests.house.pretend_accelerator import Waits, counting, patched_factories, register
 from theory.checkers.uniform_error import sampled
+from theory.checkers.uniform_error.banks import banks_of
 from theory.checkers.uniform_error.branch_and_bound import Goal, Search, _refine, _seed
 from theory.checkers.uniform_error.certify import certify_uniform_error
 from theory.checkers.uniform_error.simplex_error import simplex_error
@@ -75,7 +76,7 @@ def branch_and_bound_batch(place: torch.device) -> Callable[[], object]:
     model = build_momlp(CONE, eps=0.05, device=place)
     view = view_of(model, CONE.domain, 1, max_leaves=1000)
     search = Search(CONE, Goal(gap=1e-2), 1e-15, 10**8, False, lambda message: None)
-    _, bank = next(view.banks())
+    _, bank = next(banks_of(view))
     _seed(view, bank, search)
     return lambda: _refine(view, bank, search)
 

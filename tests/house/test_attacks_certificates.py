@@ -12,13 +12,15 @@ from torch import nn
 from constructions import LipschitzFunction, build_momlp, load, save, targets, train_momlp
 from constructions.trained_momlp.training import Options
 from theory import Evidence, Status, certify_uniform_error
+from theory.checkers.uniform_error.banks import banks_of
 from theory.checkers.uniform_error.boxes import half_widths, norm_above
 from theory.checkers.uniform_error.certificate import UniformErrorCertificate
 from theory.checkers.uniform_error.ridge import FirstLayer, RidgeBank
+from theory.checkers.uniform_error.share import Share
 from theory.checkers.uniform_error.simplices import NotAffine, affine_pieces
-from theory.checkers.uniform_error.stack import StackBank, layers_in_order, linear_stack, stack_fault
+from theory.checkers.uniform_error.stack import StackBank, layers_in_order, linear_stack, precision, stack_fault
 from theory.checkers.uniform_error.target_values import evaluation_error
-from theory.checkers.uniform_error.view import Share, precision, view_of
+from theory.checkers.uniform_error.view import view_of
 from theory.together import combined
 
 DOUBLE = {"dtype": torch.float64}
@@ -551,7 +553,7 @@ def test_rounded_nodes_are_paid_for():
     f = LipschitzFunction(lambda x: x.abs(), n=1, lipschitz=1.0, domain=(-1.0, 1.0))
     net = nn.Sequential(linear([[3.0], [3.0]], [3.0, -1.0]), nn.ReLU(), linear([[1 / 3, 0.0]], [-1.0]))
     c = certify_uniform_error(net, f, method="a_priori")
-    bank = next(bank for _, bank in view_of(net, f.domain, 1, max_leaves=1).banks())
+    bank = next(bank for _, bank in banks_of(view_of(net, f.domain, 1, max_leaves=1)))
     eta, _, _ = evaluation_error(f, torch.Generator().manual_seed(0))
     shift = abs(Fraction(1 / 3) - Fraction(1, 3))
     assert Fraction(c.slack) >= Fraction(eta) + Fraction(bank.forward_slack) + shift * Fraction(99, 100)

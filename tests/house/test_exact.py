@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from constructions import PathwayTree
-from constructions.momlp.constant import Constant
+from constructions.networks import Constant
 from theory import exact
 
 small = st.fractions(-2, 2, max_denominator=64)

@@ -14,7 +14,7 @@ import torch
 from constructions import LipschitzFunction, build_momlp, save
 from constructions.ranks import Ranks
 from theory import certify_uniform_error
-from theory.checkers.uniform_error.view import Share
+from theory.checkers.uniform_error.share import Share
 from theory.claim import Claim, Context, Evidence, Status, Verdict
 from theory.together import _read, _written, certify_together, combined, run_together
 from theory.torchrun import alone, command, torchrun

@@ -12,7 +12,7 @@ from constructions.functions.box import Box
 from constructions.pathway_tree.lattice import Lattice
 from constructions.pathway_tree.tree import child_widths, first_offset
 from theory import exact
-from theory.checkers.tree_structure import face_points
+from theory.pathway_tree.tree_structure import face_points
 
 shapes = st.lists(st.integers(1, 14), min_size=1, max_size=4).map(tuple)
 valencies = st.integers(2, 8)

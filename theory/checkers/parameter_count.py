@@ -14,11 +14,9 @@ import torch
 from torch import nn
 
 from constructions.errors import require_instance, require_int, shown
-from constructions.momlp.model import MoMLP
-from theory.checkers.uniform_error.view import Mixture
+from constructions.mixture import LatticeMixture, Mixture, is_mixture
 
 MAX_EXPERTS_READ = 64
-MIXTURE = ("route", "expert", "cell_bounds", "num_leaves")
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class CountComparison:
 def measured_counts(model: nn.Module) -> MeasuredCounts:
     """Counts read from `expert(leaf)` of evenly spread leaves (all of them up to 64), or from the module itself.
 
-    TypeError for a module that has `expert` and not the rest of a mixture, or the other way round.
+    ValueError for a module that has `expert` and not the rest of a mixture, or the other way round.
     """
     require_instance("model", model, nn.Module)
     experts = _experts(model)
@@ -68,12 +66,8 @@ def measured_counts(model: nn.Module) -> MeasuredCounts:
 
 
 def _experts(model: nn.Module) -> list[nn.Module]:
-    has = [name for name in MIXTURE if hasattr(model, name)]
-    if not has:
+    if not is_mixture(model):
         return [model]
-    if len(has) < len(MIXTURE):
-        missing = [name for name in MIXTURE if name not in has]
-        raise TypeError(f"`model` must have all of {', '.join(MIXTURE)} or none, it lacks {', '.join(missing)}")
     mixture = cast(Mixture, model)
     total = require_int("num_leaves", mixture.num_leaves, 1)
     count = min(total, MAX_EXPERTS_READ)
@@ -83,18 +77,19 @@ def _experts(model: nn.Module) -> list[nn.Module]:
     ]
 
 
-def parameter_count_eq(model: MoMLP, formulas: Mapping[str, int | sympy.Basic]) -> CountComparison:
+def parameter_count_eq(model: LatticeMixture, formulas: Mapping[str, int | sympy.Basic]) -> CountComparison:
     """Compare measured counts with `formulas`; keys: active, total, stored, loaded, leaves.
 
     active: numel of every expert read, at most 64 (a smaller one is a mismatch too); total: leaves × active; stored:
     numel of the bank's tensors; loaded: child prototypes on the worst path of the materialised graph, n numbers each,
     plus active; leaves: rows of the bank (a lazy model: leaves of its tree), which must also be the model's num_leaves.
     """
-    require_instance("model", model, MoMLP)
+    require_instance("model", model, LatticeMixture)
     require_instance("formulas", formulas, Mapping)
     counts = measured_counts(model)
     # an eager bank has one row an expert; a lazy model has no rows to count, only its tree
-    leaves = model.num_leaves if model.out_bias is None else len(model.out_bias)
+    held = model.held_experts()
+    leaves = model.num_leaves if held is None else held
     measured = {
         "active": counts.active if counts.active == counts.smallest else -counts.smallest,
         "leaves": leaves,
@@ -123,7 +118,7 @@ def _integer(value: Any) -> int:
     return whole
 
 
-def _worst_path_children(model: MoMLP) -> int:
+def _worst_path_children(model: LatticeMixture) -> int:
     """Largest number of child prototypes compared from root to leaf, summed over the actual graph."""
     graph = model.tree.to_networkx()
     compared = {model.tree.root: 0}

@@ -7,11 +7,11 @@ import torch
 from constructions import Box, Lattice, PathwayTree
 from constructions.pathway_tree.nets import farthest_point
 from constructions.pathway_tree.prototype_tree import arrange
-from theory.checkers import tree_structure as routers
-from theory.checkers.tree_structure import face_points, tree_structure, tree_structure_by_shape
 from theory.claim import Context, Evidence, Number, Status, Verdict, undecided
 from theory.pathway_tree import checkers
+from theory.pathway_tree import tree_structure as routers
 from theory.pathway_tree.manifolds import SHAPES, Cloud, embedded
+from theory.pathway_tree.tree_structure import face_points, tree_structure, tree_structure_by_shape
 from theory.rates import fit_slope
 
 TREES = [((708,), 2), ((30, 30), 2), ((21, 13, 5), 3), ((17, 1, 9), 5), ((64,), 8), ((11, 10, 9), 7), ((6,) * 4, 4)]

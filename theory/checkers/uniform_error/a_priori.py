@@ -21,8 +21,10 @@ from torch import Tensor
 
 from constructions.functions.lipschitz_function import LipschitzFunction
 from theory import exact
+from theory.checkers.uniform_error.banks import banks_of
 from theory.checkers.uniform_error.boxes import half_widths, norm_above
 from theory.checkers.uniform_error.certificate import Premise
+from theory.checkers.uniform_error.premises import forward_matches
 from theory.checkers.uniform_error.ridge import RidgeBank
 from theory.checkers.uniform_error.ridge_exact import exact_nodes, exact_values, rationals
 from theory.checkers.uniform_error.view import MixtureView
@@ -52,11 +54,11 @@ def a_priori(
 ) -> tuple[float, Measured, list[Premise]]:
     """(upper bound, measurements, premises) from all leaves of the view."""
     measured = Measured()
-    for leaves, bank in view.banks():
+    for leaves, bank in banks_of(view):
         if not isinstance(bank, RidgeBank):
             failing = Premise("experts are one-hidden-layer pencils", False, f"leaf {leaves[0].tolist()} is not")
             return math.inf, measured, [failing]
-        mismatch = view.forward_matches(leaves, bank)
+        mismatch = forward_matches(view, leaves, bank)
         if mismatch is not None:
             return math.inf, measured, [mismatch]
         _measure(leaves, bank, f, measured)

@@ -19,11 +19,13 @@ import torch
 from torch import Tensor
 
 from constructions.functions.lipschitz_function import LipschitzFunction
+from theory.checkers.uniform_error.banks import Bank, banks_of
 from theory.checkers.uniform_error.boxes import half_widths, norm_above
 from theory.checkers.uniform_error.certificate import Premise
+from theory.checkers.uniform_error.premises import forward_matches
 from theory.checkers.uniform_error.ridge_exact import ExactTables
 from theory.checkers.uniform_error.target_values import enclosed_errors
-from theory.checkers.uniform_error.view import Bank, MixtureView
+from theory.checkers.uniform_error.view import MixtureView
 
 Frontier = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 """Boxes: expert, piece (B,), lower and upper corners (B, n), and the bound (B,) of the box that each was cut from."""
@@ -95,8 +97,8 @@ class Search:
 
 def branch_and_bound(view: MixtureView, search: Search) -> None:
     """Fill in `search`: lower, upper, witness, evaluations; `exhausted` or `mismatch` if those ended it."""
-    for index, (leaves, bank) in enumerate(view.banks()):
-        search.mismatch = view.forward_matches(leaves, bank)
+    for index, (leaves, bank) in enumerate(banks_of(view)):
+        search.mismatch = forward_matches(view, leaves, bank)
         if search.mismatch is not None:
             search.upper = math.inf
             break
@@ -105,7 +107,7 @@ def branch_and_bound(view: MixtureView, search: Search) -> None:
     search.elsewhere = view.share.meet(search.lower)
     if search.mismatch is not None:
         return
-    for index, (_, bank) in enumerate(view.banks()):
+    for index, (_, bank) in enumerate(banks_of(view)):
         _refine(view, bank, search)
         search.log(f"bank {index + 1}: {search.lower:.6g} ≤ sup ≤ {search.upper:.6g} so far")
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from constructions.bit_extraction.model import BitExtractionMoMLP
 from constructions.errors import (
     require_bool,
     require_choice,
@@ -22,25 +21,20 @@ from constructions.errors import (
     require_seed,
 )
 from constructions.functions.lipschitz_function import LipschitzFunction, ModulusPremise
-from constructions.momlp.model import MoMLP
+from constructions.mixture import LatticeMixture
 from theory import exact
 from theory.checkers.uniform_error.a_priori import a_priori
 from theory.checkers.uniform_error.branch_and_bound import Goal, Search, branch_and_bound
 from theory.checkers.uniform_error.certificate import Premise, UniformErrorCertificate
+from theory.checkers.uniform_error.premises import cells_cover, forward_is_expert
 from theory.checkers.uniform_error.sampled import sampled_error
+from theory.checkers.uniform_error.share import WHOLE, Share
 from theory.checkers.uniform_error.simplex_error import simplex_error
+from theory.checkers.uniform_error.stack import precision
 from theory.checkers.uniform_error.target_values import evaluation_error
-from theory.checkers.uniform_error.view import (
-    WHOLE,
-    MixtureView,
-    NotFinite,
-    Share,
-    precision,
-    view_of,
-)
+from theory.checkers.uniform_error.view import MixtureView, NotFinite, view_of
 from theory.claim import Evidence, Status, Verdict
 
-METHODS = ("branch_and_bound", "a_priori", "simplices", "sampled")
 DEFAULT_GAP = 1e-2
 MAX_LEAVES = 2_000_000
 SAMPLED_LEAVES = 1024
@@ -77,7 +71,8 @@ def certify_uniform_error(
     """
     started = time.perf_counter()
     if method is None:
-        method = "simplices" if isinstance(model, BitExtractionMoMLP) else "branch_and_bound"
+        deep = isinstance(model, LatticeMixture) and model.shared_layer() is None
+        method = "simplices" if deep else "branch_and_bound"
     _require_arguments(model, f, eps, gap, abs_tol, max_evaluations, method, enclosed)
     eps, gap = (None if value is None else float(value) for value in (eps, gap))
     require_int("samples", samples, 1)
@@ -87,7 +82,7 @@ def certify_uniform_error(
         model = model.to(require_device("device", device))
     question = Question(f, eps, gap, abs_tol, max_evaluations, method, enclosed, samples, seed, log)
     limit = MAX_LEAVES if method != "sampled" else SAMPLED_LEAVES
-    if isinstance(model, MoMLP) and model.num_leaves > MAX_LEAVES:
+    if isinstance(model, LatticeMixture) and model.num_leaves > MAX_LEAVES:
         if method == "branch_and_bound":
             raise ValueError(
                 f"`method` 'branch_and_bound' visits every leaf and `model` has {model.num_leaves}; use 'a_priori' or "
@@ -151,22 +146,12 @@ def _decide(
     found: Findings, view: MixtureView, question: Question, generator: torch.Generator, sound: bool
 ) -> list[Premise]:
     """Fill `found` by the way asked for; where a premise fails already (not `sound`) only a sample is taken."""
-    f, log, eta = question.f, question.log, found.slack
-    if sound and question.method == "branch_and_bound":
-        search = Search(f, question.goal, eta, question.max_evaluations, question.enclosed, log)
-        return _search(found, view, search)
-    if view.share.world > 1:
-        generator.manual_seed((question.seed + view.share.rank) % 2**63)
-    _sample(found, view, f, generator, math.ceil(question.samples / view.share.world), log)
-    if sound and question.method == "a_priori":
-        return _read_theorem(found, view, f, eta, log)
-    if sound and question.method == "simplices":
-        found.upper, measured, premises = simplex_error(view, f, eta, log)
-        found.slack += measured.slack
-        found.evaluations += measured.nodes
-        found.lower = max(0.0, found.lower - measured.slack)
-        return premises
-    return []
+    if not sound or question.method != "branch_and_bound":  # which has seeds of its own
+        if view.share.world > 1:
+            generator.manual_seed((question.seed + view.share.rank) % 2**63)
+        samples = math.ceil(question.samples / view.share.world)
+        _sample(found, view, question.f, generator, samples, question.log)
+    return WAYS[question.method](found, view, question) if sound else []
 
 
 def _about(model: nn.Module, f: LipschitzFunction) -> str:
@@ -205,13 +190,16 @@ class Findings:
     evidence: Evidence = Evidence.FLOAT64
 
 
-def _search(found: Findings, view: MixtureView, search: Search) -> list[Premise]:
+def _search(found: Findings, view: MixtureView, question: Question) -> list[Premise]:
+    """Both ends by branch and bound."""
+    f = question.f
+    search = Search(f, question.goal, found.slack, question.max_evaluations, question.enclosed, question.log)
     branch_and_bound(view, search)
     found.lower, found.upper, found.witness = search.lower, search.upper, search.witness
     found.slack, found.evaluations = search.slack, search.evaluations
     if search.exhausted:
         search.log("max_evaluations reached before the bounds met the goal")
-    if search.enclosed and search.f.premise is ModulusPremise.CERTIFIED:
+    if search.enclosed and f.premise is ModulusPremise.CERTIFIED:
         found.evidence = Evidence.ENCLOSED
     return [] if search.mismatch is None else [search.mismatch]
 
@@ -228,14 +216,11 @@ def _sample(
     found.lower = max(0.0, error - found.slack)  # `error` is a number: the view refuses others
 
 
-def _read_theorem(
-    found: Findings, view: MixtureView, f: LipschitzFunction, eta: float, log: Callable[[str], None]
-) -> list[Premise]:
+def _read_theorem(found: Findings, view: MixtureView, question: Question) -> list[Premise]:
     """Theorem 1's upper end and its premises; an error above it refutes the modulus."""
-    found.upper, measured, premises = a_priori(view, f, eta, log)
-    found.slack += measured.slack
-    found.lower = max(0.0, found.lower - measured.slack)
-    found.evaluations += measured.nodes
+    f = question.f
+    found.upper, measured, premises = a_priori(view, f, found.slack, question.log)
+    _widen(found, measured.slack, measured.nodes)
     if found.lower > found.upper:
         detail = (
             f"ω(t) = {f.modulus} is refuted: |f − f̂| ≥ {found.lower:.9g} at x = {found.witness}, "
@@ -243,6 +228,33 @@ def _read_theorem(
         )
         premises.append(Premise("modulus", False, detail))
     return premises
+
+
+def _prove_affine(found: Findings, view: MixtureView, question: Question) -> list[Premise]:
+    """The upper end of a deep network that is affine on every simplex of a grid."""
+    found.upper, measured, premises = simplex_error(view, question.f, found.slack, question.log)
+    _widen(found, measured.slack, measured.nodes)
+    return premises
+
+
+def _widen(found: Findings, slack: float, evaluations: int) -> None:
+    found.slack += slack
+    found.evaluations += evaluations
+    found.lower = max(0.0, found.lower - slack)
+
+
+def _only_sample(found: Findings, view: MixtureView, question: Question) -> list[Premise]:
+    """What was sampled already is all: no upper end."""
+    return []
+
+
+WAYS: dict[str, Callable[[Findings, MixtureView, Question], list[Premise]]] = {
+    "branch_and_bound": _search,
+    "a_priori": _read_theorem,
+    "simplices": _prove_affine,
+    "sampled": _only_sample,
+}
+METHODS = tuple(WAYS)
 
 
 def uniform_error_le_eps(model: nn.Module, f: LipschitzFunction, eps: float, **options) -> Verdict:
@@ -286,13 +298,11 @@ def _require_arguments(
             "`enclosed` needs a target that is evaluated as its formula (LipschitzFunction.from_sympy) and "
             "method='branch_and_bound'"
         )
-    if isinstance(model, MoMLP):
-        plan = model.plan
-        if (plan.n, plan.m, plan.domain) != (f.n, f.m, f.domain):
-            raise ValueError(
-                f"`f` must live where the model does (n = {plan.n}, m = {plan.m}, domain {plan.domain}), "
-                f"got n = {f.n}, m = {f.m}, domain {f.domain}"
-            )
+    if isinstance(model, LatticeMixture) and (model.n, model.m, model.domain) != (f.n, f.m, f.domain):
+        raise ValueError(
+            f"`f` must live where the model does (n = {model.n}, m = {model.m}, domain {model.domain}), "
+            f"got n = {f.n}, m = {f.m}, domain {f.domain}"
+        )
     precision(model)
     why = None if method == "sampled" else exact.altered(model)
     if why is not None:
@@ -316,6 +326,6 @@ def _shared_premises(view: MixtureView, f: LipschitzFunction, generator: torch.G
     # exact evaluation costs K·n rational products a point
     size = max(1, sum(p.numel() for p in view.expert(view.every[0]).parameters()))
     points = max(4, min(FORWARD_POINTS, 400_000 // size))
-    premises = [view.cells_cover()]
+    premises = [cells_cover(view)]
     # weights of 2⁵⁰ leave norms without meaning: "simplices" compares forward() with its own pieces
-    return premises if method == "simplices" else [*premises, view.forward_is_expert(x[:points])]
+    return premises if method == "simplices" else [*premises, forward_is_expert(view, x[:points])]

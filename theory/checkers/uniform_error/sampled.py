@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from constructions.functions.lipschitz_function import LipschitzFunction
-from constructions.momlp.model import MoMLP
+from constructions.mixture import LatticeMixture
 from theory.checkers.uniform_error.view import MixtureView
 
 BATCH = 1 << 16
@@ -50,8 +50,8 @@ def _adversarial(view: MixtureView, f: LipschitzFunction, generator: torch.Gener
     snapped = torch.rand(count, f.n, generator=generator).to(lower.device) < 0.75
     shares = torch.where(snapped, shares.round(), shares)
     x = lower + shares * (upper - lower)
-    if isinstance(view.model, MoMLP) and view.model.plan.knots and view.model.lattice.q == f.n - 1:
-        t = view.model.plan.lattice.knot_positions(x.device)
+    t = view.model.knots() if isinstance(view.model, LatticeMixture) else None
+    if t is not None:
         piece = torch.randint(len(t) - 1, (count,), generator=generator).to(x.device)
         half = torch.arange(count, device=x.device) % 2 == 0
         x[:, -1] = torch.where(half, (t[piece] + t[piece + 1]) / 2, x[:, -1])

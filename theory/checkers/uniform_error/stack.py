@@ -8,6 +8,7 @@ Main definitions: `StackBank`, `linear_stack`, `stack_fault`, `layers_in_order`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -256,3 +257,19 @@ def _scaled(gain_low: Tensor, gain_high: Tensor, low: Tensor, high: Tensor) -> t
     gains = (gain_low.abs() + gain_high.abs())[..., None]
     pad = products.abs().amax(0) * 2 * UNIT + LEAST * (1 + gains + low.abs() + high.abs())
     return products.amin(0) - pad, products.amax(0) + pad
+
+
+def precision(*modules: nn.Module) -> tuple[float, float]:
+    """(u, least normal number) of the coarsest floating tensor that the modules compute with, Parameter or not."""
+    dtypes = {t.dtype for m in modules for t in floats_of(m)} or {torch.float64}
+    unknown = dtypes - set(FLOATS)
+    if unknown:
+        raise ValueError(f"`model` must have float64 or float32 parameters, got {unknown}")
+    return max(FLOATS[d] for d in dtypes)
+
+
+def floats_of(module: nn.Module) -> Iterator[Tensor]:
+    """Parameters, buffers, and tensors kept as plain attributes, of a module and all modules below it."""
+    for part in module.modules():
+        held = (*part.parameters(recurse=False), *part.buffers(recurse=False), *vars(part).values())
+        yield from (t for t in held if isinstance(t, Tensor) and t.is_floating_point())

@@ -15,7 +15,7 @@ from constructions.functions.box import Box
 from constructions.vc_dimension import ShatteredMixture, ShatteredSet
 from constructions.vc_dimension.stacked_momlp import StackedMoMLP
 from theory import exact
-from theory.checkers.tree_structure import tree_structure
+from theory.pathway_tree.tree_structure import tree_structure
 from theory.vc_dimension.checkers.labelings import require_shattered, shattered_by_random_labelings
 from theory.vc_dimension.checkers.report import ShatteringReport, distinct_points
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from constructions import PathwayTree
-from theory.checkers.tree_structure import face_points, router_agreement, tree_structure, tree_structure_by_shape
+from theory.pathway_tree.tree_structure import face_points, router_agreement, tree_structure, tree_structure_by_shape
 
 CELLS, VALENCY = (7, 5), 3
 
