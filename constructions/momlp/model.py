@@ -13,41 +13,27 @@ answer depends on the point and its expert alone: not on the batch it came in, n
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from constructions.errors import require_int, require_tensor
-from constructions.expert_rows.answers import answer_by_leaf, share_budget
-from constructions.expert_rows.cache import (
-    DEFAULT_CACHE_BYTES,
-    CacheStatistics,
-    ExpertCache,
-    ExpertSource,
-    Rows,
-    slot_overhead,
-)
+from constructions.errors import require_tensor
+from constructions.expert_rows.answers import answer_by_leaf
+from constructions.expert_rows.bank import ExpertBank
+from constructions.expert_rows.cache import DEFAULT_CACHE_BYTES, ExpertSource, Rows
 from constructions.fixed_order import affine, contract
 from constructions.functions.lipschitz_function import LipschitzFunction
 from constructions.mixture import built_here
 from constructions.momlp.experts import FAMILIES
 from constructions.momlp.fit import node_axis
-from constructions.momlp.plan import DTYPES, Plan
+from constructions.momlp.plan import Plan
 from constructions.pathway_tree.routed import Leaf, RoutedExperts
 
 CHUNK_BYTES = 1 << 21
 
 
-class NoCacheStatistics(RuntimeError, AttributeError):
-    """Also an AttributeError: torch.jit asks every module for all it has, and passes over what it has not."""
-
-    def __init__(self) -> None:
-        super().__init__("an eager model keeps every expert: there are no cache statistics")
-
-
 @built_here
-class MoMLP(RoutedExperts):
+class MoMLP(ExpertBank, RoutedExperts):
     """The model of a `Plan`; made by `build.build_momlp` or `store.load`.
 
     Eager: `out_weight` (L, m, K) and `out_bias` (L, m) are parameters. Lazy (`source` given): they are built when an
@@ -77,26 +63,22 @@ class MoMLP(RoutedExperts):
         self.plan, self.target = plan, target
         self.from_formula = False  # whether a lazy model builds its experts instead of reading them
         self._share(place)
-        self.cache: ExpertCache | None = None
-        self._points_at_once = self._chunk_rows
+        self.points_at_once = self._chunk_rows
         if weights is not None:
             self.out_weight = nn.Parameter(weights[0], requires_grad=False)
             self.out_bias = nn.Parameter(weights[1], requires_grad=False)
         elif source is not None:
             self.out_weight = self.out_bias = None
-            self.cache = self._cache(source, cache_bytes, budget_bytes)
-
-    def _cache(self, source: ExpertSource, cache_bytes: int, budget_bytes: int | None) -> ExpertCache:
-        plan = self.plan
-        shapes = ((plan.m, plan.columns), (plan.m,))
-        options = {"q": plan.lattice.q, "shapes": shapes, "dtype": plan.dtype, "device": self.place}
-        if budget_bytes is None:
-            return ExpertCache(source, cache_bytes=require_int("cache_bytes", cache_bytes, 1), **options)
-        slot = plan.m * (plan.columns + 1) * DTYPES[plan.dtype] + slot_overhead(plan.lattice.q)
-        fixed = sum(p.nbytes for p in self.parameters())
-        shares = share_budget(require_int("budget_bytes", budget_bytes, 1), fixed_bytes=fixed, slot_bytes=slot)
-        self._points_at_once = shares.points
-        return ExpertCache(source, cache_bytes=shares.cache_bytes, staging_bytes=shares.staging_bytes, **options)
+            self.read_on_demand(
+                source,
+                q=plan.lattice.q,
+                shapes=((plan.m, plan.columns), (plan.m,)),
+                dtype=plan.dtype,
+                device=self.place,
+                fixed_bytes=sum(p.nbytes for p in self.parameters()),
+                cache_bytes=cache_bytes,
+                budget_bytes=budget_bytes,
+            )
 
     def _share(self, device: torch.device) -> None:
         """Register what all experts have in common: their first layer."""
@@ -114,20 +96,10 @@ class MoMLP(RoutedExperts):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MoMLP:
         """Called by .to(), .float() and the like; a lazy model's cache cannot follow them."""
-        if self.cache is not None:
-            probe = torch.empty(0, dtype=self.plan.dtype, device=self.place)
-            moved = fn(probe)
-            if (moved.dtype, moved.device) != (probe.dtype, probe.device):
-                raise RuntimeError(
-                    "a lazy MoMLP stays on its device and in its dtype: pass device= and dtype= to build_momlp"
-                )
+        self.require_still(fn, self.plan.dtype, self.place)
         return super()._apply(fn, recurse)
 
     # --- what the model is ---
-
-    @property
-    def lazy(self) -> bool:
-        return self.cache is not None
 
     @property
     def place(self) -> torch.device:
@@ -159,20 +131,7 @@ class MoMLP(RoutedExperts):
     def resident_bytes(self) -> int:
         """Bytes of all weights held in memory now (lazy: keys and free slots of the cache included)."""
         shared = sum(p.nbytes for p in self.parameters())
-        return shared + (self.cache.nbytes if self.cache is not None else 0)
-
-    @property
-    def statistics(self) -> CacheStatistics:
-        """Queries, experts built, evictions and peak bytes of a lazy model; RuntimeError for an eager one."""
-        if self.cache is None:
-            raise NoCacheStatistics
-        return self.cache.statistics
-
-    def __getattr__(self, name: str) -> Any:
-        # where a property raised an AttributeError, Python asks here once more and forgets what it said
-        if name == "statistics":
-            raise NoCacheStatistics
-        return super().__getattr__(name)
+        return shared + self.cached_bytes
 
     # --- experts ---
 
@@ -227,7 +186,7 @@ class MoMLP(RoutedExperts):
         if self.cache is not None:
             leaves = None if upcoming is None else self.route(upcoming)
             return answer_by_leaf(
-                x, self.route(x), self.cache, self.run_experts, m=self.m, points=self._points_at_once, upcoming=leaves
+                x, self.route(x), self.cache, self.run_experts, m=self.m, points=self.points_at_once, upcoming=leaves
             )
         assert self.out_weight is not None
         assert self.out_bias is not None

@@ -16,15 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from constructions.errors import first_row, require_choice, require_instance, require_int, require_points, shown
-from constructions.expert_rows.answers import answer_by_leaf, share_budget
-from constructions.expert_rows.cache import (
-    DEFAULT_CACHE_BYTES,
-    CacheStatistics,
-    ExpertCache,
-    ExpertSource,
-    Rows,
-    slot_overhead,
-)
+from constructions.expert_rows.answers import answer_by_leaf
+from constructions.expert_rows.bank import ExpertBank
+from constructions.expert_rows.cache import DEFAULT_CACHE_BYTES, ExpertSource, Rows
 from constructions.pathway_tree.prototype_tree import PrototypeTree
 from constructions.trained_momlp.bank import Widths, parameters, plain_network, run_gathered
 
@@ -33,7 +27,7 @@ TASKS = ("regression", "classification")
 CHUNK_BYTES = 1 << 22
 
 
-class TrainedMoMLP(nn.Module):
+class TrainedMoMLP(ExpertBank):
     """`tree` over standardised inputs (x − input_shift)·input_scale, and one row of `experts` (L, P) a leaf.
 
     Lazy (`source` given): rows are read when first needed and kept under `cache_bytes`, or with `budget_bytes` so that
@@ -80,10 +74,9 @@ class TrainedMoMLP(nn.Module):
         self.task, self.router = require_choice("task", task, TASKS), require_choice("router", router, ROUTERS)
         self.input_shift = nn.Parameter(input_shift.double(), requires_grad=False)
         self.input_scale = nn.Parameter(input_scale.double(), requires_grad=False)
-        self.cache: ExpertCache | None = None
         self.dtype = dtype if experts is None else experts.dtype
         self.report: Any = None
-        self._points_at_once = max(2, CHUNK_BYTES // (8 * parameters(self.widths)))
+        self.points_at_once = max(2, CHUNK_BYTES // (8 * parameters(self.widths)))
         if experts is not None:
             if experts.shape != (tree.num_leaves, parameters(self.widths)):
                 expected = (tree.num_leaves, parameters(self.widths))
@@ -91,25 +84,21 @@ class TrainedMoMLP(nn.Module):
             self.experts = nn.Parameter(experts, requires_grad=False)
         elif source is not None:
             self.experts = None
-            self.cache = self._cache(source, cache_bytes, budget_bytes)
-
-    def _cache(self, source: ExpertSource, cache_bytes: int, budget_bytes: int | None) -> ExpertCache:
-        shapes = ((parameters(self.widths),),)
-        options: dict[str, Any] = {"q": 1, "shapes": shapes, "dtype": self.dtype, "device": self.place}
-        if budget_bytes is None:
-            return ExpertCache(source, cache_bytes=require_int("cache_bytes", cache_bytes, 1), **options)
-        slot = parameters(self.widths) * torch.empty(0, dtype=self.dtype).element_size() + slot_overhead(1)
-        shares = share_budget(
-            require_int("budget_bytes", budget_bytes, 1), fixed_bytes=self._fixed_bytes, slot_bytes=slot
-        )
-        self._points_at_once = shares.points
-        return ExpertCache(source, cache_bytes=shares.cache_bytes, staging_bytes=shares.staging_bytes, **options)
+            self.read_on_demand(
+                source,
+                q=1,
+                shapes=((parameters(self.widths),),),
+                dtype=self.dtype,
+                device=self.place,
+                fixed_bytes=self._fixed_bytes,
+                cache_bytes=cache_bytes,
+                budget_bytes=budget_bytes,
+            )
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> TrainedMoMLP:
         """Called by .to() and the like: the router follows the device and stays in float64."""
+        self.require_still(fn, self.dtype, self.place)
         moved = fn(torch.empty(0, dtype=self.dtype, device=self.place))
-        if self.cache is not None and (moved.dtype, moved.device) != (self.dtype, self.place):
-            raise RuntimeError("a lazy TrainedMoMLP stays on its device and in its dtype: pass device= to load")
         super()._apply(fn, recurse)
         self.tree = self.tree.to(moved.device)
         for name in ("input_shift", "input_scale"):
@@ -133,10 +122,6 @@ class TrainedMoMLP(nn.Module):
         return self.input_shift.device
 
     @property
-    def lazy(self) -> bool:
-        return self.cache is not None
-
-    @property
     def num_leaves(self) -> int:
         return self.tree.num_leaves
 
@@ -157,15 +142,7 @@ class TrainedMoMLP(nn.Module):
     @property
     def resident_bytes(self) -> int:
         """Bytes of router and experts held in memory now."""
-        held = self.cache.nbytes if self.cache is not None else 0
-        return self._fixed_bytes + held + (0 if self.experts is None else self.experts.nbytes)
-
-    @property
-    def statistics(self) -> CacheStatistics:
-        """What a lazy model did; RuntimeError for an eager one."""
-        if self.cache is None:
-            raise RuntimeError("an eager model keeps every expert: there are no cache statistics")
-        return self.cache.statistics
+        return self._fixed_bytes + self.cached_bytes + (0 if self.experts is None else self.experts.nbytes)
 
     def expert(self, leaf: int) -> nn.Sequential:
         """The expert of a leaf as a plain Linear/ReLU stack on the mixture's own inputs, float64, with its own copy.
@@ -212,11 +189,11 @@ class TrainedMoMLP(nn.Module):
         if self.cache is not None:
             ahead = None if upcoming is None else self.route(upcoming)[:, None]
             return answer_by_leaf(
-                z, leaf[:, None], self.cache, self._run, m=self.m, points=self._points_at_once, upcoming=ahead
+                z, leaf[:, None], self.cache, self._run, m=self.m, points=self.points_at_once, upcoming=ahead
             )
         assert self.experts is not None
         rows = (self.experts,)
-        step = self._points_at_once
+        step = self.points_at_once
         parts = zip(z.split(step), leaf.split(step), strict=True)
         return torch.cat([self._run(points, rows, at) for points, at in parts])
 
@@ -225,7 +202,7 @@ class TrainedMoMLP(nn.Module):
 
     def run_experts(self, x: Tensor, rows: Rows, at: Tensor) -> Tensor:
         """Outputs (B, m) of points x (B, n) answered by the experts rows[0][at]."""
-        step = self._points_at_once
+        step = self.points_at_once
         z = self.standardise(x)
         return torch.cat([self._run(p, rows, a) for p, a in zip(z.split(step), at.split(step), strict=True)])
 
