@@ -180,7 +180,7 @@ def processes(*, quick: bool) -> list[dict]:
             arguments = [folder / "m.safetensors", "--points", folder / "x.npy", "--out", folder / "y.npy"]
             times = []
             for _ in range(3):
-                said = torchrun(world, "constructions.distributed_momlp", *arguments, check=True).stdout
+                said = torchrun(world, "theory", "eval", *arguments, check=True).stdout
                 found = re.search(r"in ([\d.]+) s", said)
                 assert found is not None
                 times.append(float(found[1]))

@@ -21,7 +21,7 @@ from constructions.momlp.experts import FAMILIES
 from constructions.momlp.fit import bytes_per_leaf, fit_experts
 from constructions.momlp.model import MoMLP
 from constructions.momlp.plan import DEFAULT_MAX_BYTES, Plan, require_dtype
-from constructions.progress import tracked
+from constructions.progress import Log, require_log, silent, tracked
 
 EXPERTS = (*FAMILIES, "bit_extraction")
 BUILD_CHUNK_BYTES = 1 << 26
@@ -76,13 +76,14 @@ def build_momlp(
     lazy: bool = False,
     cache_bytes: int = DEFAULT_CACHE_BYTES,
     max_bytes: int = DEFAULT_MAX_BYTES,
-    progress: bool = False,
+    log: Log = silent,
     device: torch.device | str | None = None,
     dtype: torch.dtype = torch.float64,
 ) -> MoMLP:
     """A MoMLP with sup |f − f̂| ≤ eps on f's domain, in the units of f.
 
-    Parameters: as for `plan`; `valency` 2…8 of the tree, `lazy` builds experts on demand under `cache_bytes`.
+    Parameters: as for `plan`; `valency` 2…8 of the tree, `lazy` builds experts on demand under `cache_bytes`, `log` is
+    told how far building is.
     Raises: ValueError for bad arguments or NaN/inf from f, `ModulusViolation` when the values contradict the
     declared modulus, `BudgetExceeded` when an eager bank would take more than `max_bytes`.
     """
@@ -98,8 +99,8 @@ def build_momlp(
         lookup=lookup,
     )
     place = require_device("device", device)
-    for name, value in (("lazy", lazy), ("progress", progress)):
-        require_bool(name, value)
+    require_bool("lazy", lazy)
+    require_log(log)
     for name, value in (("cache_bytes", cache_bytes), ("max_bytes", max_bytes)):
         require_int(name, value, 1)
     design.require_resolvable(max_bytes)
@@ -113,7 +114,7 @@ def build_momlp(
             f"{shown(design.stored_bytes)} bytes, more than "
             f"max_bytes = {max_bytes}: use lazy=True, a larger eps, or raise max_bytes"
         )
-    return model(design, weights=_fit_all(f, design, place, progress), **options)
+    return model(design, weights=_fit_all(f, design, place, log), **options)
 
 
 def _fit_chunked(f: LipschitzFunction, plan: Plan, leaves: Tensor) -> tuple[Tensor, Tensor]:
@@ -122,13 +123,13 @@ def _fit_chunked(f: LipschitzFunction, plan: Plan, leaves: Tensor) -> tuple[Tens
     return torch.cat([w for w, _ in parts]), torch.cat([b for _, b in parts])
 
 
-def _fit_all(f: LipschitzFunction, plan: Plan, device: torch.device, progress: bool) -> tuple[Tensor, Tensor]:
+def _fit_all(f: LipschitzFunction, plan: Plan, device: torch.device, log: Log) -> tuple[Tensor, Tensor]:
     """Output layers of all leaves, chunk by chunk into two preallocated tensors."""
     leaves = plan.tree.leaf_indices(device)
     weight = torch.empty(plan.leaves, plan.m, plan.columns, dtype=plan.dtype, device=device)
     bias = torch.empty(plan.leaves, plan.m, dtype=plan.dtype, device=device)
     rows = max(1, BUILD_CHUNK_BYTES // bytes_per_leaf(plan))
-    for start in tracked(range(0, plan.leaves, rows), "building experts", enabled=progress):
+    for start in tracked(range(0, plan.leaves, rows), "building experts", log):
         part = slice(start, start + rows)
         weight[part], bias[part] = fit_experts(plan, f, leaves[part])
     return weight, bias

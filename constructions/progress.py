@@ -1,18 +1,36 @@
-"""Progress bars (rich, on stderr) for loops that may take more than a second."""
+"""How long work says how far it is: a function that takes a line of text, called as often as there is news.
+
+Main definitions: `Log`, `silent`, `tracked`, `require_log`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from rich.console import Console
-from rich.progress import track
-
 T = TypeVar("T")
+Log = Callable[[str], None]
+PAUSE = 0.1  # seconds between two words
 
 
-def tracked(items: Sequence[T], description: str, *, enabled: bool) -> Iterable[T]:
-    """`items`, with a bar when `enabled`."""
-    if not enabled:
-        return items
-    return track(items, description=description, console=Console(stderr=True), transient=True)
+def silent(message: str) -> None:
+    """The log of those who do not ask."""
+
+
+def tracked(items: Sequence[T], words: str, log: Log) -> Iterator[T]:
+    """`items`, one after another, with "words: 3 of 10" to `log` now and then."""
+    said = -PAUSE
+    for done, item in enumerate(items):
+        now = time.monotonic()
+        if now - said >= PAUSE:
+            said = now
+            log(f"{words}: {done} of {len(items)}")
+        yield item
+
+
+def require_log(log: Log) -> Log:
+    """`log` if it can be called; TypeError otherwise."""
+    if callable(log):
+        return log
+    raise TypeError(f"`log` must be a function of a message, got {type(log).__name__}")

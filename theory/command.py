@@ -2,7 +2,7 @@
 
 Importing it must stay cheap: torch and the objects are imported where they are used.
 
-Main definitions: `Verb`, `out`, `err`, `device_named`, `require_writable`, `output_file`, `seed`, `joined`.
+Main definitions: `Verb`, `out`, `err`, `device_named`, `require_writable`, `output_file`, `seed`, `working`, `joined`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 
 from constructions.errors import require_seed
 
@@ -92,6 +93,13 @@ def add_patience(sub: argparse.ArgumentParser) -> None:
 
     text = "seconds to wait for the other ranks under torchrun (default %(default)g)"
     sub.add_argument("--patience", type=float, default=DEFAULT_PATIENCE, help=text)
+
+
+@contextmanager
+def working(words: str) -> Iterator[Callable[[str], None]]:
+    """A line on the error console while work goes on: the log to tell how far it is."""
+    with err.status(words) as status:
+        yield lambda message: status.update(escape(message))
 
 
 @contextmanager

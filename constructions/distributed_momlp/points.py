@@ -17,10 +17,10 @@ from torch import Tensor
 from constructions.distributed_momlp.sharded_momlp import ShardedMoMLP
 from constructions.errors import require_instance, require_int, require_path
 from constructions.files import points_file, require_writable, write_whole
-from constructions.progress import tracked
+from constructions.progress import Log, require_log, silent, tracked
 
 
-def evaluate_file(model: ShardedMoMLP, points: Path, out: Path, *, batch: int = 1 << 16, progress: bool = False) -> int:
+def evaluate_file(model: ShardedMoMLP, points: Path, out: Path, *, batch: int = 1 << 16, log: Log = silent) -> int:
     """Write the outputs (B, m) of the points (B, n) in a `.npy` file to `out`, whole or not at all. Returns B.
     Together.
 
@@ -30,6 +30,7 @@ def evaluate_file(model: ShardedMoMLP, points: Path, out: Path, *, batch: int = 
     require_path("points", points)
     require_path("out", out)
     require_instance("model", model, ShardedMoMLP)
+    require_log(log)
     ranks = model.ranks
     source, error = None, None
     try:
@@ -50,7 +51,7 @@ def evaluate_file(model: ShardedMoMLP, points: Path, out: Path, *, batch: int = 
         return first, min(first + batch, ends[rank + 1])
 
     def run(write: Callable[[int, int, Tensor], None]) -> None:
-        for i in tracked(rounds, f"{ranks.world} ranks evaluating", enabled=progress and ranks.leads):
+        for i in tracked(rounds, f"{ranks.world} ranks evaluating", log if ranks.leads else silent):
             first, last = span(ranks.rank, i)
             x = torch.from_numpy(np.array(source[first:last], dtype=np.float64)).to(ranks.device)
             with torch.no_grad():

@@ -15,7 +15,6 @@ from torch import Tensor
 from constructions.errors import (
     BudgetExceeded,
     first_row,
-    require_bool,
     require_choice,
     require_device,
     require_instance,
@@ -27,6 +26,7 @@ from constructions.errors import (
 )
 from constructions.pathway_tree.prototype_tree import PrototypeTree
 from constructions.pathway_tree.tree import NET_METHODS, PathwayTree
+from constructions.progress import Log, require_log, silent
 from constructions.trained_momlp.bank import Widths, hidden_widths, initial, parameters, rescaled
 from constructions.trained_momlp.groups import Groups, assigned, spread
 from constructions.trained_momlp.model import ROUTERS, TASKS, TrainedMoMLP
@@ -102,7 +102,7 @@ def train_momlp(
     options: Options | None = None,
     budget_bytes: int | None = None,
     checkpoint: str | Path | None = None,
-    progress: bool = False,
+    log: Log = silent,
     generator: torch.Generator | None = None,
     device: torch.device | str | None = None,
     dtype: torch.dtype = torch.float64,
@@ -121,7 +121,7 @@ def train_momlp(
     require_instance("options", options, (Options, type(None)))
     place = None if device is None else require_device("device", device)
     file = None if checkpoint is None else require_path("checkpoint", checkpoint)
-    require_bool("progress", progress)
+    require_log(log)
     if budget_bytes is not None:
         require_int("budget_bytes", budget_bytes, 1)
     ready = prepare(
@@ -147,7 +147,7 @@ def train_momlp(
         budget_bytes=budget_bytes,
         device=place,
         checkpoint=file,
-        progress=progress,
+        log=log,
     )
     return ready.finish(trained)
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from constructions.errors import BudgetExceeded, require_int, require_positive
-from constructions.progress import tracked
+from constructions.progress import Log, silent, tracked
 from constructions.trained_momlp.bank import Widths, parameters
 from constructions.trained_momlp.checkpoint import State, fresh_state, read_state, run_digest, write_state
 from constructions.trained_momlp.groups import Groups
@@ -124,7 +124,7 @@ def train_bank(
     budget_bytes: int | None = None,
     device: torch.device | None = None,
     checkpoint: Path | None = None,
-    progress: bool = False,
+    log: Log = silent,
     product: Product = each_alone,
 ) -> Trained:
     """Train rows `initial` (E, P), host memory, on `device`; they are overwritten with the trained ones.
@@ -148,7 +148,7 @@ def train_bank(
             state = fresh_state(initial, start, end, state)
         group = _Group(problem, Layout.of(widths), options, (start, end), seed, place, product)
         saver = _Saver(checkpoint, run)
-        state = group.train(state, saver, f"experts {start + 1} to {end} of {problem.experts}", progress)
+        state = group.train(state, saver, f"experts {start + 1} to {end} of {problem.experts}", log)
         if saver.path is not None:
             saver.write(state)
     assert state is not None
@@ -219,7 +219,7 @@ class _Group:
         return torch.where(inside[..., None], local, 0.0), Targets.of(self.y[at], inside)
 
     @torch.no_grad()
-    def train(self, state: State, saver: _Saver, label: str, progress: bool) -> State:
+    def train(self, state: State, saver: _Saver, label: str, log: Log) -> State:
         """Run to the end of this group; the state returned holds its best rows among the finished.
 
         A state is made whole and put in the place of the last one at once: whenever Ctrl-C comes, what is written is
@@ -233,7 +233,7 @@ class _Group:
         done, every = math.ceil(state.step / options.evaluate_every), math.ceil(options.steps / options.evaluate_every)
         chunks = range(done, every)
         try:
-            for chunk in tracked(chunks, label, enabled=progress):
+            for chunk in tracked(chunks, label, log):
                 if bool((state.waited >= options.patience).all()):
                     break
                 state = self._evaluated(state, bank, self._steps(bank, chunk), saver.path is not None)

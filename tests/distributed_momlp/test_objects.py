@@ -17,7 +17,7 @@ from theory.torchrun import alone, command, torchrun
 
 
 def evaluate(processes, *arguments):
-    return torchrun(processes, "constructions.distributed_momlp", *arguments, timeout=240)
+    return torchrun(processes, "theory", "eval", *arguments, timeout=240)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_a_rank_killed_under_torchrun_leaves_no_output(folder, tmp_path):
     out = tmp_path / "y.npy"
     arguments = [folder / "pencil.safetensors", "--points", folder / "million.npy", "--out", out, "--batch", 200]
     run = subprocess.Popen(
-        command(2, "constructions.distributed_momlp", *arguments),
+        command(2, "theory", "eval", *arguments),
         env=alone(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -89,7 +89,7 @@ def test_a_number_of_inputs_beyond_the_limit():
         ("device", "nowhere"),
         ("device", 0),
         ("lazy", 1),
-        ("progress", "yes"),
+        ("log", "yes"),
         ("cache_bytes", 0),
         ("cache_bytes", 1.5),
         ("cache_bytes", None),

@@ -238,9 +238,7 @@ def test_two_ranks_evaluate(tmp_path, how, delay, whom):
     np.save(tmp_path / "x.npy", x)
     path = tmp_path / "y.npy"
     arguments = ("m.safetensors", "--points", "x.npy", "--out", "y.npy", "--batch", 20, "--timeout", 20)
-    code, said = kill_together(
-        torchrun(2, "constructions.distributed_momlp", *arguments), tmp_path, HOW[how], delay, whom
-    )
+    code, said = kill_together(torchrun(2, "theory", "eval", *arguments), tmp_path, HOW[how], delay, whom)
     assert path.exists() or code != 0, said
     if path.exists():
         assert np.array_equal(np.load(path), model(torch.from_numpy(x)).numpy())

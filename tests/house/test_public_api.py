@@ -41,6 +41,7 @@ from constructions.distributed_momlp.shards import Shards
 from constructions.expert_rows.answers import share_budget
 from constructions.expert_rows.cache import ExpertCache
 from constructions.files import points_file, require_folder, require_regular, require_writable, write_whole
+from constructions.progress import silent
 from constructions.ranks import Ranks
 from constructions.trained_momlp import central_hidden, prepare
 from constructions.trained_momlp.training import Options
@@ -260,7 +261,7 @@ def _calls():
     }
     yield "prepare", prepare, training
     quick = {"options": lambda: Options(steps=1), "budget_bytes": integer(None), "device": integer(None)}
-    yield "train_momlp", train_momlp, {**training, **quick, "checkpoint": integer(None), "progress": integer(False)}
+    yield "train_momlp", train_momlp, {**training, **quick, "checkpoint": integer(None), "log": integer(silent)}
     options = inspect.signature(Options).parameters
     yield "Options", Options, {"*": None, **{k: integer(p.default) for k, p in options.items()}}
     sizes = {"n": integer(2), "m": integer(1), "*": None, "depth": integer(2), "at_least": integer(50)}

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,10 @@ from constructions.distributed_momlp import ShardedMoMLP, evaluate_file
 from constructions.errors import require_int
 from constructions.expert_rows.answers import stream
 from constructions.files import points_file, write_array, write_whole
-from constructions.progress import tracked
+from constructions.progress import silent, tracked
 from constructions.ranks import DEFAULT_TIMEOUT, Ranks
 from constructions.store import load
-from theory.command import device_named, out, output_file, require_writable
+from theory.command import device_named, out, output_file, require_writable, working
 
 
 def add_eval(sub: argparse.ArgumentParser) -> None:
@@ -54,8 +55,8 @@ def _alone(args: argparse.Namespace) -> int:
     points = points_file(args.points, model.n, name="--points")
     x = torch.from_numpy(np.array(points, dtype=np.float64)).to(device)
     parts = x.split(require_int("--batch", args.batch, 1))
-    with torch.no_grad():
-        results = list(stream(model, tracked(parts, "evaluating", enabled=len(parts) > 1)))
+    with torch.no_grad(), working("evaluating") as log:
+        results = list(stream(model, tracked(parts, "evaluating", log)))
     y = torch.cat(results)
     write_array(args.out, y.cpu().numpy())
     out.print(f"{len(x)} points evaluated, written to {escape(str(args.out))}", highlight=False)
@@ -68,7 +69,8 @@ def _together(args: argparse.Namespace) -> int:
     with Ranks.start(timeout=args.timeout, device=device_named(args.device)) as ranks:
         model = ShardedMoMLP.load(args.file, ranks)
         started = time.perf_counter()
-        count = evaluate_file(model, args.points, args.out, batch=args.batch, progress=sys.stderr.isatty())
+        with working("evaluating") if ranks.leads else nullcontext(silent) as log:
+            count = evaluate_file(model, args.points, args.out, batch=args.batch, log=log)
         seconds = time.perf_counter() - started
         reports = ranks.gathered(model.report(), "reporting")
         if ranks.leads:

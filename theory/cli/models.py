@@ -20,12 +20,13 @@ from constructions.bit_extraction.design import LOOKUPS
 from constructions.build import EXPERTS
 from constructions.errors import shown
 from constructions.momlp.plan import ACTIVATIONS, Plan
+from constructions.progress import silent
 from constructions.ranks import Ranks
 from theory.bit_extraction import figures as _bits  # noqa: F401 (registers its model)
 from theory.checkers.uniform_error.certificate import UniformErrorCertificate
 from theory.checkers.uniform_error.certify import METHODS
 from theory.claim import Status
-from theory.command import add_patience, device_named, err, joined, out, output_file, require_writable, seed
+from theory.command import add_patience, device_named, err, joined, out, output_file, require_writable, seed, working
 from theory.figure_style import model_figure, save_figure
 from theory.together import certify_together
 from theory.trained_momlp import figures as _trained  # noqa: F401
@@ -187,7 +188,8 @@ def run_plan(args: argparse.Namespace) -> int:
 def run_build(args: argparse.Namespace) -> int:
     require_writable(args.out)
     f = _function(args)
-    model = build_momlp(f, eps=args.eps, lazy=args.lazy, progress=True, **_design(args))
+    with working("building experts") as log:
+        model = build_momlp(f, eps=args.eps, lazy=args.lazy, log=log, **_design(args))
     out.print(_plan_table(f, model.plan))
     if args.out is not None:
         out.print(f"stored in {save(model, args.out)}", highlight=False)
@@ -244,7 +246,7 @@ def _certificate(args: argparse.Namespace, ranks: Ranks) -> UniformErrorCertific
     f = _function_of(model, args.function)
     if f is None:
         raise ValueError(f"{args.file} was built from a black box: name it with --function MODULE:ATTR")
-    with err.status("certifying") if ranks.leads else nullcontext() as status:
+    with working("certifying") if ranks.leads else nullcontext(silent) as log:
         return certify_together(
             model,
             f,
@@ -256,7 +258,7 @@ def _certificate(args: argparse.Namespace, ranks: Ranks) -> UniformErrorCertific
             max_evaluations=args.max_evaluations,
             seed=args.seed,
             device=ranks.device,
-            log=lambda message: status.update(escape(message)) if status else None,
+            log=log,
         )
 
 

@@ -31,7 +31,7 @@ def evaluate_by_torchrun(folder: Path, x: Tensor, processes: int, *, batch: int)
     points, out, report = folder / "x.npy", folder / "y.npy", folder / "report.json"
     np.save(points, x.numpy())
     arguments = [folder / "model.safetensors", "--points", points, "--out", out, "--report", report, "--batch", batch]
-    torchrun(processes, "constructions.distributed_momlp", *arguments, check=True)
+    torchrun(processes, "theory", "eval", *arguments, check=True)
     return np.load(out), json.loads(report.read_text())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from constructions.files import array_file, points_file
 from constructions.pathway_tree.tree import NET_METHODS
 from constructions.trained_momlp.model import ROUTERS, TASKS
 from constructions.trained_momlp.training import Options
-from theory.command import device_named, err, out, output_file, require_writable, seed
+from theory.command import device_named, err, out, output_file, require_writable, seed, working
 
 
 def add_train(sub: argparse.ArgumentParser) -> None:
@@ -48,7 +49,8 @@ def run_train(args: argparse.Namespace) -> int:
     x = torch.from_numpy(np.array(points_file(args.points, None, name="--points"), dtype=np.float64))
     y = _values(args.values, args.task)
     try:
-        model = _trained(args, x, y)
+        with working("training") as log:
+            model = _trained(args, x, y, log)
     except KeyboardInterrupt:
         if args.checkpoint is not None and args.checkpoint.exists():
             err.print(f"the same command goes on from {args.checkpoint}", highlight=False)
@@ -58,7 +60,7 @@ def run_train(args: argparse.Namespace) -> int:
     return 0
 
 
-def _trained(args: argparse.Namespace, x: Tensor, y: Tensor) -> TrainedMoMLP:
+def _trained(args: argparse.Namespace, x: Tensor, y: Tensor, log: Callable[[str], None]) -> TrainedMoMLP:
     return train_momlp(
         x,
         y,
@@ -73,7 +75,7 @@ def _trained(args: argparse.Namespace, x: Tensor, y: Tensor) -> TrainedMoMLP:
         options=Options(steps=args.steps, batch_size=args.batch, learning_rate=args.rate),
         budget_bytes=args.budget_bytes,
         checkpoint=args.checkpoint,
-        progress=err.is_terminal,
+        log=log,
         generator=torch.Generator().manual_seed(args.seed),
         device=device_named(args.device),
     )
