@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from enum import Enum, IntEnum
+from enum import Enum, IntEnum, StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +21,15 @@ if TYPE_CHECKING:
 
 Number = int | float | str | bool
 
-BUDGETS = ("quick", "full")
 LARGEST_SEED = 2**63 - 1
 MOST_SECONDS = 1e12
+
+
+class Budget(StrEnum):
+    """How much a reproduction may spend: seconds, or as long as the published sizes take."""
+
+    QUICK = "quick"
+    FULL = "full"
 
 
 class Status(Enum):
@@ -186,14 +192,15 @@ class Context:
     `device` may be given by its name. ValueError or TypeError for anything else.
     """
 
-    budget: str = "quick"
+    budget: str = Budget.QUICK
     device: torch.device = field(default="cpu")  # pyright: ignore[reportAssignmentType]
     seed: int = 0
     log: Callable[[str], None] = lambda message: None
 
     def __post_init__(self) -> None:
-        known = isinstance(self.budget, str) and self.budget in BUDGETS
-        require(known, ValueError, "budget", " or ".join(map(repr, BUDGETS)), self.budget)
+        known = isinstance(self.budget, str) and self.budget in list(Budget)
+        require(known, ValueError, "budget", " or ".join(repr(b.value) for b in Budget), self.budget)
+        object.__setattr__(self, "budget", Budget(self.budget))
         import torch  # takes seconds, and statements are listed without it
 
         named = isinstance(self.device, (str, torch.device))
@@ -208,7 +215,7 @@ class Context:
 
     @property
     def full(self) -> bool:
-        return self.budget == "full"
+        return self.budget is Budget.FULL
 
     def generator(self) -> torch.Generator:
         """A fresh CPU generator with the context's seed."""
