@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import platform
+import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ import theory
 
 PACKAGES = {"constructions": constructions, "theory": theory}
 DISTRIBUTION = "momlp"
+NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,25 @@ def _environment() -> Iterator[Finding]:
     yield Finding("python", True, platform.python_version())
     cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA device"
     yield Finding("torch", True, f"{torch.__version__}, {cuda}, {torch.get_num_threads()} threads")
-    for name in ("numpy", "sympy", "networkx", "python-flint", "safetensors", "scipy", "rich", "matplotlib", "jinja2"):
+    for name in required():
+        if name == "torch":
+            continue  # its line is above
         try:
             yield Finding(name, True, metadata.version(name))
         except metadata.PackageNotFoundError:
             yield Finding(name, False, "not installed")
+
+
+def required() -> list[str]:
+    """Names of the packages that momlp needs, as its own metadata says: of the distribution, or of the checkout."""
+    try:
+        listed = metadata.requires(DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:
+        project = Path(theory.__file__ or "").resolve().parents[1] / "pyproject.toml"
+        listed = (
+            tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"] if project.is_file() else []
+        )
+    return [NAME.match(line)[0] for line in listed if "extra ==" not in line]  # pyright: ignore[reportOptionalSubscript]
 
 
 def _identity() -> Iterator[Finding]:

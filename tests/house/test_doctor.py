@@ -1,8 +1,12 @@
 """The doctor notices a package that shadows ours."""
 
+import re
+import tomllib
 from pathlib import Path
 
 from theory import doctor
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_our_packages_are_recognised():
@@ -61,3 +65,18 @@ def test_a_foreign_owner_is_named(tmp_path, monkeypatch):
     finding = doctor._in_wheel(FakeWheel(tmp_path, ""), "theory", tmp_path / "theory")
     assert not finding.good
     assert "other" in finding.detail
+
+
+def test_every_requirement_of_the_project_is_looked_at():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = [re.match(r"[A-Za-z0-9._-]+", line)[0] for line in project["dependencies"]]
+    assert doctor.required() == names
+    assert {"torch", "scikit-learn"} <= set(names)
+    assert {finding.name for finding in doctor.examine()} >= set(names)
+
+
+def test_a_package_that_is_missing_is_wrong(monkeypatch):
+    monkeypatch.setattr(doctor, "required", lambda: ["numpy", "no-such-package"])
+    found = {finding.name: finding for finding in doctor.examine()}
+    assert found["numpy"].good
+    assert (found["no-such-package"].good, found["no-such-package"].detail) == (False, "not installed")
