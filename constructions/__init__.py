@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from constructions.functions.lipschitz_function import LipschitzFunction, ModulusPremise
     from constructions.functions.modulus import Modulus
     from constructions.momlp.model import MoMLP
-    from constructions.momlp.plan import Plan
+    from constructions.momlp.pencil_momlp import PencilMoMLP
+    from constructions.momlp.plan import PencilPlan, Plan
     from constructions.pathway_tree.lattice import Lattice
     from constructions.pathway_tree.prototype_tree import PrototypeTree
     from constructions.pathway_tree.tree import PathwayTree
@@ -38,6 +39,8 @@ __all__ = [
     "ModulusPremise",
     "ModulusViolation",
     "PathwayTree",
+    "PencilMoMLP",
+    "PencilPlan",
     "Plan",
     "PrototypeTree",
     "StoreError",
@@ -59,7 +62,8 @@ _ROOMS = {
     "constructions.functions.lipschitz_function": ("LipschitzFunction", "ModulusPremise"),
     "constructions.functions.modulus": ("Modulus",),
     "constructions.momlp.model": ("MoMLP",),
-    "constructions.momlp.plan": ("Plan",),
+    "constructions.momlp.pencil_momlp": ("PencilMoMLP",),
+    "constructions.momlp.plan": ("PencilPlan", "Plan"),
     "constructions.pathway_tree.lattice": ("Lattice",),
     "constructions.pathway_tree.prototype_tree": ("PrototypeTree",),
     "constructions.pathway_tree.tree": ("PathwayTree",),

@@ -20,9 +20,11 @@ from constructions.momlp import plan as lattice
 from constructions.momlp.experts import FAMILIES
 from constructions.momlp.fit import bytes_per_leaf, fit_experts
 from constructions.momlp.model import MoMLP
-from constructions.momlp.plan import DEFAULT_MAX_BYTES, Plan, require_dtype
+from constructions.momlp.pencil_momlp import PencilMoMLP
+from constructions.momlp.plan import DEFAULT_MAX_BYTES, PencilPlan, Plan, require_dtype
 from constructions.progress import Log, require_log, silent, tracked
 
+MODELS: dict[type[Plan], type[MoMLP]] = {PencilPlan: PencilMoMLP, BitExtractionPlan: BitExtractionMoMLP}
 EXPERTS = (*FAMILIES, "bit_extraction")
 BUILD_CHUNK_BYTES = 1 << 26
 
@@ -104,7 +106,7 @@ def build_momlp(
     for name, value in (("cache_bytes", cache_bytes), ("max_bytes", max_bytes)):
         require_int(name, value, 1)
     design.require_resolvable(max_bytes)
-    model = BitExtractionMoMLP if isinstance(design, BitExtractionPlan) else MoMLP
+    model = MODELS[type(design)]
     options: dict[str, Any] = {"target": f, "device": place}
     if lazy:
         return model(design, source=lambda leaves: _fit_chunked(f, design, leaves), cache_bytes=cache_bytes, **options)

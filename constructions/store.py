@@ -17,14 +17,15 @@ from constructions.expert_rows.cache import DEFAULT_CACHE_BYTES
 from constructions.expert_rows.file import DAMAGE, SCHEMA, read_spec
 from constructions.momlp.experts import FAMILIES
 from constructions.momlp.model import MoMLP
-from constructions.momlp.plan import DEFAULT_MAX_BYTES, Plan
+from constructions.momlp.pencil_momlp import PencilMoMLP
+from constructions.momlp.plan import DEFAULT_MAX_BYTES, PencilPlan
 from constructions.momlp.store import KINDS, load_built, save_built
 from constructions.trained_momlp.model import TrainedMoMLP
 from constructions.trained_momlp.store import KIND, load_trained, save_trained
 
 __all__ = ["SCHEMA", "load", "save"]
 
-BUILT = dict.fromkeys(FAMILIES, (MoMLP, Plan)) | {"bit_extraction": (BitExtractionMoMLP, BitExtractionPlan)}
+BUILT = dict.fromkeys(FAMILIES, (PencilMoMLP, PencilPlan)) | {"bit_extraction": (BitExtractionMoMLP, BitExtractionPlan)}
 
 
 def save(model: MoMLP | TrainedMoMLP, path: str | os.PathLike) -> Path:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import final
 
 import torch
 from torch import Tensor, nn
@@ -69,6 +70,7 @@ class _Order:
     filled: Tensor
 
 
+@final
 @built_here
 class BitExtractionMoMLP(MoMLP):
     """`out_weight` (L, m, T) are the tables, `out_bias` (L, m) the offsets; `shared_weight`, `shared_bias` the
@@ -82,13 +84,6 @@ class BitExtractionMoMLP(MoMLP):
         self.shared_bias = nn.ParameterList(nn.Parameter(p.bias.to(device), requires_grad=False) for p in layers)
         self._references = tuple(layer.entries_on(device) for layer in layers)
         self._order: _Order | None = None
-
-    def shared_layer(self) -> None:
-        """None: the weights of these experts bound no slope."""
-        return
-
-    def knots(self) -> None:
-        return None
 
     def shared_digest(self) -> str | None:
         digest = hashlib.sha256()

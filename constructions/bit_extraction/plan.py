@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, final
 
 import torch
 
@@ -32,6 +32,7 @@ from constructions.pathway_tree.tree import MAX_VALENCY
 MAX_CELLS = 1 << 40
 
 
+@final
 @dataclass(frozen=True)
 class BitExtractionPlan(Plan):
     """A `Plan` whose experts are bit-extraction networks of one `design`; `step` is q, `knots` is K."""

@@ -1,7 +1,6 @@
 """`MoMLP`: a mixture of MLP experts behind a pathway tree.
 
 Every input x is routed to one leaf and answered by that leaf's expert alone. All experts share their first layer, so
-a batch needs relu(W x + b) once and a gather of output weights.
 
 Main definition: `MoMLP`.
 Notation: n inputs, m outputs, q quantised axes, L leaves, K knots, P parameters an expert.
@@ -12,6 +11,7 @@ answer depends on the point and its expert alone: not on the batch it came in, n
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -21,29 +21,22 @@ from constructions.errors import require_tensor
 from constructions.expert_rows.answers import answer_by_leaf
 from constructions.expert_rows.bank import ExpertBank
 from constructions.expert_rows.cache import DEFAULT_CACHE_BYTES, ExpertSource, Rows
-from constructions.fixed_order import affine, contract
 from constructions.functions.lipschitz_function import LipschitzFunction
-from constructions.mixture import built_here
-from constructions.momlp.experts import FAMILIES
-from constructions.momlp.fit import node_axis
 from constructions.momlp.plan import Plan
-from constructions.pathway_tree.routed import Leaf, RoutedExperts
-
-CHUNK_BYTES = 1 << 21
+from constructions.pathway_tree.routed import RoutedExperts
 
 
-@built_here
 class MoMLP(ExpertBank, RoutedExperts):
-    """The model of a `Plan`; made by `build.build_momlp` or `store.load`.
+    """The model of a `Plan`; made by `build.build_momlp` or `store.load`. Abstract: see `PencilMoMLP` and
+    `BitExtractionMoMLP`.
 
     Eager: `out_weight` (L, m, K) and `out_bias` (L, m) are parameters. Lazy (`source` given): they are built when an
     input first needs them and kept under `cache_bytes`, or with `budget_bytes` so that all weights, those being read
-    and gathered included, stay under it. `hidden_weight` (K, n), `hidden_bias` (K,) and, with PReLU, `slope` (K,) are
-    shared. No parameter requires a gradient until asked."""
+    and gathered included, stay under it. No parameter requires a gradient until asked.
+    """
 
     out_weight: nn.Parameter | None
     out_bias: nn.Parameter | None
-    slope: nn.Parameter | None
 
     def __init__(
         self,
@@ -80,15 +73,24 @@ class MoMLP(ExpertBank, RoutedExperts):
                 budget_bytes=budget_bytes,
             )
 
+    # --- what a kind of expert is ---
+
+    @abstractmethod
     def _share(self, device: torch.device) -> None:
-        """Register what all experts have in common: their first layer."""
-        plan = self.plan
-        t = node_axis(plan, device, plan.dtype).to(plan.dtype)
-        weight, bias = FAMILIES[plan.expert].hidden_layer(t, plan.n, axis=plan.n - 1)
-        self.hidden_weight = nn.Parameter(weight, requires_grad=False)
-        self.hidden_bias = nn.Parameter(bias, requires_grad=False)
-        slope = torch.zeros_like(bias) if plan.activation == "prelu" and plan.knots else None
-        self.slope = None if slope is None else nn.Parameter(slope, requires_grad=False)
+        """Register what all experts have in common."""
+
+    @abstractmethod
+    def run_experts(self, x: Tensor, rows: Rows, at: Tensor) -> Tensor:
+        """Outputs (B, m) of points x (B, n) answered by the experts rows[at], rows = (output weights, biases)."""
+
+    @property
+    @abstractmethod
+    def _chunk_rows(self) -> int:
+        """Points that are answered at a time."""
+
+    @abstractmethod
+    def _gather(self, x: Tensor) -> Tensor:
+        """Outputs (B, m) without looking at any value, for transforms and compilers."""
 
     def shared_digest(self) -> str | None:
         """A digest of layers that follow from the plan and are not stored; None for a model that stores all it has."""
@@ -100,10 +102,6 @@ class MoMLP(ExpertBank, RoutedExperts):
         return super()._apply(fn, recurse)
 
     # --- what the model is ---
-
-    @property
-    def place(self) -> torch.device:
-        return self.hidden_bias.device
 
     @property
     def active_parameters(self) -> int:
@@ -135,13 +133,6 @@ class MoMLP(ExpertBank, RoutedExperts):
 
     # --- experts ---
 
-    def shared_layer(self) -> tuple[Tensor, Tensor, Tensor | None] | None:
-        return self.hidden_weight, self.hidden_bias, self.slope
-
-    def knots(self) -> Tensor | None:
-        resolved = self.plan.knots > 0 and self.lattice.q == self.n - 1
-        return self.lattice.knot_positions(self.place) if resolved else None
-
     def held_experts(self) -> int | None:
         return None if self.out_bias is None else len(self.out_bias)
 
@@ -158,11 +149,6 @@ class MoMLP(ExpertBank, RoutedExperts):
         assert self.out_bias is not None
         flat = self.tree.flat_index(leaves)
         return self.out_weight[flat], self.out_bias[flat]
-
-    def expert(self, leaf: Leaf) -> nn.Sequential:
-        """The expert of one leaf as a plain Linear/ReLU (PReLU) stack with its own copy of the weights."""
-        weight, bias = self.output_layers(self.one_leaf(leaf))
-        return FAMILIES[self.plan.expert].network(self.hidden_weight, self.hidden_bias, self.slope, weight[0], bias[0])
 
     # --- evaluation ---
 
@@ -199,31 +185,6 @@ class MoMLP(ExpertBank, RoutedExperts):
         except RuntimeError:
             return False
         return True
-
-    def run_experts(self, x: Tensor, rows: Rows, at: Tensor) -> Tensor:
-        """Outputs (B, m) of points x (B, n) answered by the experts rows[at], rows = (output weights, biases)."""
-        weight, bias = rows
-        axes = (self.hidden_weight != 0).any(0).nonzero()[:, 0]  # pencils look at one: the others add nothing
-        read, count = self.hidden_weight[:, axes], self._chunk_rows
-        parts = zip(x[:, axes].split(count), at.split(count), strict=True)
-        return torch.cat([self._evaluate(part, read, weight[index], bias[index]) for part, index in parts])
-
-    @property
-    def _chunk_rows(self) -> int:
-        row = self.m * (self.plan.knots + 1) * self.hidden_bias.element_size()
-        return max(1, CHUNK_BYTES // row)
-
-    def _gather(self, x: Tensor) -> Tensor:
-        weight, bias = self.output_layers(self.route(x))
-        return self._evaluate(x, self.hidden_weight, weight, bias)
-
-    def _evaluate(self, x: Tensor, hidden_weight: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Outputs (B, m) of points x (B, a) with a first layer (K, a), output weights (B, m, K) and biases (B, m)."""
-        if not self.plan.knots:
-            return bias
-        hidden = affine(x.to(bias.dtype), hidden_weight, self.hidden_bias)
-        hidden = hidden.relu() if self.slope is None else torch.where(hidden > 0, hidden, self.slope * hidden)
-        return contract(hidden[:, None, :], weight) + bias
 
     def extra_repr(self) -> str:
         p = self.plan

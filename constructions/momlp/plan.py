@@ -4,7 +4,7 @@ An expert resolves the last k coordinates itself; the router quantises the other
 M_a equal intervals, the cell of a leaf is its box × everything on the resolved axes, and its prototype is the
 box centre (see `constructions.pathway_tree.lattice`).
 
-Main definitions: `Plan`, `plan`.
+Main definitions: `Plan`, `PencilPlan`, `plan`.
 Main statements: a² + b² ≤ ρ(eps_plan)², a the half diagonal of a cell's quantised box and b half a knot interval
 (Theorem 1: then the uniform error is at most ω(√(a² + b²)) ≤ eps); M_a = ⌈ℓ_a√q/(2ρ√(1−θ))⌉,
 K = ⌈ℓ_n/(2ρ√θ)⌉ for k = 1; M_a = ⌈ℓ_a√n/(2ρ)⌉ for k = 0.
@@ -15,9 +15,10 @@ aims at eps_plan = (1 − 2⁻²⁰)·eps, because at sup |f − f̂| = eps no c
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, final
 
 import torch
 
@@ -44,8 +45,10 @@ MAX_CELLS = 1 << 48
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(ABC):
     """What will be built and what it costs, before building. Counts are exact Python integers.
+
+    Abstract: `PencilPlan`, `BitExtractionPlan`.
 
     Notation: `knots` K, `cells` (M_1 … M_q), `leaves` L, `parameters` P of one expert, `half_diagonal_squared` a²,
     `half_knot_squared` b²; `split` is θ (None when the family does not share ρ² between router and expert).
@@ -82,35 +85,46 @@ class Plan:
         sides = self.domain.sides
         return sum(((sides[a] / (2 * m)) ** 2 for a, m in enumerate(self.cells)), Fraction(0))
 
-    @property
-    def half_knot_squared(self) -> Fraction:
-        return (self.domain.sides[-1] / (2 * self.knots)) ** 2 if self.knots else Fraction(0)
+    # --- what depends on the kind of expert ---
 
     @property
-    def has_shared_layer(self) -> bool:
-        """Whether the model has `hidden_weight` and `hidden_bias`, the first layer of all experts."""
-        return True
-
-    @property
+    @abstractmethod
     def columns(self) -> int:
         """Numbers that an expert has of its own for each output, besides its offset."""
-        return self.knots
 
     @property
+    @abstractmethod
     def parameters(self) -> int:
         """P: parameters of one expert, as `expert(leaf)` has them."""
-        return FAMILIES[self.expert].parameters(self.n, self.m, self.knots, self.activation)
+
+    @property
+    @abstractmethod
+    def stored_parameters(self) -> int:
+        """Parameters of the bank: what all experts share is there once."""
+
+    @property
+    @abstractmethod
+    def has_shared_layer(self) -> bool:
+        """Whether the model has `hidden_weight` and `hidden_bias`, the first layer of all experts."""
+
+    @property
+    @abstractmethod
+    def half_knot_squared(self) -> Fraction:
+        """b², half a knot interval squared; ValueError for experts without knots."""
+
+    @property
+    @abstractmethod
+    def error_bound(self) -> float:
+        """The theorem's bound for this plan, rounded up."""
+
+    @classmethod
+    @abstractmethod
+    def from_spec(cls, spec: dict[str, Any]) -> Plan:
+        """Inverse of `to_spec`."""
 
     @property
     def total_parameters(self) -> int:
         return self.leaves * self.parameters
-
-    @property
-    def stored_parameters(self) -> int:
-        """Parameters of the bank: the first layer is shared by all experts."""
-        family = FAMILIES[self.expert]
-        shared = family.shared_parameters(self.n, self.knots, self.activation)
-        return shared + self.leaves * (self.parameters - shared)
 
     @property
     def forward_pass_parameters(self) -> int:
@@ -120,11 +134,6 @@ class Plan:
     @property
     def stored_bytes(self) -> int:
         return self.stored_parameters * DTYPES[self.dtype]
-
-    @property
-    def error_bound(self) -> float:
-        """ω(√(a² + b²)), rounded up: Theorem 1's bound for this plan."""
-        return self.modulus.upper(self.half_diagonal_squared + self.half_knot_squared)
 
     def require_resolvable(self, max_bytes: int) -> None:
         """Limits that laziness cannot lift: cells that float64 cannot tell apart (ValueError), a single expert over
@@ -158,8 +167,41 @@ class Plan:
             "dtype": str(self.dtype).removeprefix("torch."),
         }
 
+
+@final
+@dataclass(frozen=True)
+class PencilPlan(Plan):
+    """A `Plan` whose experts are pencils, or constants (`knots` = 0)."""
+
+    @property
+    def half_knot_squared(self) -> Fraction:
+        return (self.domain.sides[-1] / (2 * self.knots)) ** 2 if self.knots else Fraction(0)
+
+    @property
+    def has_shared_layer(self) -> bool:
+        return True
+
+    @property
+    def columns(self) -> int:
+        return self.knots
+
+    @property
+    def parameters(self) -> int:
+        return FAMILIES[self.expert].parameters(self.n, self.m, self.knots, self.activation)
+
+    @property
+    def stored_parameters(self) -> int:
+        family = FAMILIES[self.expert]
+        shared = family.shared_parameters(self.n, self.knots, self.activation)
+        return shared + self.leaves * (self.parameters - shared)
+
+    @property
+    def error_bound(self) -> float:
+        """ω(√(a² + b²)), rounded up: Theorem 1's bound for this plan."""
+        return self.modulus.upper(self.half_diagonal_squared + self.half_knot_squared)
+
     @classmethod
-    def from_spec(cls, spec: dict[str, Any]) -> Plan:
+    def from_spec(cls, spec: dict[str, Any]) -> PencilPlan:
         """Inverse of `to_spec`."""
         return cls(
             n=int(spec["n"]),
@@ -187,7 +229,7 @@ def plan(
     valency: int = 2,
     activation: str = "relu",
     dtype: torch.dtype = torch.float64,
-) -> Plan:
+) -> PencilPlan:
     """The partition and its cost for sup |f − f̂| ≤ eps (in the units of f), without building anything.
 
     `split` is θ ∈ (0, 1), the share of ρ² given to the knots (default 1/n; n = 1 has no router and θ = 1).
@@ -206,7 +248,7 @@ def plan(
     radius_squared = f.modulus.radius_squared(eps_plan)
     cells, knots = _counts(f.domain, resolved, theta, radius_squared)
     require_planned(eps, cells, knots)
-    return Plan(
+    return PencilPlan(
         n=f.n,
         m=f.m,
         domain=f.domain,

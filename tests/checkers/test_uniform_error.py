@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from constructions import LipschitzFunction, MoMLP, build_momlp, plan, targets
+from constructions import LipschitzFunction, PencilMoMLP, build_momlp, plan, targets
 from theory import Evidence, Status, certify_uniform_error, uniform_error_le_eps
 
 METHODS = ("branch_and_bound", "a_priori", "sampled")
@@ -205,7 +205,7 @@ def test_a_weight_that_is_not_finite_is_caught(curved, method, value):
     assert "leaf [11]" in str(c.premises)
 
 
-class IgnoresItsWeights(MoMLP):
+class IgnoresItsWeights(PencilMoMLP):
     def forward(self, x):
         return super().forward(x) + 1e-3
 
@@ -220,7 +220,7 @@ def test_a_forward_that_ignores_its_weights_is_caught(curved, method):
     assert "at x =" in c.reason
 
 
-class WrongInOneCell(MoMLP):
+class WrongInOneCell(PencilMoMLP):
     def forward(self, x):
         return super().forward(x) + 1e-3 * (self.route(x) == 17)
 
@@ -235,7 +235,7 @@ def test_a_forward_that_is_wrong_in_one_cell_only_is_caught(curved, method):
     assert "leaf [17]" in c.reason
 
 
-class RoutesElsewhere(MoMLP):
+class RoutesElsewhere(PencilMoMLP):
     def route(self, x):
         return (super().route(x) + 1).clamp(max=self.tree.cells[0] - 1)
 
@@ -248,7 +248,7 @@ def test_a_router_that_leaves_its_cells_is_caught(curved):
     assert "cell does not contain it" in str(c.premises)
 
 
-class MissesACell(MoMLP):
+class MissesACell(PencilMoMLP):
     def cell_bounds(self, leaf):
         lower, upper = super().cell_bounds(leaf)
         return lower, torch.where(upper == 1.0, 0.99, upper)

@@ -37,9 +37,9 @@ def test_small_listed_instances_are_certified(monkeypatch):
 
 
 def test_a_plan_off_the_nodes_is_not_sharp(monkeypatch):
-    from constructions import Plan
+    from constructions import PencilPlan
 
-    monkeypatch.setattr(Plan, "half_knot_squared", property(lambda self: self.half_diagonal_squared + 1))
+    monkeypatch.setattr(PencilPlan, "half_knot_squared", property(lambda self: self.half_diagonal_squared + 1))
     assert REGISTRY["momlp.sharpness"].verdict(Context()).status is Status.INCONCLUSIVE
 
 

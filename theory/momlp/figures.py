@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from torch import Tensor
 
-from constructions import LipschitzFunction, MoMLP, plan
+from constructions import LipschitzFunction, MoMLP, PencilMoMLP, plan
 from theory.figure_style import ACCENT, GRID, INK, WARM, model_figure
 from theory.rates import fit_slope
 
@@ -95,13 +95,13 @@ def trade_off_figure() -> Figure:
 
 
 @model_figure.register
-def _momlp_figure(model: MoMLP, f: LipschitzFunction | None = None) -> Figure:
+def _momlp_figure(model: PencilMoMLP, f: LipschitzFunction | None = None) -> Figure:
     figure = Figure(figsize=(10, 8) if model.n <= 2 else (10, 4), layout="constrained")
     draw_model(figure, model, f)
     return figure
 
 
-def draw_model(figure: Figure, model: MoMLP, f: LipschitzFunction | None = None) -> None:
+def draw_model(figure: Figure, model: PencilMoMLP, f: LipschitzFunction | None = None) -> None:
     """Cells, knots and the error map for n ≤ 2 (the error needs f), trade-off and rates for every n."""
     left, right = draw_cells(figure, model, f, -model.hidden_bias.detach().double())
     if model.n > 1:
