@@ -114,13 +114,13 @@ def test_an_odd_expert_between_those_read_is_not_claimed_to_be_seen():
             measured_counts(Hidden(-1))
     Hidden.num_leaves = 1
     del Hidden.route
-    with pytest.raises(TypeError, match="or none, it lacks route"):
+    with pytest.raises(ValueError, match="or none of them: it has expert, cell_bounds, num_leaves and lacks route"):
         measured_counts(Hidden(-1))
 
 
 def test_arguments_are_named():
     model = build_momlp(targets.get("cone", n=1), eps=0.1)
-    with pytest.raises(TypeError, match="`model` must be a MoMLP"):
+    with pytest.raises(TypeError, match="`model` must be a LatticeMixture"):
         parameter_count_eq(nn.Linear(1, 1), {"active": 2})
     with pytest.raises(TypeError, match="`model` must be a Module"):
         measured_counts(None)
