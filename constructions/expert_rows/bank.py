@@ -30,8 +30,11 @@ class ExpertBank(nn.Module):
     `points_at_once` is how many points may be answered together.
     """
 
-    cache: ExpertCache | None = None
     points_at_once: int
+
+    def __init__(self, *arguments: Any):
+        super().__init__(*arguments)
+        self.cache: ExpertCache | None = None  # not of the class: an own one would be an altered module
 
     def read_on_demand(
         self,

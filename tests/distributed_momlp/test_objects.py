@@ -83,7 +83,7 @@ def test_bad_points_on_one_rank_stop_all_and_write_nothing(folder, tmp_path):
 LOOP = """
     import sys, torch
     from constructions.errors import RankLost
-from constructions.ranks import Ranks
+    from constructions.ranks import Ranks
     from constructions.distributed_momlp import ShardedMoMLP
     with Ranks.start(timeout=8) as ranks:
         model = ShardedMoMLP.load({path!r}, ranks)

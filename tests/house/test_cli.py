@@ -15,7 +15,7 @@ import theory
 from constructions import load, save, train_momlp
 from constructions.trained_momlp import training
 from constructions.trained_momlp.training import Options
-from theory import cli
+from theory import cli, systems
 from theory.claim import Claim, Evidence, Status, Verdict
 from theory.systems import REGISTRY
 
@@ -58,7 +58,7 @@ def test_verify_exit_codes_json_and_html(run, tmp_path):
     assert [v["id"] for v in document["verdicts"]] == FAST
     page = (tmp_path / "report" / "index.html").read_text()
     assert "REFUTED" in page
-    assert (tmp_path / "report" / "rates.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "report" / "momlp_rates.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_verify_json_on_standard_output(run):
@@ -78,10 +78,10 @@ def test_schema_rejects_a_wrong_status():
 @pytest.fixture
 def temporary_claim():
     def add(reproduce, expected=Status.PROVED):
-        REGISTRY["test.temporary"] = Claim("test.temporary", "t", "s", "src", expected, reproduce=reproduce)
+        systems.ADDED["test.temporary"] = Claim("test.temporary", "t", "s", "src", expected, reproduce=reproduce)
 
     yield add
-    REGISTRY.pop("test.temporary", None)
+    systems.ADDED.pop("test.temporary", None)
 
 
 def test_a_differing_verdict_exits_1(run, temporary_claim):

@@ -7,8 +7,8 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from theory.bit_extraction import figures as plots
 from theory.cli import main
-from theory.momlp import figures as plots
 
 
 @pytest.fixture

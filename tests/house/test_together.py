@@ -141,7 +141,7 @@ def test_certify_by_torchrun_equals_one_process(tmp_path, processes):
 
 
 def test_verify_by_torchrun_decides_every_claim_once(tmp_path):
-    names = ["momlp.sharpness", "pathway_tree.router_agreement", "momlp.slopes", "super_expressive.floating_point"]
+    names = ["pathway_tree.router_agreement", "momlp.sharpness", "momlp.slopes", "super_expressive.floating_point"]
     done = torchrun(2, "theory", "verify", *names, "--json", tmp_path / "v.json")
     assert done.returncode == 0, done.stderr
     written = json.loads((tmp_path / "v.json").read_text())
@@ -154,7 +154,7 @@ FAILING = """
     import sys, torch
     from constructions import LipschitzFunction, build_momlp
     from constructions.errors import RankFailed
-from constructions.ranks import Ranks
+    from constructions.ranks import Ranks
     from theory.together import certify_together
     f = LipschitzFunction.from_sympy("sin(2*pi*x0)*x1", n=2)
     model = build_momlp(f, eps=0.1)
