@@ -35,17 +35,18 @@ class Mixture(Protocol):
         ...
 
 
-def is_mixture(model: nn.Module) -> bool:
+def is_mixture(model: nn.Module, advice: str = "") -> bool:
     """Whether the model offers the protocol of mixtures; ValueError when it offers a part of it only.
 
     A part would have to be filled in by a guess: a mixture without cells is not one expert on the whole domain.
+    `advice` ends the message.
     """
     missing = missing_of_mixture(model)
     if missing and len(missing) < len(PROTOCOL):
         there = [name for name in PROTOCOL if name not in missing]
         raise ValueError(
             f"`model` must offer all of {', '.join(PROTOCOL)} or none of them: it has {', '.join(there)} and lacks "
-            f"{', '.join(missing)}"
+            f"{', '.join(missing)}{advice}"
         )
     return not missing
 

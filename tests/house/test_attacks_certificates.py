@@ -181,7 +181,7 @@ def test_a_mixture_with_replaced_methods_is_refused(change):
     else:
         own = getattr(model, change)
         setattr(model, change, lambda *a, **k: own(*a, **k))
-    with pytest.raises(ValueError, match="`model`: MoMLP has (forward hooks|its own " + change + ")"):
+    with pytest.raises(ValueError, match="`model`: PencilMoMLP has (forward hooks|its own " + change + ")"):
         certify_uniform_error(model, f, eps=0.2)
 
 

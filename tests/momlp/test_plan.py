@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from constructions import Box, LipschitzFunction, Plan, plan
+from constructions import Box, LipschitzFunction, PencilPlan, plan
 from constructions.pathway_tree.lattice import Lattice, ceil_sqrt
 
 
@@ -74,7 +74,7 @@ def test_the_margin_moves_the_count_where_the_bound_would_be_attained():
 @pytest.mark.parametrize("expert", ["pencil", "constant"])
 def test_plan_survives_its_json(expert):
     p = plan(lipschitz(3, 2.5, m=2, domain=[(0, 1), (-1, 2), (0, 0.5)]), Fraction(1, 30), expert=expert, valency=3)
-    assert Plan.from_spec(p.to_spec()) == p
+    assert PencilPlan.from_spec(p.to_spec()) == p
 
 
 def test_huge_counts_are_exact_integers():

@@ -191,7 +191,7 @@ def view_of(
         return MixtureView(model, domain, m, leaves, total, share)
     if one_function and missing_of_mixture(model):
         return MixtureView(model, domain, m, torch.zeros(1, 1, dtype=torch.int64, device=place), 1, share, False)
-    routed = is_mixture(model)
+    routed = is_mixture(model, "; use method='sampled'")
     total = require_int("model.num_leaves", cast(Mixture, model).num_leaves, 1) if routed else 1
     if total > MAX_FOREIGN_LEAVES:
         raise ValueError(
