@@ -21,6 +21,10 @@ def test_reference_numbers(verdict_of):
     rate = verdict_of("bit_extraction.rate").numbers
     assert rate["wide n=1 eps=1/1000000"] == 65086
     assert rate["deep n=1 eps=1/1000000"] == 434258
+
+
+@pytest.mark.slow
+def test_reference_numbers_of_the_errors(verdict_of):
     error = verdict_of("bit_extraction.uniform_error").numbers
     assert error["upper cone n=1 eps=0.0001 k=1 wide"] <= 1e-4
     assert error["upper cone n=2 eps=0.02 k=2 wide"] <= 0.02
@@ -31,6 +35,7 @@ def test_reference_numbers(verdict_of):
     assert error["upper of sampled pencils eps=0.02"] <= 0.02
 
 
+@pytest.mark.slow
 def test_the_trade_off_lists_what_is_promised(verdict_of):
     numbers = verdict_of("bit_extraction.trade_off").numbers
     for n in (2, 3):

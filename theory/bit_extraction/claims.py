@@ -30,6 +30,7 @@ STATEMENTS = {
             "0.02 with 250 of them (all in the full budget)",
             "the weights as real numbers; forward() is compared and its rounding allowed for",
         ),
+        slow=True,
     ),
     "adversarial_error": Statement(
         title="No point of many networks exceeds the guarantee, ramp zones and hat edges included",
@@ -37,6 +38,7 @@ STATEMENTS = {
         source=OURS.at("docs/bit_extraction.md"),
         expected=Status.NOT_REFUTED,
         hypotheses=("four targets; the listed designs; the points are chosen against the construction",),
+        slow=True,
     ),
     "word_length": Statement(
         title="Words of p - 2 (deep) or p - 1 (wide) bits are decoded exactly in a p-bit significand, "
@@ -66,5 +68,6 @@ STATEMENTS = {
             "constants (k = 0, P = 1) obey it with a far smaller constant",
             "lower side: VC bound of MoMLPs, " + LEMMA,
         ),
+        slow=True,
     ),
 }

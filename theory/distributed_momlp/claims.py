@@ -12,6 +12,7 @@ STATEMENTS = {
         source=ABSTRACT_V1,
         expected=Status.NOT_REFUTED,
         hypotheses=("float64, processes of one machine, started with torchrun", "spread and totally unbalanced loads"),
+        slow=True,
     ),
     "device_plan": Statement(
         title="The planner's counts equal a measured run",

@@ -12,6 +12,7 @@ STATEMENTS = {
         source=ABSTRACT_V2,
         expected=Status.CERTIFIED,
         hypotheses=("f Lipschitz on the unit cube", "n = 1..4 and the listed targets and eps"),
+        slow=True,
     ),
     "variants": Statement(
         title="A1 for Hölder targets, boxes, PReLU, constant experts, other valencies, two outputs",

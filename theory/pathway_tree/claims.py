@@ -33,5 +33,6 @@ STATEMENTS = {
         source=OURS.at("docs/pathway_tree.md"),
         expected=Status.NOT_REFUTED,
         hypotheses=("circle d = 1; flat torus, swiss roll, sphere d = 2", "isometric in R^10, R^20, R^50", "δ ≤ 0.8"),
+        slow=True,
     ),
 }
