@@ -1,5 +1,7 @@
 """Claims of bit extraction: expected statuses, reference numbers, and undecided on broken objects."""
 
+import pytest
+
 from theory.bit_extraction.reproductions import networks as claims
 from theory.claim import Context, Status
 from theory.systems import REGISTRY
