@@ -78,6 +78,7 @@ def _together(args: argparse.Namespace) -> int:
                 write_whole(args.report, lambda draft: draft.write_text(json.dumps(reports, indent=2)))
             experts = [r["experts"] for r in reports]
             each = f"{min(experts)} to {max(experts)}" if min(experts) != max(experts) else f"{experts[0]}"
-            out.print(f"{count} points evaluated by {ranks.world} ranks of {each} experts in {seconds:.2f} s")
+            said = f"{count} points evaluated by {ranks.world} ranks of {each} experts in {seconds:.2f} s"
+            out.print(said, highlight=False)
             out.print(f"written to {escape(str(args.out))}", highlight=False)
     return 0
