@@ -60,6 +60,7 @@ from theory import (
     certify_uniform_error,
     lipschitz_constant_le,
     parameter_count_eq,
+    systems,
     tree_structure,
     uniform_error_le_eps,
 )
@@ -456,8 +457,10 @@ def faults(seed, count):
 
 @pytest.fixture(autouse=True)
 def _elsewhere(monkeypatch, tmp_path):
-    """ "x0" and "nope" are wrong formulas and good paths: what is written there lands in a folder of the test."""
+    """Wrong formulas such as "x0" are good paths: what is written there lands in a folder of the test. Claims that are
+    registered are forgotten."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(systems, "ADDED", {})
 
 
 NOT_CALLED = {"Lattice", "Plan", "MoMLP"}  # the next ones are made by `plan` and `build_momlp`

@@ -96,7 +96,6 @@ def with_duplicate(honest):
         (shattered_sets.sets, "one_hidden_layer", "one_hidden_layer"),
         (shattered_sets.sets, "deep", "deep"),
         (shattered_sets.sets, "routing_only", "routing_only"),
-        (shattered_sets.sets, "two_hidden_layers", "mixture"),
         (stated_rate, "one_hidden_layer", "width_reading"),
         (stated_rate, "deep", "width_reading"),
     ],
@@ -106,6 +105,16 @@ def test_a_broken_set_proves_and_refutes_nothing(monkeypatch, room, builder, nam
     verdict = REGISTRY[f"vc_dimension.{name}"].verdict(Context())
     assert verdict.status is Status.INCONCLUSIVE
     assert "occurs 2 times" in verdict.reason or "already" in verdict.reason or "point" in verdict.reason
+
+
+@pytest.mark.parametrize("listed", ["ENUMERATED_MIXTURES", "CERTIFIED_MIXTURES"])
+def test_a_broken_mixture_proves_nothing(monkeypatch, listed):
+    (name, shattered, points), *others = getattr(shattered_sets, listed)
+    broken = with_duplicate(lambda: shattered)()
+    monkeypatch.setattr(shattered_sets, listed, [(name, broken, points), *others])
+    verdict = REGISTRY["vc_dimension.mixture"].verdict(Context())
+    assert verdict.status is Status.INCONCLUSIVE
+    assert name in verdict.reason
 
 
 def test_a_set_that_does_not_fit_its_architecture_is_noticed(monkeypatch):
