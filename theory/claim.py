@@ -146,7 +146,10 @@ def undecided(reason: str, **numbers: Number) -> Verdict:
 
 
 class Report:
-    """What an instrument answers: `failure` is None, or the first failure in words; some measure, too."""
+    """What an instrument answers: `failure` is None, or the first failure in words; some measure, too.
+
+    A frozen dataclass that extends it has `failure` among its fields. Anything but None, also "", is a failure.
+    """
 
     failure: str | None
 

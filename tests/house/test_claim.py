@@ -2,13 +2,18 @@
 
 import math
 import pickle
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
 
-from theory.claim import Claim, Context, Evidence, Status, Verdict
+from theory.checkers.parameter_count import CountComparison
+from theory.claim import Claim, Context, Evidence, Report, Status, Verdict, ensure
+from theory.pathway_tree.tree_structure import Agreement, TreeReport
+from theory.super_expressive.checkers import OneWeightReport
 from theory.systems import REGISTRY, register, select
+from theory.vc_dimension.checkers import ShatteringReport
 from theory.verify import run
 
 
@@ -227,3 +232,58 @@ def test_only_claims_are_registered(wrong):
     with pytest.raises(TypeError, match="`claim`"):
         register(wrong)
     assert before == REGISTRY
+
+
+# --- what instruments answer, and what stops a reproduction ---------------------------------------------
+
+
+@dataclass(frozen=True)
+class Measured(Report):
+    size: int
+    failure: str | None
+
+
+@pytest.mark.parametrize("failure", ["", "node 3", False, 0, float("nan")])
+def test_a_report_holds_only_without_a_failure(failure):
+    assert Report().holds
+    assert Measured(3, None).holds
+    assert not Measured(3, failure).holds
+    if not isinstance(failure, str):
+        with pytest.raises(TypeError, match="`failure`"):
+            Report(failure)
+
+
+def test_every_report_of_an_instrument_is_one():
+    tree = TreeReport(1, 1, 0, 0, ("node 3 is lost", "node 4"))
+    assert (tree.holds, tree.failure) == (False, "node 3 is lost")
+    assert TreeReport(1, 1, 0, 0, ()).holds
+    assert Agreement(2, 0, None).holds
+    assert Agreement(2, 1, "z = 0").failure == "z = 0"
+    for kind in (TreeReport, Agreement, CountComparison, ShatteringReport, OneWeightReport):
+        assert issubclass(kind, Report)
+
+
+def decided(*checks, **numbers):
+    def reproduce(context):
+        for holds in checks:
+            ensure(holds, "node 3", **numbers)
+        return Verdict(Status.PROVED, Evidence.EXACT, "r")
+
+    return Claim(**CLAIM, reproduce=reproduce).verdict(Context())
+
+
+def test_what_is_not_ensured_is_inconclusive():
+    assert decided(True, Report()).status is Status.PROVED
+    verdict = decided(True, False, steps=2, **{"slope n=1": 0.5})
+    assert (verdict.status, verdict.reason) == (Status.INCONCLUSIVE, "node 3")
+    assert verdict.numbers == {"steps": 2, "slope n=1": 0.5}
+    assert decided(Report("it has no parent")).reason == "node 3: it has no parent"
+    assert decided(Report("")).status is Status.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    "holds", [None, 1, 1.0, float("nan"), "yes", np.True_, np.bool_(False), torch.tensor(True), [True]]
+)
+def test_only_a_report_true_or_false_is_ensured(holds):
+    with pytest.raises(TypeError, match="`holds`"):
+        decided(holds)

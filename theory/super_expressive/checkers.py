@@ -13,13 +13,14 @@ import torch
 
 from constructions.errors import require_choice, require_instance, require_int, shown
 from constructions.super_expressive import FAMILIES, MOST_POINTS, OneWeightFamily, network
+from theory.claim import Report
 
 MOST_ENUMERATED = 20
 LONGEST_FLOAT = 500  # labels whose weight 4^k a float64 can hold
 
 
 @dataclass(frozen=True)
-class OneWeightReport:
+class OneWeightReport(Report):
     """`labelings` of k points were decided exactly.
 
     `margin` is the least |σ − 1/2| (EUAF) or distance of the phase to an integer (sine).
@@ -29,10 +30,6 @@ class OneWeightReport:
     labelings: int
     margin: Fraction
     failure: str | None
-
-    @property
-    def holds(self) -> bool:
-        return self.failure is None
 
 
 def exact_labels(name: str, weight: int, k: int) -> tuple[list[bool], Fraction]:
