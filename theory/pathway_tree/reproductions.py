@@ -7,7 +7,7 @@ import torch
 from constructions import Box, Lattice, PathwayTree
 from constructions.pathway_tree.nets import farthest_point
 from constructions.pathway_tree.prototype_tree import arrange
-from theory.claim import Context, Evidence, Number, Status, Verdict, undecided
+from theory.claim import Context, Evidence, Number, Report, Status, Verdict, ensure
 from theory.pathway_tree import checkers
 from theory.pathway_tree import tree_structure as routers
 from theory.pathway_tree.manifolds import SHAPES, Cloud, embedded
@@ -24,15 +24,13 @@ def nearest_prototype(context: Context) -> Verdict:
     for cells, valency in TREES:
         report = tree_structure(PathwayTree(cells, valency=valency).to_networkx(), cells, valency=valency)
         nodes, bisectors = nodes + report.nodes, bisectors + report.bisectors
-        if not report.holds:
-            return undecided(f"cells {cells}, valency {valency}: {report.failures[0]}")
+        ensure(report, f"cells {cells}, valency {valency}")
     largest = 0
     for cells, valency in HUGE_TREES:
         report = tree_structure_by_shape(PathwayTree(cells, valency=valency))
         largest = max(largest, report.leaves)
         bisectors += report.bisectors
-        if not report.holds:
-            return undecided(f"cells {cells}, valency {valency}: {report.failures[0]}")
+        ensure(report, f"cells {cells}, valency {valency}")
     numbers: dict[str, Number] = {"graph_nodes": nodes, "bisectors": bisectors, "leaves_of_largest_tree": largest}
     return Verdict(Status.PROVED, Evidence.EXACT, f"{bisectors} bisectors equal their boundaries", numbers)
 
@@ -86,9 +84,7 @@ def covering_net(context: Context) -> Verdict:
             verdict = checkers.covering_radius_le(points, tree, delta)
             if verdict.status is not Status.CERTIFIED:
                 return verdict
-            lost = checkers.own_leaves(tree)
-            if lost is not None:
-                return undecided(f"{name}: the prototype of leaf {lost} is routed to another leaf")
+            ensure(checkers.own_leaves(tree), name)
             difference = checkers.routing_difference(tree, points)
             numbers[f"{name}_leaves"] = tree.num_leaves
             numbers[f"{name}_height_v{valency}"] = tree.height
@@ -115,15 +111,13 @@ def intrinsic_dimension(context: Context) -> Verdict:
             counts = [net.size(d) for d in deltas]
             for delta, count in zip(deltas, counts, strict=True):
                 low, high = cloud.at_least(delta + cloud.spacing), cloud.at_most(delta)
-                if not low <= count <= high:
-                    return undecided(f"{name} in R^{n}: {count} leaves at delta = {delta:.4g}, not in [{low}, {high}]")
-            worst = _unlike_its_count(points[::8], points[net.chosen[: counts[-1]]], deltas[-1])
-            if worst is not None:
-                return undecided(f"{name} in R^{n}: {worst}")
+                reason = f"{name} in R^{n}: {count} leaves at delta = {delta:.4g}, not in [{low}, {high}]"
+                ensure(low <= count <= high, reason)
+            ensure(_is_net(points[::8], points[net.chosen[: counts[-1]]], deltas[-1]), f"{name} in R^{n}")
             slope = fit_slope([1 / d for d in deltas], counts).slope
             numbers[f"{name}_slope_n{n}"] = slope
-            if not abs(slope - cloud.dimension) <= SLOPE_TOLERANCE * cloud.dimension:
-                return undecided(f"{name} in R^{n}: slope {slope:.3f}, the dimension is {cloud.dimension}")
+            near = abs(slope - cloud.dimension) <= SLOPE_TOLERANCE * cloud.dimension
+            ensure(near, f"{name} in R^{n}: slope {slope:.3f}, the dimension is {cloud.dimension}")
             numbers[f"{name}_leaves_n{n}"] = counts[-1]
     slopes = {
         d: [numbers[f"{s}_slope_n{n}"] for s in SHAPES for n in AMBIENT if (s == "circle") == (d == 1)] for d in (1, 2)
@@ -132,9 +126,8 @@ def intrinsic_dimension(context: Context) -> Verdict:
     return Verdict(Status.NOT_REFUTED, Evidence.FITTED, f"slopes {said}, in R^10, R^20 and R^50 alike", numbers)
 
 
-def _unlike_its_count(points: torch.Tensor, chosen: torch.Tensor, delta: float) -> str | None:
-    """Why the chosen prototypes are no δ-net of these points, None if they are: the counts are of real nets."""
-    report = checkers.covering_net(points, arrange(chosen)[0].leaf_prototypes)
-    if not (report.radius <= delta * (1 + 1e-12) and report.separation >= delta * (1 - 1e-12)):
-        return f"radius {report.radius}, separation {report.separation} at delta = {delta}"
-    return None
+def _is_net(points: torch.Tensor, chosen: torch.Tensor, delta: float) -> Report:
+    """Whether the chosen prototypes are a δ-net of these points: the counts are of real nets."""
+    found = checkers.covering_net(points, arrange(chosen)[0].leaf_prototypes)
+    holds = found.radius <= delta * (1 + 1e-12) and found.separation >= delta * (1 - 1e-12)
+    return Report(None if holds else f"radius {found.radius}, separation {found.separation} at delta = {delta}")

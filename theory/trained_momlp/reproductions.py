@@ -10,7 +10,7 @@ import torch
 from constructions.trained_momlp import prepare
 from constructions.trained_momlp.training import Options, bytes_per_expert, train_bank
 from theory.checkers.resident_memory import MemoryMeter, resident_bytes_le
-from theory.claim import Context, Evidence, Number, Status, Verdict, undecided
+from theory.claim import Context, Evidence, Number, Status, Verdict, ensure, undecided
 from theory.trained_momlp.experiments import TASKS, compare
 
 BUDGETED = (24, 20)
@@ -55,8 +55,7 @@ def performance(name: str, context: Context, protocol: Protocol | None = None) -
     for peer in ("central", "active"):
         mean, low, high = found.difference(peer)
         numbers |= {f"minus_{peer}": mean, f"minus_{peer}_lower": low, f"minus_{peer}_upper": high}
-    if not found.total["central"] >= found.total["momlp"]:
-        return undecided("the central MLP is not larger", **numbers)
+    ensure(found.total["central"] >= found.total["momlp"], "the central MLP is not larger", **numbers)
     mean, low, high = found.difference("central")
     reason = f"error − central error = {mean:.4f}, 95 % interval [{low:.4f}, {high:.4f}], {seeds} paired seeds"
     if high < 0:

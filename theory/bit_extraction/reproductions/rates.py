@@ -10,7 +10,7 @@ from constructions.bit_extraction.choice import choose
 from theory.bit_extraction import bounds as counts
 from theory.bit_extraction.reproductions.networks import built
 from theory.checkers.uniform_error import certify_uniform_error
-from theory.claim import Context, Evidence, Number, Status, Verdict, undecided
+from theory.claim import Context, Evidence, Number, Status, Verdict, ensure
 from theory.rates import fit_slope
 from theory.vc_dimension.bounds import parameters_of_single_mlp
 
@@ -28,10 +28,8 @@ def rate(context: Context) -> Verdict:
         for i, p, least in zip(inverse, P, lower, strict=True):
             numbers[f"P n={n} eps=1/{i:.0e}"] = p
             numbers[f"P at least n={n} eps=1/{i:.0e}"] = least
-            if not p >= least:
-                return undecided(f"n = {n}, eps = 1/{i}: {p} is below A3's {least}")
-        if not abs(slope - n / 2) <= 0.06 * n:
-            return undecided(f"n = {n}: slope {slope}", **numbers)
+            ensure(p >= least, f"n = {n}, eps = 1/{i}: {p} is below A3's {least}")
+        ensure(abs(slope - n / 2) <= 0.06 * n, f"n = {n}: slope {slope}", **numbers)
     _against_the_obvious(numbers)
     reason = ", ".join(f"n = {n}: {numbers[f'slope n={n}']:.3f}" for n in decades)
     return Verdict(Status.NOT_REFUTED, Evidence.FITTED, f"slopes of exact counts {reason} (n/2 expected)", numbers)
@@ -70,17 +68,14 @@ def trade_off(context: Context) -> Verdict:
                 L, P = counts.trade_off_point(n, k, i, share)
                 scaled.append(float(Fraction(L) * P * P / Fraction(i) ** n))
                 least = float(counts.trade_off_lower(n, i, L) / Fraction(i) ** n)
-                if not least <= scaled[-1]:
-                    return undecided(f"n = {n}, k = {k}, eps = 1/{i}: L·P² is below the lower bound", **numbers)
+                ensure(least <= scaled[-1], f"n = {n}, k = {k}, eps = 1/{i}: L·P² is below the lower bound", **numbers)
             shape = _split_factor(n, k, share) / _split_factor(n, k, Fraction(k, n))
             numbers[f"n={n} k={k} split={share}: L P^2 (eps/lambda)^n"] = scaled[-1]
             numbers[f"n={n} k={k} split={share}: limit"] = limit * shape
             numbers[f"n={n} k={k} split={share}: at least"] = least
-            if not all(limit * shape / 3.5 <= value <= 3.5 * limit * shape for value in scaled):
-                return undecided(f"n = {n}, k = {k}, split {share}: {scaled} against {limit * shape}", **numbers)
-    failure = _certified_points(numbers, context)
-    if failure is not None:
-        return undecided(failure, **numbers)
+            near = all(limit * shape / 3.5 <= value <= 3.5 * limit * shape for value in scaled)
+            ensure(near, f"n = {n}, k = {k}, split {share}: {scaled} against {limit * shape}", **numbers)
+    _certified_points(numbers, context)
     numbers |= {f"n={n} k=0: constant": counts.trade_off_constant(n, 0) for n in (2, 3)}
     reason = (
         "exact counts stay within a factor 3.5 of the limit for 1 <= k <= n and 4 splits; built models are certified"
@@ -102,7 +97,7 @@ BUILT = [
 """(n, k, eps, split)"""
 
 
-def _certified_points(numbers: dict[str, Number], context: Context) -> str | None:
+def _certified_points(numbers: dict[str, Number], context: Context) -> None:
     """Built models at several splits: certified error, L, P, L·P²·(ε/λ)^n and the lower bound of L·P²."""
     for n, k, eps, split in BUILT:
         context.log(f"n = {n}, k = {k}, split {split}")
@@ -111,16 +106,14 @@ def _certified_points(numbers: dict[str, Number], context: Context) -> str | Non
             f, eps, resolved=k, lookup="wide", split=None if split == "1" else Fraction(split), device=context.device
         )
         c = certify_uniform_error(model, f, eps=eps, samples=SAMPLES, seed=context.seed)
-        if c.status is not Status.CERTIFIED:
-            return f"n = {n}, k = {k}, split {split}: {c.reason}"
+        ensure(c.status is Status.CERTIFIED, f"n = {n}, k = {k}, split {split}: {c.reason}", **numbers)
         L, P = model.num_leaves, model.active_parameters
         least = counts.trade_off_lower(n, round(1 / eps), L)
-        if not least <= L * P**2:
-            return f"n = {n}, k = {k}, split {split}: L·P² = {L * P**2} is below the lower bound {least}"
+        reason = f"n = {n}, k = {k}, split {split}: L·P² = {L * P**2} is below the lower bound {least}"
+        ensure(least <= L * P**2, reason, **numbers)
         name = f"built n={n} k={k} eps={eps} split={split}"
         numbers |= {f"{name}: certified error": c.upper, f"{name}: L": L, f"{name}: P": P}
         numbers |= {
             f"{name}: L P^2 (eps/lambda)^n": L * P**2 * eps**n,
             f"{name}: L P^2 (eps/lambda)^n at least": least * eps**n,
         }
-    return None
