@@ -7,7 +7,7 @@ import torch
 from constructions import Box, Lattice, PathwayTree
 from constructions.pathway_tree.nets import farthest_point
 from constructions.pathway_tree.prototype_tree import arrange
-from theory.claim import Context, Evidence, Number, Report, Status, Verdict, ensure
+from theory.claim import Context, Evidence, Number, Report, Status, Table, Verdict, ensure
 from theory.pathway_tree import checkers
 from theory.pathway_tree import tree_structure as routers
 from theory.pathway_tree.manifolds import SHAPES, Cloud, embedded
@@ -73,7 +73,7 @@ def _cloud(name: str, n: int, context: Context) -> Cloud:
 
 def covering_net(context: Context) -> Verdict:
     """Radius and separation of nets of four shapes, measured without the builder; tree against flat routing."""
-    numbers: dict[str, Number] = {}
+    nets, trees = [], []
     for name in SHAPES:
         cloud = _cloud(name, 10, context)
         points = cloud.points.to(context.device)[:: 2 if context.full else 4]
@@ -86,21 +86,21 @@ def covering_net(context: Context) -> Verdict:
                 return verdict
             ensure(checkers.own_leaves(tree), name)
             difference = checkers.routing_difference(tree, points)
-            numbers[f"{name}_leaves"] = tree.num_leaves
-            numbers[f"{name}_height_v{valency}"] = tree.height
-            numbers[f"{name}_disagreement_v{valency}"] = difference.rate
-            numbers[f"{name}_worst_excess_v{valency}"] = difference.worst_excess
-        numbers[f"{name}_radius"] = verdict.bounds["radius"]
-        numbers[f"{name}_separation"] = verdict.numbers["separation"]
-    rates = [v for k, v in numbers.items() if "_disagreement_" in k and isinstance(v, float)]
+            trees.append((name, valency, tree.height, difference.rate, difference.worst_excess))
+        nets.append((name, tree.num_leaves, verdict.bounds["radius"], verdict.numbers["separation"]))
+    rates = [rate for *_, rate, _ in trees]
     span = f"{min(rates):.1%} to {max(rates):.1%}"
-    reason = f"{2 * len(SHAPES)} trees; tree and nearest-leaf routing differ on {span} of points"
-    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, numbers)
+    reason = f"{len(trees)} trees; tree and nearest-leaf routing differ on {span} of points"
+    tables = {
+        "nets": Table(("shape", "leaves", "radius", "separation"), tuple(nets)),
+        "trees": Table(("shape", "valency", "height", "disagreement", "worst_excess"), tuple(trees)),
+    }
+    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, {"trees": len(trees)}, tables=tables)
 
 
 def intrinsic_dimension(context: Context) -> Verdict:
     """Counts of farthest-point nets inside two-sided bounds; slopes of log L against log 1/δ within 10 % of d."""
-    numbers: dict[str, Number] = {}
+    nets = []
     for name in SHAPES:
         for n in AMBIENT:
             context.log(f"{name} in R^{n}")
@@ -115,15 +115,14 @@ def intrinsic_dimension(context: Context) -> Verdict:
                 ensure(low <= count <= high, reason)
             ensure(_is_net(points[::8], points[net.chosen[: counts[-1]]], deltas[-1]), f"{name} in R^{n}")
             slope = fit_slope([1 / d for d in deltas], counts).slope
-            numbers[f"{name}_slope_n{n}"] = slope
+            nets.append((name, cloud.dimension, n, counts[-1], slope))
             near = abs(slope - cloud.dimension) <= SLOPE_TOLERANCE * cloud.dimension
             ensure(near, f"{name} in R^{n}: slope {slope:.3f}, the dimension is {cloud.dimension}")
-            numbers[f"{name}_leaves_n{n}"] = counts[-1]
-    slopes = {
-        d: [numbers[f"{s}_slope_n{n}"] for s in SHAPES for n in AMBIENT if (s == "circle") == (d == 1)] for d in (1, 2)
-    }
+    slopes = {d: [slope for _, dimension, *_, slope in nets if dimension == d] for d in (1, 2)}
     said = "; ".join(f"d = {d}: {min(v):.3f} to {max(v):.3f}" for d, v in slopes.items())
-    return Verdict(Status.NOT_REFUTED, Evidence.FITTED, f"slopes {said}, in R^10, R^20 and R^50 alike", numbers)
+    reason = f"slopes {said}, in R^10, R^20 and R^50 alike"
+    tables = {"nets": Table(("shape", "dimension", "n", "leaves", "slope"), tuple(nets))}
+    return Verdict(Status.NOT_REFUTED, Evidence.FITTED, reason, {"nets": len(nets)}, tables=tables)
 
 
 def _is_net(points: torch.Tensor, chosen: torch.Tensor, delta: float) -> Report:

@@ -8,7 +8,7 @@ from torch import nn
 
 from constructions import vc_dimension as sets
 from constructions.vc_dimension.stacked_momlp import StackedMoMLP
-from theory.claim import Context, Evidence, Number, Report, Status, Verdict, ensure
+from theory.claim import Context, Evidence, Number, Report, Status, Table, Verdict, ensure
 from theory.vc_dimension.bounds import Architecture, vc_upper_flat, vc_upper_tree
 from theory.vc_dimension.checkers import Shattered, certified, shattered_by_random_labelings, shattered_exhaustively
 
@@ -28,27 +28,28 @@ def _enumerate(context: Context, named: Iterable[Named]) -> dict[str, Number]:
     return {"labeling_point_pairs": pairs, "most_points_enumerated": largest}
 
 
-def _certify(context: Context, named: Iterable[Named]) -> dict[str, Number]:
-    """The certificate of every set: its points."""
-    numbers: dict[str, Number] = {}
+def _certify(context: Context, named: Iterable[Named]) -> dict[str, Table]:
+    """The certificate of every set: its points, and the largest off-cluster value where it has one."""
+    points_of, values = [], []
     for name, shattered, points in named:
         context.log(f"certificate of {name}")
         report = certified(shattered)
         ensure(report, name)
         ensure(report.points == points, f"{name}: {report.points} points, not {points}")
-        numbers[f"certified {name}"] = points
+        points_of.append((name, points))
         if report.worst is not None:
-            numbers[f"largest off-cluster value {name}"] = report.worst
-    return numbers
+            values.append((name, report.worst))
+    tables = {"certified": Table(("set", "points"), tuple(points_of))}
+    return tables | ({"off_cluster": Table(("set", "largest_value"), tuple(values))} if values else {})
 
 
 def _proved(context: Context, enumerated: Sequence[Named], by_certificate: Sequence[Named]) -> Verdict:
-    numbers = _enumerate(context, enumerated) | _certify(context, by_certificate)
+    numbers, tables = _enumerate(context, enumerated), _certify(context, by_certificate)
     reason = (
         f"{numbers['labeling_point_pairs']} (labeling, point) pairs without an error; certificates for all labelings "
         f"of up to {max(points for _, _, points in by_certificate)} points"
     )
-    return Verdict(Status.PROVED, Evidence.EXACT, reason, numbers)
+    return Verdict(Status.PROVED, Evidence.EXACT, reason, numbers, tables=tables)
 
 
 SMALL_LAYERS = [
@@ -171,11 +172,12 @@ ROWS: dict[tuple[int, int, int, int], Shattered] = {
     (3, 17, 11, 8): sets.mixture(sets.deep(4, 4, 8), 8),
 }
 """(n, J, W, L) and a set that this architecture shatters."""
+COLUMNS = ("n", "J", "W", "L", "lower", "upper_flat", "upper_tree", "stated")
 
 
 def bounds(context: Context) -> Verdict:
     """Every set certified, run in float64 on random labelings, and read for whether it fits its architecture."""
-    numbers: dict[str, Number] = {}
+    rows = []
     for sizes, shattered in ROWS.items():
         context.log(f"(n, J, W, L) = {sizes}")
         n, depth, width, experts = sizes
@@ -184,16 +186,12 @@ def bounds(context: Context) -> Verdict:
         for answer in (report, sample, _fits(shattered, n, depth, width)):
             ensure(answer, f"(n, J, W, L) = {sizes}")
         architecture = Architecture(n, depth, width)
-        upper = {"flat": vc_upper_flat(architecture, experts), "tree": vc_upper_tree(architecture, experts)}
-        ensure(min(upper.values()) >= report.points, f"(n, J, W, L) = {sizes}: {upper} below {report.points}")
-        name = f"n={n} J={depth} W={width} L={experts}"
-        numbers |= {f"lower {name}": report.points, f"upper flat {name}": upper["flat"]}
-        numbers |= {
-            f"upper tree {name}": upper["tree"],
-            f"stated {name}": experts * max(n * experts, depth * width),
-        }
+        upper = vc_upper_flat(architecture, experts), vc_upper_tree(architecture, experts)
+        ensure(min(upper) >= report.points, f"(n, J, W, L) = {sizes}: {upper} below {report.points}")
+        rows.append((*sizes, report.points, *upper, experts * max(n * experts, depth * width)))
     reason = f"{len(ROWS)} architectures: every set certified for all labelings and below both solved upper bounds"
-    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, numbers)
+    tables = {"architectures": Table(COLUMNS, tuple(rows))}
+    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, {"architectures": len(rows)}, tables=tables)
 
 
 def _fits(shattered: Shattered, n: int, depth: int, width: int) -> Report:
