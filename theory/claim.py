@@ -1,4 +1,4 @@
-"""The vocabulary of verdicts: `Claim`, `Statement`, `Verdict`, `Status`, `Evidence`, `Report`, `ensure`.
+"""The vocabulary of verdicts: `Claim`, `Statement`, `Verdict`, `Table`, `Status`, `Evidence`, `Report`, `ensure`.
 
 A verdict's status may not outrun its evidence: PROVED needs EXACT or SYMBOLIC, CERTIFIED at least FLOAT64, samples
 and fits give NOT_REFUTED at most, REFUTED needs a witness. `Verdict` enforces it, and takes nothing that only looks
@@ -83,12 +83,41 @@ def _require_seed(value: Any) -> None:
 
 
 @dataclass(frozen=True)
+class Table:
+    """What was measured once for each of many cases: a row a case, under named columns.
+
+    TypeError for anything but tuples of names and of numbers, ValueError for rows of another length than the columns.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Number, ...], ...]
+
+    def __post_init__(self) -> None:
+        good = isinstance(self.columns, tuple) and all(isinstance(name, str) for name in self.columns)
+        require(good, TypeError, "columns", "a tuple of names", self.columns)
+        distinct = bool(self.columns) and len(set(self.columns)) == len(self.columns)
+        require(distinct, ValueError, "columns", "one name or more, each once", self.columns)
+        good = isinstance(self.rows, tuple) and all(isinstance(row, tuple) for row in self.rows)
+        require(good, TypeError, "rows", "a tuple of tuples", self.rows)
+        for row in self.rows:
+            require(len(row) == len(self.columns), ValueError, "rows", f"{len(self.columns)} numbers each", row)
+            good = all(isinstance(value, Number) for value in row)
+            require(good, TypeError, "rows", "tuples of numbers or strings", row)
+
+    def column(self, name: str) -> tuple[Number, ...]:
+        """The values of one column, from the first row to the last; ValueError for another name."""
+        require(name in self.columns, ValueError, "name", f"one of {', '.join(self.columns)}", name)
+        return tuple(row[self.columns.index(name)] for row in self.rows)
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The outcome of one reproduction.
 
-    `numbers` is flat: measured name -> value. `witness` re-checks a refutation. `seconds` and `device` are filled in
-    by the runner. ValueError when the status claims more than the evidence allows, or a statement that holds was
-    measured by something that is not a number (NaN); TypeError for a field of another type.
+    `numbers` is flat: measured name -> value; `tables` holds what was measured case by case. `witness` re-checks a
+    refutation. `seconds` and `device` are filled in by the runner. ValueError when the status claims more than the
+    evidence allows, or a statement that holds was measured by something that is not a number (NaN); TypeError for a
+    field of another type.
     """
 
     status: Status
@@ -100,6 +129,7 @@ class Verdict:
     seconds: float = 0.0
     device: str = "cpu"
     seed: int | None = None
+    tables: Mapping[str, Table] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # the integer 6 and the text "PROVED" are no evidence and no status, though they compare like them
@@ -108,6 +138,7 @@ class Verdict:
         _require_text("reason", self.reason)
         for name in ("numbers", "bounds"):
             object.__setattr__(self, name, self._measured(name, getattr(self, name)))
+        object.__setattr__(self, "tables", self._tabulated(self.tables))
         if self.witness is not None:
             _require_text("witness", self.witness)
         good = isinstance(self.seconds, (int, float)) and not isinstance(self.seconds, bool)
@@ -135,18 +166,37 @@ class Verdict:
         for key, value in values.items():
             require(isinstance(key, str), TypeError, name, "named by strings", key)
             require(isinstance(value, Number), TypeError, name, f"a number or a string at {key!r}", value)
-            if self.status in STRENGTH_NEEDED and isinstance(value, float) and math.isnan(value):
-                raise ValueError(f"`{name}` must not be NaN at {key!r} for the status {self.status.value}, got nan")
+            self._refuse_nan(name, key, value)
         return MappingProxyType(dict(values))
 
+    def _tabulated(self, tables: Any) -> Mapping[str, Table]:
+        """A read-only copy of `tables`, which are tables by name, and no NaN where the statement is said to hold."""
+        require(isinstance(tables, Mapping), TypeError, "tables", "a mapping of names to tables", tables)
+        for key, table in tables.items():
+            require(isinstance(key, str), TypeError, "tables", "named by strings", key)
+            require(type(table) is Table, TypeError, "tables", f"a Table at {key!r}", table)
+            for row in table.rows:
+                for value in row:
+                    self._refuse_nan("tables", key, value)
+        return MappingProxyType(dict(tables))
 
-def undecided(reason: str, **numbers: Number) -> Verdict:
+    def _refuse_nan(self, name: str, key: str, value: Number) -> None:
+        if self.status in STRENGTH_NEEDED and isinstance(value, float) and math.isnan(value):
+            raise ValueError(f"`{name}` must not be NaN at {key!r} for the status {self.status.value}, got nan")
+
+
+def undecided(reason: str, **measured: Number | Table) -> Verdict:
     """The verdict of a reproduction whose check failed without a witness against the claim itself."""
-    return Verdict(Status.INCONCLUSIVE, Evidence.NONE, reason, numbers)
+    tables = {name: value for name, value in measured.items() if isinstance(value, Table)}
+    numbers = {name: value for name, value in measured.items() if not isinstance(value, Table)}
+    return Verdict(Status.INCONCLUSIVE, Evidence.NONE, reason, numbers, tables=tables)
 
 
 class Report:
-    """What an instrument answers: `failure` is None, or the first failure in words; some measure, too."""
+    """What an instrument answers: `failure` is None, or the first failure in words; some measure, too.
+
+    A frozen dataclass that extends it has `failure` among its fields. Anything but None, also "", is a failure.
+    """
 
     failure: str | None
 
@@ -163,26 +213,26 @@ class Report:
 
 
 class Undecided(Exception):
-    """A check on the way to a verdict failed; `numbers` are what was measured before it."""
+    """A check on the way to a verdict failed; `measured` are the numbers and tables from before it."""
 
-    def __init__(self, reason: str, numbers: Mapping[str, Number]):
+    def __init__(self, reason: str, measured: Mapping[str, Number | Table]):
         super().__init__(reason)
-        self.reason, self.numbers = reason, numbers
+        self.reason, self.measured = reason, measured
 
 
-def ensure(holds: bool | Report, reason: str, **numbers: Number) -> None:
+def ensure(holds: bool | Report, reason: str, **measured: Number | Table) -> None:
     """Go on if this holds; otherwise the claim being reproduced is INCONCLUSIVE, for this reason.
 
-    Of a failed `Report` the reason is "reason: failure". TypeError for anything but a Report, True or False: a tensor,
-    a number or NaN decides nothing.
+    `measured` are numbers and tables that the verdict then shows. Of a failed `Report` the reason is
+    "reason: failure". TypeError for anything but a Report, True or False: a tensor, a number or NaN decides nothing.
     """
     require(isinstance(holds, (bool, Report)), TypeError, "holds", "True, False or a Report", holds)
     _require_text("reason", reason)
     if isinstance(holds, Report):
         if not holds.holds:
-            raise Undecided(f"{reason}: {holds.failure}", numbers)
+            raise Undecided(f"{reason}: {holds.failure}", measured)
     elif not holds:
-        raise Undecided(reason, numbers)
+        raise Undecided(reason, measured)
 
 
 @dataclass(frozen=True)
@@ -281,7 +331,7 @@ class Claim:
         try:
             verdict = self.reproduce(context)
         except Undecided as failure:
-            return undecided(failure.reason, **failure.numbers)
+            return undecided(failure.reason, **failure.measured)
         if type(verdict) is not Verdict:  # a subclass need not check what it says
             raise TypeError(f"`reproduce` of {self.id} must return a Verdict, got {type(verdict).__name__}")
         return verdict

@@ -14,11 +14,12 @@ from typing import Any
 
 import torch
 from jinja2 import Environment, FileSystemLoader
-from rich.table import Table
+from rich import table as rich
+from rich.markup import escape
 
 from constructions.files import require_folder, write_whole
 from theory import systems
-from theory.claim import Claim, Status
+from theory.claim import Claim, Status, Table
 from theory.figure_style import save_figure
 from theory.verify import Run
 
@@ -34,9 +35,9 @@ STYLES = {
 }
 
 
-def verdict_table(run: Run) -> Table:
+def verdict_table(run: Run) -> rich.Table:
     """One row a claim: verdict, evidence, whether it was expected, the reason, seconds."""
-    table = Table(title=f"momlp verify ({run.context.budget}, {run.context.device})", title_justify="left")
+    table = rich.Table(title=f"momlp verify ({run.context.budget}, {run.context.device})", title_justify="left")
     table.add_column("claim", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     table.add_column("evidence", no_wrap=True)
@@ -57,9 +58,9 @@ def verdict_table(run: Run) -> Table:
     return table
 
 
-def numbers_table(run: Run) -> Table:
+def numbers_table(run: Run) -> rich.Table:
     """Every measured number of every verdict."""
-    table = Table(title="numbers", title_justify="left")
+    table = rich.Table(title="numbers", title_justify="left")
     table.add_column("claim", no_wrap=True)
     table.add_column("number")
     table.add_column("value", justify="right", overflow="fold")
@@ -68,6 +69,21 @@ def numbers_table(run: Run) -> Table:
         for i, (name, value) in enumerate(merged.items()):
             table.add_row(row.claim.id if i == 0 else "", name, _shown(value), end_section=i == len(merged) - 1)
     return table
+
+
+def measured_tables(run: Run) -> list[rich.Table]:
+    """Every table of every verdict."""
+    found = []
+    for row in run.rows:
+        for name, measured in row.verdict.tables.items():
+            table = rich.Table(title=escape(f"{row.claim.id}: {name}"), title_justify="left")
+            for column in measured.columns:
+                left = any(isinstance(value, str) for value in measured.column(column))
+                table.add_column(escape(column), justify="left" if left else "right", overflow="fold")
+            for values in measured.rows:
+                table.add_row(*(escape(_shown(value)) for value in values))
+            found.append(table)
+    return found
 
 
 def _shown(value: Any) -> str:
@@ -101,6 +117,7 @@ def as_json(run: Run) -> dict[str, Any]:
                 "reason": row.verdict.reason,
                 "numbers": {k: _json_number(v) for k, v in row.verdict.numbers.items()},
                 "bounds": {k: _json_number(v) for k, v in row.verdict.bounds.items()},
+                "tables": {k: _json_table(v) for k, v in row.verdict.tables.items()},
                 "witness": row.verdict.witness,
                 "seconds": round(row.verdict.seconds, 3),
                 "device": row.verdict.device,
@@ -124,6 +141,10 @@ def _json_number(value: Any) -> Any:
     if isinstance(value, int):
         return value if abs(value) <= LARGEST_JSON_INTEGER else str(value)
     return value if math.isfinite(value) else str(value)
+
+
+def _json_table(table: Table) -> dict[str, Any]:
+    return {"columns": list(table.columns), "rows": [[_json_number(v) for v in row] for row in table.rows]}
 
 
 def json_text(run: Run) -> str:

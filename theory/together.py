@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from torch import nn
@@ -21,7 +21,7 @@ from constructions.ranks import Ranks
 from theory.checkers.uniform_error.certificate import Premise, UniformErrorCertificate
 from theory.checkers.uniform_error.certify import certify_uniform_error
 from theory.checkers.uniform_error.share import Share
-from theory.claim import Claim, Context, Evidence, Status, Verdict
+from theory.claim import Claim, Context, Evidence, Status, Table, Verdict
 from theory.verify import Row, Run, run
 
 # --- one certificate by many ranks ----------------------------------------------------------------------
@@ -167,9 +167,15 @@ def _written(verdict: Verdict) -> str:
     """JSON that gives back every number as it is: integers of any length, floats by their shortest digits, inf."""
     words = {f.name: getattr(verdict, f.name) for f in fields(verdict)}
     words |= {"status": verdict.status.name, "evidence": verdict.evidence.name}
-    return json.dumps(words | {name: dict(words[name]) for name in ("numbers", "bounds")})
+    words |= {name: dict(words[name]) for name in ("numbers", "bounds")}
+    return json.dumps(words | {"tables": {name: asdict(table) for name, table in verdict.tables.items()}})
 
 
 def _read(text: str) -> Verdict:
-    fields = json.loads(text)
-    return Verdict(**fields | {"status": Status[fields["status"]], "evidence": Evidence[fields["evidence"]]})
+    words = json.loads(text)
+    words |= {"status": Status[words["status"]], "evidence": Evidence[words["evidence"]]}
+    words["tables"] = {
+        name: Table(tuple(table["columns"]), tuple(map(tuple, table["rows"])))
+        for name, table in words["tables"].items()
+    }
+    return Verdict(**words)

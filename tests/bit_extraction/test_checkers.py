@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from constructions.bit_extraction import Design, layers_of, plain_network, step_values, table_of, words_of
-from theory.bit_extraction.checkers.block_structure import _nodes_failure, block_failure, block_name
+from theory.bit_extraction.checkers.block_structure import _nodes_failure, block_name, block_structure
 from theory.bit_extraction.checkers.interpolant import (
     j1_interpolant,
     parity_rounded,
@@ -32,8 +32,8 @@ POINTS = sample_points(DESIGN.cells, DESIGN.m, 1, 9, torch.Generator().manual_se
 
 
 def test_the_honest_network_passes_both():
-    assert block_failure(network(), VALUES, STEP, DESIGN) is None
-    assert realises_interpolant(network(), VALUES, STEP, POINTS) is None
+    assert block_structure(network(), VALUES, STEP, DESIGN).failure is None
+    assert realises_interpolant(network(), VALUES, STEP, POINTS).failure is None
 
 
 def two_outputs():
@@ -49,20 +49,20 @@ def two_outputs():
 
 def test_a_second_output_and_other_shapes_are_named():
     for check in (
-        lambda net, values: block_failure(net, values, STEP, DESIGN),
+        lambda net, values: block_structure(net, values, STEP, DESIGN),
         lambda net, values: realises_interpolant(net, values, STEP, POINTS),
     ):
-        assert check(two_outputs(), VALUES) == "the network has 2 outputs, not one"
-        assert check(nn.Sequential(nn.Tanh()), VALUES) == "the network is not a Linear/ReLU stack"
+        assert check(two_outputs(), VALUES).failure == "the network has 2 outputs, not one"
+        assert check(nn.Sequential(nn.Tanh()), VALUES).failure == "the network is not a Linear/ReLU stack"
         for values in (VALUES[:-1], VALUES[None], VALUES[:1], VALUES[:, None]):
-            failure = check(network(), values)
+            failure = check(network(), values).failure
             assert failure == f"the network has nodes ({DESIGN.cells + 1},), the values are {tuple(values.shape)}"
 
 
 def test_values_of_nan_never_pass():
     values = VALUES.clone()
     values[5] = math.nan
-    failure = block_failure(network(), values, STEP, DESIGN)
+    failure = block_structure(network(), values, STEP, DESIGN).failure
     assert failure == f"{block_name((5,), DESIGN.m)}: node (5,) is nan steps from the function"
     with pytest.raises(ValueError, match="`values` must be finite"):
         realises_interpolant(network(), values, STEP, POINTS)
@@ -98,7 +98,7 @@ def test_arguments_are_named():
     for step in (0, -1.0, math.nan, math.inf, "1"):
         for call in (
             lambda step=step: realises_interpolant(network(), VALUES, step, POINTS),
-            lambda step=step: block_failure(network(), VALUES, step, DESIGN),
+            lambda step=step: block_structure(network(), VALUES, step, DESIGN),
             lambda step=step: parity_rounded(VALUES, step),
         ):
             with pytest.raises(ValueError, match="`step`"):
@@ -106,9 +106,9 @@ def test_arguments_are_named():
     for call in (
         lambda: realises_interpolant(None, VALUES, STEP, POINTS),
         lambda: realises_interpolant(network(), VALUES.tolist(), STEP, POINTS),
-        lambda: block_failure(5, VALUES, STEP, DESIGN),
-        lambda: block_failure(network(), None, STEP, DESIGN),
-        lambda: block_failure(network(), VALUES, STEP, None),
+        lambda: block_structure(5, VALUES, STEP, DESIGN),
+        lambda: block_structure(network(), None, STEP, DESIGN),
+        lambda: block_structure(network(), VALUES, STEP, None),
     ):
         with pytest.raises(TypeError, match="must be a"):
             call()
@@ -121,10 +121,10 @@ def test_arguments_are_named():
 def test_a_changed_bias_and_a_changed_point_are_named():
     net = network()
     net[-1].bias.data += 2 * STEP
-    assert realises_interpolant(net, VALUES, STEP, POINTS).startswith("at node 0 the network gives")
+    assert realises_interpolant(net, VALUES, STEP, POINTS).failure.startswith("at node 0 the network gives")
     wrong = VALUES.clone()
     wrong[-1] += 4 * STEP
-    failure = realises_interpolant(network(), wrong, STEP, [[Fraction(DESIGN.cells)]])
+    failure = realises_interpolant(network(), wrong, STEP, [[Fraction(DESIGN.cells)]]).failure
     assert failure.startswith(f"at z = ['{DESIGN.cells}'] the network is at")
 
 

@@ -54,6 +54,17 @@ def test_a_surplus_expert_is_a_mismatch():
     assert "leaves: measured" in parameter_count_eq(model, {"leaves": leaves}).mismatches[0]
 
 
+def test_the_first_mismatch_is_the_failure_and_nothing_is_not_equal():
+    model = build_momlp(targets.get("cone", n=1), eps=0.1)
+    right = model.plan.parameters
+    assert parameter_count_eq(model, {"active": right}).failure is None
+    wrong = parameter_count_eq(model, {"active": right, "total": right + 1, "stored": 1})
+    assert wrong.failure == wrong.mismatches[0]
+    assert wrong.failure.startswith("total: measured")
+    empty = parameter_count_eq(model, {})
+    assert (empty.equal, empty.mismatches, empty.failure) == (False, [], "nothing was compared")
+
+
 def test_unknown_and_fractional_formulas_are_refused():
     model = build_momlp(targets.get("cone", n=1), eps=0.1)
     with pytest.raises(ValueError, match="may have the keys"):

@@ -11,7 +11,7 @@ from constructions import LipschitzFunction, build_momlp, targets
 from constructions.bit_extraction import Design, layers_of, plain_network, step_values, table_of, words_of
 from constructions.bit_extraction.fit import grid_points
 from theory import certify_uniform_error, exact
-from theory.bit_extraction.checkers.block_structure import block_failure, block_name
+from theory.bit_extraction.checkers.block_structure import block_name, block_structure
 from theory.bit_extraction.checkers.interpolant import j1_interpolant, realises_interpolant, sample_points
 from theory.checkers.uniform_error.simplices import NotAffine, affine_pieces, read_grid, simplex_vertices
 from theory.checkers.uniform_error.stack import linear_stack
@@ -150,9 +150,9 @@ def test_networks_are_the_interpolant_in_rationals(n, eps, lookup):
     design = model.plan.network
     values = node_values(model)
     z = sample_points(design.cells, design.m, n, 40, torch.Generator().manual_seed(0))
-    assert realises_interpolant(model.expert(0), values, model.plan.step, z) is None
+    assert realises_interpolant(model.expert(0), values, model.plan.step, z).holds
     values[(0,) * n] += 3 * model.plan.step
-    assert realises_interpolant(model.expert(0), values, model.plan.step, z) is not None
+    assert not realises_interpolant(model.expert(0), values, model.plan.step, z).holds
 
 
 def node_values(model):
@@ -200,21 +200,21 @@ def honest_words():
 
 
 def test_the_honest_network_passes():
-    assert block_failure(network_of(honest_words()), VALUES, STEP, DESIGN) is None
+    assert block_structure(network_of(honest_words()), VALUES, STEP, DESIGN).holds
 
 
 @pytest.mark.parametrize("bit", [0, 3, 5, 6])
 def test_a_flipped_table_bit_names_its_block(bit):
     words = honest_words()
     words[0, 1, 0, 2] ^= 1 << bit  # class 1, address 2
-    failure = block_failure(network_of(words), VALUES, STEP, DESIGN)
+    failure = block_structure(network_of(words), VALUES, STEP, DESIGN).failure
     assert failure.startswith("class (1,), block (1,): node")
 
 
 def test_a_swapped_pair_of_blocks_names_one_of_them():
     words = honest_words()
     words[0, 0, 0, [0, 3]] = words[0, 0, 0, [3, 0]]
-    failure = block_failure(network_of(words), VALUES, STEP, DESIGN)
+    failure = block_structure(network_of(words), VALUES, STEP, DESIGN).failure
     assert "class (0,), block" in failure
     assert "steps from the function" in failure
 
@@ -227,14 +227,14 @@ def test_a_removed_gap_is_rejected():
         if i == first:
             bias[-1] += (DESIGN.m - 1) // 2
 
-    failure = block_failure(network_of(honest_words(), change=widen), VALUES, STEP, DESIGN)
+    failure = block_structure(network_of(honest_words(), change=widen), VALUES, STEP, DESIGN).failure
     assert "class" in failure
 
 
 def test_a_word_too_long_is_named():
     long = Design(1, 2, 31, 22)
     assert long.word_bits == 52
-    failure = block_failure(nn.Linear(1, 1), VALUES, STEP, long)
+    failure = block_structure(nn.Linear(1, 1), VALUES, STEP, long).failure
     assert failure == "word 0 of every block has 52 bits, float64 decodes 51 (deep look-up)"
 
 
@@ -248,7 +248,7 @@ def test_a_broken_decoder_names_the_layer_and_the_simplex():
         if i == 20:
             weight[-1, -1] += 1
 
-    failure = block_failure(network_of(honest_words(), change=tilt), VALUES, STEP, DESIGN)
+    failure = block_structure(network_of(honest_words(), change=tilt), VALUES, STEP, DESIGN).failure
     assert "class" in failure or "layer" in failure
 
 

@@ -2,13 +2,18 @@
 
 import math
 import pickle
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
 
-from theory.claim import Claim, Context, Evidence, Status, Verdict
+from theory.checkers.parameter_count import CountComparison
+from theory.claim import Claim, Context, Evidence, Report, Status, Table, Verdict, ensure
+from theory.pathway_tree.tree_structure import Agreement, TreeReport
+from theory.super_expressive.checkers import OneWeightReport
 from theory.systems import REGISTRY, register, select
+from theory.vc_dimension.checkers import ShatteringReport
 from theory.verify import run
 
 
@@ -108,6 +113,12 @@ CERTIFIED = {"status": Status.CERTIFIED, "evidence": Evidence.FLOAT64, "reason":
         ({"seed": -1}, ValueError, "seed"),
         ({"seed": 1.0}, ValueError, "seed"),
         ({"seed": 10**5000}, ValueError, "seed"),
+        ({"tables": {"t": Table(("e",), ((0.0,), (float("nan"),)))}}, ValueError, "tables"),
+        ({"tables": {"t": (("e",), ((0.0,),))}}, TypeError, "tables"),
+        ({"tables": {"t": None}}, TypeError, "tables"),
+        ({"tables": {3: Table(("e",), ())}}, TypeError, "tables"),
+        ({"tables": [Table(("e",), ())]}, TypeError, "tables"),
+        ({"tables": None}, TypeError, "tables"),
     ],
 )
 def test_a_verdict_takes_nothing_that_only_looks_right(change, error, field):
@@ -124,6 +135,8 @@ def test_a_blank_witness_refutes_nothing(witness):
 
 def test_what_an_undecided_or_refuted_claim_measured_may_be_nan():
     nan = {"error": float("nan")}
+    table = {"errors": Table(("error",), ((float("nan"),),))}
+    assert Verdict(Status.INCONCLUSIVE, Evidence.NONE, "r", tables=table).tables == table
     assert Verdict(Status.INCONCLUSIVE, Evidence.NONE, "r", nan).status is Status.INCONCLUSIVE
     assert Verdict(Status.REFUTED, Evidence.FLOAT64, "r", nan, witness="f(0) is NaN").status is Status.REFUTED
     assert Verdict(Status.CERTIFIED, Evidence.FLOAT64, "r", {"upper": math.inf}).numbers == {"upper": math.inf}
@@ -137,6 +150,45 @@ def test_numbers_are_kept_as_they_were_when_the_verdict_was_reached():
     with pytest.raises(TypeError):
         verdict.numbers["error"] = 0.0
     assert pickle.loads(pickle.dumps(verdict)) == verdict
+
+
+def test_tables_are_kept_as_they_were_when_the_verdict_was_reached():
+    tables = {"errors": Table(("n", "error"), ((1, 0.1), (2, math.inf)))}
+    verdict = Verdict(Status.CERTIFIED, Evidence.FLOAT64, "r", tables=tables)
+    tables["errors"] = Table(("n",), ())
+    assert verdict.tables["errors"].column("error") == (0.1, math.inf)
+    with pytest.raises(TypeError):
+        verdict.tables["errors"] = tables["errors"]
+    assert pickle.loads(pickle.dumps(verdict)) == verdict
+    assert verdict != Verdict(Status.CERTIFIED, Evidence.FLOAT64, "r", tables=tables)
+    with pytest.raises(ValueError, match="`name` must be one of n, error"):
+        verdict.tables["errors"].column("eps")
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows", "error", "field"),
+    [
+        (["n"], (), TypeError, "columns"),
+        ("n", (), TypeError, "columns"),
+        ((1,), (), TypeError, "columns"),
+        ((), (), ValueError, "columns"),
+        (("n", "n"), (), ValueError, "columns"),
+        (("n",), [(1,)], TypeError, "rows"),
+        (("n",), ([1],), TypeError, "rows"),
+        (("n",), (1,), TypeError, "rows"),
+        (("n",), ("1",), TypeError, "rows"),
+        (("n",), None, TypeError, "rows"),
+        (("n",), ((1, 2),), ValueError, "rows"),
+        (("n", "e"), ((1, 0.1), (2,)), ValueError, "rows"),
+        (("n",), ((None,),), TypeError, "rows"),
+        (("n",), ((1,), (torch.tensor(1.0),)), TypeError, "rows"),
+        (("n",), ((np.int64(1),),), TypeError, "rows"),
+    ],
+)
+def test_a_table_takes_nothing_that_only_looks_right(columns, rows, error, field):
+    assert Table(("n", "e"), ((1, "1/2"), (2, True))).rows[0] == (1, "1/2")
+    with pytest.raises(error, match=f"`{field}`"):
+        Table(columns, rows)
 
 
 @pytest.mark.parametrize(
@@ -227,3 +279,61 @@ def test_only_claims_are_registered(wrong):
     with pytest.raises(TypeError, match="`claim`"):
         register(wrong)
     assert before == REGISTRY
+
+
+# --- what instruments answer, and what stops a reproduction ---------------------------------------------
+
+
+@dataclass(frozen=True)
+class Measured(Report):
+    size: int
+    failure: str | None
+
+
+@pytest.mark.parametrize("failure", ["", "node 3", False, 0, float("nan")])
+def test_a_report_holds_only_without_a_failure(failure):
+    assert Report().holds
+    assert Measured(3, None).holds
+    assert not Measured(3, failure).holds
+    if not isinstance(failure, str):
+        with pytest.raises(TypeError, match="`failure`"):
+            Report(failure)
+
+
+def test_every_report_of_an_instrument_is_one():
+    tree = TreeReport(1, 1, 0, 0, ("node 3 is lost", "node 4"))
+    assert (tree.holds, tree.failure) == (False, "node 3 is lost")
+    assert TreeReport(1, 1, 0, 0, ()).holds
+    assert Agreement(2, 0, None).holds
+    assert Agreement(2, 1, "z = 0").failure == "z = 0"
+    for kind in (TreeReport, Agreement, CountComparison, ShatteringReport, OneWeightReport):
+        assert issubclass(kind, Report)
+
+
+def decided(*checks, **numbers):
+    def reproduce(context):
+        for holds in checks:
+            ensure(holds, "node 3", **numbers)
+        return Verdict(Status.PROVED, Evidence.EXACT, "r")
+
+    return Claim(**CLAIM, reproduce=reproduce).verdict(Context())
+
+
+def test_what_is_not_ensured_is_inconclusive():
+    assert decided(True, Report()).status is Status.PROVED
+    verdict = decided(True, False, steps=2, **{"slope n=1": 0.5})
+    assert (verdict.status, verdict.reason) == (Status.INCONCLUSIVE, "node 3")
+    assert verdict.numbers == {"steps": 2, "slope n=1": 0.5}
+    table = Table(("n",), ((1,),))
+    verdict = decided(False, steps=2, cases=table)
+    assert (verdict.numbers, verdict.tables) == ({"steps": 2}, {"cases": table})
+    assert decided(Report("it has no parent")).reason == "node 3: it has no parent"
+    assert decided(Report("")).status is Status.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    "holds", [None, 1, 1.0, float("nan"), "yes", np.True_, np.bool_(False), torch.tensor(True), [True]]
+)
+def test_only_a_report_true_or_false_is_ensured(holds):
+    with pytest.raises(TypeError, match="`holds`"):
+        decided(holds)

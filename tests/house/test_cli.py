@@ -2,12 +2,15 @@
 
 import importlib.util
 import json
+import math
+from io import StringIO
 from pathlib import Path
 
 import jsonschema
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -15,9 +18,10 @@ import theory
 from constructions import load, save, train_momlp
 from constructions.trained_momlp import training
 from constructions.trained_momlp.training import Options
-from theory import cli, systems
-from theory.claim import Claim, Evidence, Status, Verdict
+from theory import cli, report, systems
+from theory.claim import Claim, Context, Evidence, Status, Table, Verdict
 from theory.systems import REGISTRY
+from theory.verify import Row, Run
 
 SCHEMA = json.loads((Path(theory.__file__).parent / "verdicts.schema.json").read_text())
 FAST = ["momlp.sharpness", "momlp.lying_modulus", "vc_dimension.one_hidden_layer"]
@@ -66,8 +70,41 @@ def test_verify_json_on_standard_output(run):
     assert code == 0
     document = json.loads(out)
     jsonschema.validate(document, SCHEMA)
-    numbers = {v["id"]: v["numbers"] for v in document["verdicts"]}["pathway_tree.nearest_prototype"]
-    assert numbers["leaves_of_largest_tree"] == str(100**20)  # above 2⁵³: a string
+    found = {v["id"]: v for v in document["verdicts"]}
+    largest = found["pathway_tree.nearest_prototype"]["numbers"]["leaves_of_largest_tree"]
+    assert largest == str(100**20)  # above 2⁵³: a string
+    table = found["momlp.slopes"]["tables"]["slopes"]
+    assert table["columns"][:2] == ["n", "slope_P"]
+    assert [row[0] for row in table["rows"]] == [2, 3, 4, 5, 6]
+
+
+def tabulated():
+    table = Table(("n", "case [b]", "points"), ((2, "<a>", 2**80), (3, "ε", math.inf)))
+    verdict = Verdict(Status.CERTIFIED, Evidence.FLOAT64, "r", tables={"sizes": table, "none": Table(("n",), ())})
+    claim = Claim("a.b", "t", "s", "src", Status.CERTIFIED)
+    return Run(Context(), [Row(claim, verdict)])
+
+
+def test_tables_are_shown_to_people_and_programs(tmp_path):
+    document = json.loads(report.json_text(tabulated()))
+    jsonschema.validate(document, SCHEMA)
+    (found,) = document["verdicts"]
+    assert found["tables"]["sizes"] == {
+        "columns": ["n", "case [b]", "points"],
+        "rows": [[2, "<a>", str(2**80)], [3, "ε", "inf"]],
+    }
+    assert found["tables"]["none"] == {"columns": ["n"], "rows": []}
+    for wrong in ([[2]], {"columns": ["n"]}, {"columns": ["n"], "rows": [[None]]}, {"columns": [], "rows": []}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**document, "verdicts": [{**found, "tables": {"sizes": wrong}}]}, SCHEMA)
+    printed = StringIO()
+    Console(file=printed, width=120).print(*report.measured_tables(tabulated()))
+    assert "a.b: sizes" in printed.getvalue()
+    assert "case [b]" in printed.getvalue()
+    assert str(2**80) in printed.getvalue()
+    page = report.write_html(tabulated(), tmp_path).read_text()
+    assert "<caption>sizes</caption>" in page
+    assert "<td>&lt;a&gt;</td>" in page
 
 
 def test_schema_rejects_a_wrong_status():

@@ -130,7 +130,8 @@ def test_routers_from_data(sim, method):
         tree = PathwayTree.from_points(x.to(place), leaves=12, valency=3, method=method)
         there = queries.to(place)
         routes = torch.stack([tree.route(there), tree.nearest_leaf(there)]).tolist()
-        measured = covering_net(x.to(place), tree.leaf_prototypes), routing_difference(tree, there), own_leaves(tree)
+        own = own_leaves(tree).failure
+        measured = covering_net(x.to(place), tree.leaf_prototypes), routing_difference(tree, there), own
         edges = sorted(tree.to_networkx().edges)
         found.append((routes, tree.prototypes.tolist(), tree.height, edges, *measured))
     assert found[0] == found[1]

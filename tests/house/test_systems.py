@@ -133,7 +133,7 @@ def test_public_names_are_listed():
 def test_every_claim_gets_its_status(key, verdict_of):
     verdict = verdict_of(key)
     assert verdict.status is REGISTRY[key].expected, verdict.reason
-    assert verdict.numbers or verdict.status is Status.OPEN
+    assert verdict.numbers or verdict.tables or verdict.status is Status.OPEN
 
 
 @pytest.mark.slow

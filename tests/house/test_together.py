@@ -15,7 +15,7 @@ from constructions import LipschitzFunction, build_momlp, save
 from constructions.ranks import Ranks
 from theory import certify_uniform_error
 from theory.checkers.uniform_error.share import Share
-from theory.claim import Claim, Context, Evidence, Status, Verdict
+from theory.claim import Claim, Context, Evidence, Status, Table, Verdict
 from theory.together import _read, _written, certify_together, combined, run_together
 from theory.torchrun import alone, command, torchrun
 
@@ -112,9 +112,12 @@ def test_one_process_alone():
 
 def test_verdicts_travel_unchanged():
     numbers = {"large": 2**80 + 1, "third": 1 / 3, "tiny": 5e-324, "inf": math.inf, "yes": True, "name": "ε"}
-    verdict = Verdict(Status.REFUTED, Evidence.EXACT, "a “reason”", numbers, {"b": -0.0}, "w", 1.5, "cpu", 3)
-    assert _read(_written(verdict)) == verdict
-    assert all(type(_read(_written(verdict)).numbers[k]) is type(v) for k, v in numbers.items())
+    tables = {"cases": Table(tuple(numbers), (tuple(numbers.values()),) * 2), "none": Table(("n",), ())}
+    verdict = Verdict(Status.REFUTED, Evidence.EXACT, "a “reason”", numbers, {"b": -0.0}, "w", 1.5, "cpu", 3, tables)
+    there = _read(_written(verdict))
+    assert there == verdict
+    assert all(type(there.numbers[k]) is type(v) for k, v in numbers.items())
+    assert all(type(a) is type(b) for a, b in zip(there.tables["cases"].rows[1], numbers.values(), strict=True))
 
 
 def _claim(name, status):
@@ -182,7 +185,7 @@ def test_an_error_on_one_rank_ends_all(rank, method, start_ranks):
 DYING = """
     import os, signal, sys, time
     from constructions.ranks import Ranks
-    from theory.claim import Claim, Context, Evidence, Status, Verdict
+    from theory.claim import Claim, Context, Evidence, Status, Table, Verdict
     from theory.together import run_together
     def decide(context):
         time.sleep(0.2)

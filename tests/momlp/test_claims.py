@@ -52,11 +52,12 @@ def test_uncaught_lies_are_noticed(monkeypatch):
 
 @pytest.mark.rate
 def test_slopes_are_as_declared(verdict_of):
-    numbers = verdict_of("momlp.slopes").numbers
-    for n in range(2, 7):
-        assert abs(numbers[f"slope_P_n{n}"] - 1) <= 0.015
-        assert abs(numbers[f"slope_L_n{n}"] / (n - 1) - 1) <= 0.01
-        assert abs(numbers[f"eps_P_over_limit_n{n}"] - 1) <= 0.02
+    table = verdict_of("momlp.slopes").tables["slopes"]
+    assert table.column("n") == (2, 3, 4, 5, 6)
+    for n, slope_P, _, slope_L, _, over_limit in table.rows:
+        assert abs(slope_P - 1) <= 0.015
+        assert abs(slope_L / (n - 1) - 1) <= 0.01
+        assert abs(over_limit - 1) <= 0.02
 
 
 def test_a_wrong_count_is_not_proved(monkeypatch):

@@ -108,17 +108,18 @@ def test_types_are_named():
 
 
 def test_own_leaves_names_the_first_lost_one():
-    assert own_leaves(TREE) is None
+    assert own_leaves(TREE).holds
     swapped = PrototypeTree(TREE.prototypes, TREE.children, TREE.leaf_prototypes[[0, 2, 1, 3]])
-    assert own_leaves(swapped) == 1
+    assert own_leaves(swapped).failure == "the prototype of leaf 1 is routed to leaf 2"
 
 
 def test_differences_by_hand():
     difference = routing_difference(TREE, POINTS)
     assert (difference.points, difference.disagreements, difference.rate) == (3, 0, 0)
-    assert (difference.worst_excess, difference.mean_excess) == (0, 0)
+    assert (difference.worst_excess, difference.mean_excess, difference.failure) == (0, 0, None)
     swapped = PrototypeTree(TREE.prototypes, TREE.children, TREE.leaf_prototypes[[0, 2, 1, 3]])
     difference = routing_difference(swapped, LEAVES)
     assert (difference.disagreements, difference.rate) == (2, 0.5)
+    assert difference.failure == "point 1 is routed to leaf 1, the nearest is 2"
     assert difference.worst_excess == math.sqrt(32)
     assert difference.mean_excess == math.sqrt(32) / 2

@@ -8,9 +8,10 @@ from torch import nn
 
 from theory.super_expressive import checkers as one_weight
 from theory.super_expressive.checkers import (
+    FloatReport,
     every_labeling,
     exact_labels,
-    first_float_failure,
+    realised_in_float,
     shattered_exactly,
     structured_and_random,
 )
@@ -75,8 +76,8 @@ def test_labelings_that_prove_nothing(labelings):
         (lambda g: shattered_exactly("euaf", 0, [[]]), "`k`"),
         (lambda g: every_labeling(60), "`k` must be an integer between 1 and 20"),
         (lambda g: structured_and_random(3, -1, g), "`random`"),
-        (lambda g: first_float_failure("euaf", torch.float64, g, limit=0), "`limit`"),
-        (lambda g: first_float_failure("euaf", torch.float64, g, limit=10**6), "`limit`"),
+        (lambda g: realised_in_float("euaf", torch.float64, g, limit=0), "`limit`"),
+        (lambda g: realised_in_float("euaf", torch.float64, g, limit=10**6), "`limit`"),
     ],
 )
 def test_bad_arguments_are_named(call, message):
@@ -100,12 +101,13 @@ def test_an_output_of_nan_is_no_label(monkeypatch):
             return torch.full((len(x), 1), torch.nan, dtype=torch.float64)
 
     monkeypatch.setattr(one_weight, "network", lambda *arguments, **options: Nothing())
-    found = first_float_failure("euaf", torch.float64, torch.Generator(), limit=1)
-    assert found == (1, "k = 1, labeling 1: point 1 gets -1 in torch.float64")
+    found = realised_in_float("euaf", torch.float64, torch.Generator(), limit=1)
+    assert not found.holds
+    assert found == FloatReport(1, "k = 1, labeling 1: point 1 gets -1 in torch.float64")
 
 
 def test_a_float_failure_names_the_point():
-    k, sentence = first_float_failure("euaf", torch.float32, torch.Generator().manual_seed(0))
-    assert k == 13
-    assert sentence.startswith("k = 13, labeling ")
-    assert sentence.endswith("in torch.float32")
+    found = realised_in_float("euaf", torch.float32, torch.Generator().manual_seed(0))
+    assert found.points == 13
+    assert found.failure.startswith("k = 13, labeling ")
+    assert found.failure.endswith("in torch.float32")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from constructions.super_expressive import FAMILIES
-from theory.super_expressive.checkers import every_labeling, first_float_failure, shattered_exactly
+from theory.super_expressive.checkers import every_labeling, realised_in_float, shattered_exactly
 
 
 def test_where_floating_point_first_fails(verdict_of):
@@ -35,4 +35,5 @@ def test_a_wrong_weight_is_named(name, monkeypatch):
 
 
 def test_no_failure_is_reported_while_the_weight_fits():
-    assert first_float_failure("euaf", torch.float64, torch.Generator().manual_seed(1), limit=27) is None
+    report = realised_in_float("euaf", torch.float64, torch.Generator().manual_seed(1), limit=27)
+    assert (report.holds, report.points) == (True, 27)

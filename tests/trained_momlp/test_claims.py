@@ -11,7 +11,9 @@ from theory.trained_momlp.experiments import TASKS, Comparison, _batch
 
 def test_a_win_is_no_win_of_size(verdict_of):
     verdict = verdict_of("trained_momlp.weierstrass")
-    assert verdict.numbers["central_parameters"] >= verdict.numbers["momlp_parameters"]
+    methods = verdict.tables["methods"]
+    parameters = dict(zip(methods.column("method"), methods.column("parameters"), strict=True))
+    assert parameters["central"] >= parameters["momlp"]
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,7 @@ def test_the_verdict_follows_the_paired_interval(monkeypatch, shift, status):
     verdict = claims.performance("checkerboard", Context())
     assert verdict.status is status
     assert verdict.numbers["minus_central"] == pytest.approx(shift)
+    assert verdict.tables["methods"].column("method") == ("momlp", "central", "active")
 
 
 @pytest.mark.parametrize("name", list(TASKS))

@@ -28,36 +28,31 @@ BOUNDS = {  # (n, J, W, L): lower, upper flat, upper tree, stated expression
 
 
 def test_lower_and_upper_bounds_of_fourteen_architectures(verdict_of):
-    numbers = verdict_of("vc_dimension.bounds").numbers
-    assert len(numbers) == 4 * len(BOUNDS)
-    for (n, depth, width, experts), expected in BOUNDS.items():
-        name = f"n={n} J={depth} W={width} L={experts}"
-        found = [numbers[f"{kind} {name}"] for kind in ("lower", "upper flat", "upper tree", "stated")]
-        assert tuple(found) == expected, name
+    table = verdict_of("vc_dimension.bounds").tables["architectures"]
+    assert table.columns == ("n", "J", "W", "L", "lower", "upper_flat", "upper_tree", "stated")
+    assert {row[:4]: row[4:] for row in table.rows} == BOUNDS
 
 
 @pytest.mark.slow
 def test_reference_numbers_of_the_full_budget():
-    numbers = REGISTRY["vc_dimension.width_reading"].verdict(Context(budget="full")).numbers
-    slopes = {key[:2]: value for key, value in numbers.items() if key.endswith("slope of certified points")}
+    table = REGISTRY["vc_dimension.width_reading"].verdict(Context(budget="full")).tables["slopes"]
+    slopes = {family[:2]: certified for family, certified, *_ in table.rows}
     expected = {"F1": 1.986, "F2": 1.787, "F3": 2.079, "F4": 2.256, "F5": 2.083}
     assert slopes == pytest.approx(expected, abs=2e-3)
     assert REGISTRY["vc_dimension.deep"].verdict(Context(budget="full")).numbers["most_points_enumerated"] == 20
 
 
 def test_growth_exponents_of_the_width_reading(verdict_of):
-    numbers = verdict_of("vc_dimension.width_reading").numbers
-    families = {key.split(":")[0] for key in numbers if ":" in key}
-    assert {family[:2] for family in families} == {"F1", "F2", "F3", "F4", "F5"}
-    for family in families:
-        certified, stated = numbers[f"{family}: slope of certified points"], numbers[f"{family}: slope of stated"]
+    tables = verdict_of("vc_dimension.width_reading").tables
+    slopes = {family[:2]: (certified, stated) for family, certified, stated, _ in tables["slopes"].rows}
+    least = {"F1": 1.95, "F2": 1.7, "F3": 2.0, "F4": 2.2, "F5": 2.0}
+    assert slopes.keys() == least.keys()
+    for family, (certified, stated) in slopes.items():
         assert stated <= 1 + 1e-9
-        assert certified >= {"F1": 1.95, "F2": 1.7, "F3": 2.0, "F4": 2.2, "F5": 2.0}[family[:2]]
-    assert numbers["F3 L=1, n=3, W=8: points at J=65"] == 2048
-    assert numbers["excluded_from_W_for_C10_c1"] == 128
-    assert numbers["excluded_from_W_for_C100_c2"] == 2**15
-    assert numbers["excluded_from_W_for_C1000_c3"] == 2**24
-    assert numbers["excluded_from_W_for_C1000000_c4"] == 2**42
+        assert certified >= least[family]
+    assert ("F3 L=1, n=3, W=8", "J", 65, 2048) in tables["points"].rows
+    excluded = ((10, 1, 128), (100, 2, 2**15), (1000, 3, 2**24), (10**6, 4, 2**42))
+    assert tables["excluded"].rows == excluded
 
 
 def test_reference_numbers_of_the_upper_bounds(verdict_of):
@@ -68,9 +63,9 @@ def test_reference_numbers_of_the_upper_bounds(verdict_of):
     assert [tree[f"lambda_{v}"] for v in (2, 3, 4, 8)] == pytest.approx([12.13, 13.37, 14.26, 16.43], abs=0.01)
     assert tree["largest_solved_over_bound"] <= 1
     assert verdict_of("vc_dimension.routing_term").numbers["largest_solved_over_bracket"] <= 3.53
-    condition = verdict_of("vc_dimension.width_condition").numbers
-    found = [condition[f"n=3, J=L=1, W=2^{e}: solved upper/(W log2 W)"] for e in (10, 14, 18)]
-    assert found == pytest.approx([8.7, 7.5, 6.8], abs=0.05)
+    condition = verdict_of("vc_dimension.width_condition").tables["n=3, J=L=1"]
+    assert condition.column("log2_W") == (10, 14, 18)
+    assert condition.column("solved_upper_over_W_log2_W") == pytest.approx([8.7, 7.5, 6.8], abs=0.05)
 
 
 def test_wording_of_the_refutation_is_fair(verdict_of):

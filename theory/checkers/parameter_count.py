@@ -6,7 +6,7 @@ Main definitions: `measured_counts`, `parameter_count_eq`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import sympy
@@ -15,6 +15,7 @@ from torch import nn
 
 from constructions.errors import require_instance, require_int, shown
 from constructions.mixture import LatticeMixture, Mixture, is_mixture
+from theory.claim import Report
 
 MAX_EXPERTS_READ = 64
 
@@ -30,15 +31,20 @@ class MeasuredCounts:
 
 
 @dataclass(frozen=True)
-class CountComparison:
+class CountComparison(Report):
     """`measured == formula`, name by name; `mismatches` are sentences.
 
-    `read` of `experts` experts were read: an odd one among the others would not be seen.
+    `read` of `experts` experts were read: an odd one among the others would not be seen. Nothing compared is not equal.
     """
 
     values: dict[str, tuple[int, int]]
     read: int
     experts: int
+    failure: str | None = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        nothing = None if self.values else "nothing was compared"
+        object.__setattr__(self, "failure", next(iter(self.mismatches), nothing))
 
     @property
     def mismatches(self) -> list[str]:
@@ -50,7 +56,7 @@ class CountComparison:
 
     @property
     def equal(self) -> bool:
-        return not self.mismatches
+        return self.holds
 
 
 def measured_counts(model: nn.Module) -> MeasuredCounts:

@@ -114,4 +114,4 @@ def _show(result: Run, args: argparse.Namespace) -> None:
         return
     out.print(report.verdict_table(result))
     if args.numbers:
-        out.print(report.numbers_table(result))
+        out.print(report.numbers_table(result), *report.measured_tables(result))

@@ -16,7 +16,7 @@ from constructions.distributed_momlp import plan_devices, simulated_traffic
 from constructions.expert_rows.answers import stream
 from constructions.momlp.model import MoMLP
 from theory.checkers.resident_memory import peak_resident_bytes, resident_bytes_le
-from theory.claim import Context, Evidence, Number, Status, Verdict, undecided
+from theory.claim import Context, Evidence, Number, Status, Verdict, ensure
 from theory.torchrun import torchrun
 
 N, EPS = 3, 0.03
@@ -63,8 +63,8 @@ def same_outputs(context: Context) -> Verdict:
                     row = int(wrong.argmax())
                     witness = f"{world} ranks, x = {points[row].tolist()}: {found[row]} is not {expected[row]}"
                     return Verdict(Status.REFUTED, Evidence.EXACT, witness, numbers, witness=witness)
-                if sum(r["experts"] for r in reports) != model.num_leaves:
-                    return undecided("the ranks do not own every expert once", **numbers)
+                owned = sum(r["experts"] for r in reports)
+                ensure(owned == model.num_leaves, "the ranks do not own every expert once", **numbers)
     reason = f"{numbers['points']} outputs equal bit by bit, {' and '.join(map(str, worlds))} processes"
     return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, reason, numbers)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from constructions.errors import require_instance, require_positive
 from constructions.pathway_tree.prototype_tree import PrototypeTree
-from theory.claim import Evidence, Status, Verdict
+from theory.claim import Evidence, Report, Status, Verdict
 
 CHUNK_BYTES = 1 << 24
 SMALLEST_ROOT = 2.0**-536  # squares below 2^−1074 vanish, which hides distances up to √n times this
@@ -92,17 +92,18 @@ def covering_radius_le(points: Tensor, tree: PrototypeTree, delta: float) -> Ver
 
 
 @dataclass(frozen=True)
-class RoutingDifference:
+class RoutingDifference(Report):
     """Tree against flat routing on `points`: how many land in another leaf, and at what price.
 
     `worst_excess` is the largest (distance to the tree's leaf) − (distance to the nearest leaf), `mean_excess` its
-    mean.
+    mean; the `failure` names the first point with two leaves.
     """
 
     points: int
     disagreements: int
     worst_excess: float
     mean_excess: float
+    failure: str | None
 
     @property
     def rate(self) -> float:
@@ -116,12 +117,20 @@ def routing_difference(tree: PrototypeTree, points: Tensor) -> RoutingDifference
     down, flat = tree.route(x), tree.nearest_leaf(x)
     to_leaf = [(x - tree.leaf_prototypes[leaf]).square().sum(-1).sqrt() for leaf in (down, flat)]
     excess = to_leaf[0] - to_leaf[1]
-    return RoutingDifference(len(x), int((down != flat).sum()), float(excess.max()), float(excess.mean()))
+    differ, failure = down != flat, None
+    if bool(differ.any()):
+        row = int(differ.int().argmax())
+        failure = f"point {row} is routed to leaf {int(down[row])}, the nearest is {int(flat[row])}"
+    return RoutingDifference(len(x), int(differ.sum()), float(excess.max()), float(excess.mean()), failure)
 
 
-def own_leaves(tree: PrototypeTree) -> int | None:
-    """The first leaf whose own prototype is not routed to it down the tree, None if there is none."""
+def own_leaves(tree: PrototypeTree) -> Report:
+    """Whether every leaf's own prototype is routed to it down the tree; the failure names the first that is not."""
     require_instance("tree", tree, PrototypeTree)
     _require_cloud("tree.leaf_prototypes", tree.leaf_prototypes)
-    wrong = tree.route(tree.leaf_prototypes) != torch.arange(tree.num_leaves, device=tree.prototypes.device)
-    return int(wrong.int().argmax()) if bool(wrong.any()) else None
+    reached = tree.route(tree.leaf_prototypes)
+    wrong = reached != torch.arange(tree.num_leaves, device=tree.prototypes.device)
+    if not bool(wrong.any()):
+        return Report()
+    lost = int(wrong.int().argmax())
+    return Report(f"the prototype of leaf {lost} is routed to leaf {int(reached[lost])}")

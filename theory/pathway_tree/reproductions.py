@@ -7,7 +7,7 @@ import torch
 from constructions import Box, Lattice, PathwayTree
 from constructions.pathway_tree.nets import farthest_point
 from constructions.pathway_tree.prototype_tree import arrange
-from theory.claim import Context, Evidence, Number, Status, Verdict, undecided
+from theory.claim import Context, Evidence, Number, Report, Status, Table, Verdict, ensure
 from theory.pathway_tree import checkers
 from theory.pathway_tree import tree_structure as routers
 from theory.pathway_tree.manifolds import SHAPES, Cloud, embedded
@@ -24,15 +24,13 @@ def nearest_prototype(context: Context) -> Verdict:
     for cells, valency in TREES:
         report = tree_structure(PathwayTree(cells, valency=valency).to_networkx(), cells, valency=valency)
         nodes, bisectors = nodes + report.nodes, bisectors + report.bisectors
-        if not report.holds:
-            return undecided(f"cells {cells}, valency {valency}: {report.failures[0]}")
+        ensure(report, f"cells {cells}, valency {valency}")
     largest = 0
     for cells, valency in HUGE_TREES:
         report = tree_structure_by_shape(PathwayTree(cells, valency=valency))
         largest = max(largest, report.leaves)
         bisectors += report.bisectors
-        if not report.holds:
-            return undecided(f"cells {cells}, valency {valency}: {report.failures[0]}")
+        ensure(report, f"cells {cells}, valency {valency}")
     numbers: dict[str, Number] = {"graph_nodes": nodes, "bisectors": bisectors, "leaves_of_largest_tree": largest}
     return Verdict(Status.PROVED, Evidence.EXACT, f"{bisectors} bisectors equal their boundaries", numbers)
 
@@ -75,7 +73,7 @@ def _cloud(name: str, n: int, context: Context) -> Cloud:
 
 def covering_net(context: Context) -> Verdict:
     """Radius and separation of nets of four shapes, measured without the builder; tree against flat routing."""
-    numbers: dict[str, Number] = {}
+    nets, trees = [], []
     for name in SHAPES:
         cloud = _cloud(name, 10, context)
         points = cloud.points.to(context.device)[:: 2 if context.full else 4]
@@ -86,25 +84,23 @@ def covering_net(context: Context) -> Verdict:
             verdict = checkers.covering_radius_le(points, tree, delta)
             if verdict.status is not Status.CERTIFIED:
                 return verdict
-            lost = checkers.own_leaves(tree)
-            if lost is not None:
-                return undecided(f"{name}: the prototype of leaf {lost} is routed to another leaf")
+            ensure(checkers.own_leaves(tree), name)
             difference = checkers.routing_difference(tree, points)
-            numbers[f"{name}_leaves"] = tree.num_leaves
-            numbers[f"{name}_height_v{valency}"] = tree.height
-            numbers[f"{name}_disagreement_v{valency}"] = difference.rate
-            numbers[f"{name}_worst_excess_v{valency}"] = difference.worst_excess
-        numbers[f"{name}_radius"] = verdict.bounds["radius"]
-        numbers[f"{name}_separation"] = verdict.numbers["separation"]
-    rates = [v for k, v in numbers.items() if "_disagreement_" in k and isinstance(v, float)]
+            trees.append((name, valency, tree.height, difference.rate, difference.worst_excess))
+        nets.append((name, tree.num_leaves, verdict.bounds["radius"], verdict.numbers["separation"]))
+    rates = [rate for *_, rate, _ in trees]
     span = f"{min(rates):.1%} to {max(rates):.1%}"
-    reason = f"{2 * len(SHAPES)} trees; tree and nearest-leaf routing differ on {span} of points"
-    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, numbers)
+    reason = f"{len(trees)} trees; tree and nearest-leaf routing differ on {span} of points"
+    tables = {
+        "nets": Table(("shape", "leaves", "radius", "separation"), tuple(nets)),
+        "trees": Table(("shape", "valency", "height", "disagreement", "worst_excess"), tuple(trees)),
+    }
+    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, {"trees": len(trees)}, tables=tables)
 
 
 def intrinsic_dimension(context: Context) -> Verdict:
     """Counts of farthest-point nets inside two-sided bounds; slopes of log L against log 1/δ within 10 % of d."""
-    numbers: dict[str, Number] = {}
+    nets = []
     for name in SHAPES:
         for n in AMBIENT:
             context.log(f"{name} in R^{n}")
@@ -115,26 +111,22 @@ def intrinsic_dimension(context: Context) -> Verdict:
             counts = [net.size(d) for d in deltas]
             for delta, count in zip(deltas, counts, strict=True):
                 low, high = cloud.at_least(delta + cloud.spacing), cloud.at_most(delta)
-                if not low <= count <= high:
-                    return undecided(f"{name} in R^{n}: {count} leaves at delta = {delta:.4g}, not in [{low}, {high}]")
-            worst = _unlike_its_count(points[::8], points[net.chosen[: counts[-1]]], deltas[-1])
-            if worst is not None:
-                return undecided(f"{name} in R^{n}: {worst}")
+                reason = f"{name} in R^{n}: {count} leaves at delta = {delta:.4g}, not in [{low}, {high}]"
+                ensure(low <= count <= high, reason)
+            ensure(_is_net(points[::8], points[net.chosen[: counts[-1]]], deltas[-1]), f"{name} in R^{n}")
             slope = fit_slope([1 / d for d in deltas], counts).slope
-            numbers[f"{name}_slope_n{n}"] = slope
-            if not abs(slope - cloud.dimension) <= SLOPE_TOLERANCE * cloud.dimension:
-                return undecided(f"{name} in R^{n}: slope {slope:.3f}, the dimension is {cloud.dimension}")
-            numbers[f"{name}_leaves_n{n}"] = counts[-1]
-    slopes = {
-        d: [numbers[f"{s}_slope_n{n}"] for s in SHAPES for n in AMBIENT if (s == "circle") == (d == 1)] for d in (1, 2)
-    }
+            nets.append((name, cloud.dimension, n, counts[-1], slope))
+            near = abs(slope - cloud.dimension) <= SLOPE_TOLERANCE * cloud.dimension
+            ensure(near, f"{name} in R^{n}: slope {slope:.3f}, the dimension is {cloud.dimension}")
+    slopes = {d: [slope for _, dimension, *_, slope in nets if dimension == d] for d in (1, 2)}
     said = "; ".join(f"d = {d}: {min(v):.3f} to {max(v):.3f}" for d, v in slopes.items())
-    return Verdict(Status.NOT_REFUTED, Evidence.FITTED, f"slopes {said}, in R^10, R^20 and R^50 alike", numbers)
+    reason = f"slopes {said}, in R^10, R^20 and R^50 alike"
+    tables = {"nets": Table(("shape", "dimension", "n", "leaves", "slope"), tuple(nets))}
+    return Verdict(Status.NOT_REFUTED, Evidence.FITTED, reason, {"nets": len(nets)}, tables=tables)
 
 
-def _unlike_its_count(points: torch.Tensor, chosen: torch.Tensor, delta: float) -> str | None:
-    """Why the chosen prototypes are no δ-net of these points, None if they are: the counts are of real nets."""
-    report = checkers.covering_net(points, arrange(chosen)[0].leaf_prototypes)
-    if not (report.radius <= delta * (1 + 1e-12) and report.separation >= delta * (1 - 1e-12)):
-        return f"radius {report.radius}, separation {report.separation} at delta = {delta}"
-    return None
+def _is_net(points: torch.Tensor, chosen: torch.Tensor, delta: float) -> Report:
+    """Whether the chosen prototypes are a δ-net of these points: the counts are of real nets."""
+    found = checkers.covering_net(points, arrange(chosen)[0].leaf_prototypes)
+    holds = found.radius <= delta * (1 + 1e-12) and found.separation >= delta * (1 - 1e-12)
+    return Report(None if holds else f"radius {found.radius}, separation {found.separation} at delta = {delta}")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import networkx as nx
@@ -22,10 +22,11 @@ from torch import Tensor
 from constructions.errors import require_instance, require_int, shown
 from constructions.pathway_tree.tree import IndexBox, PathwayTree
 from theory import exact
+from theory.claim import Report
 
 
 @dataclass(frozen=True)
-class TreeReport:
+class TreeReport(Report):
     """`failures` are sentences naming the node; the tree is proved right when there are none."""
 
     nodes: int
@@ -33,10 +34,10 @@ class TreeReport:
     height: int
     bisectors: int
     failures: tuple[str, ...]
+    failure: str | None = field(init=False, repr=False)
 
-    @property
-    def holds(self) -> bool:
-        return not self.failures
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "failure", next(iter(self.failures), None))
 
 
 def tree_structure(graph: nx.DiGraph, cells: Sequence[int], *, valency: int) -> TreeReport:
@@ -190,12 +191,16 @@ def _shape(box: IndexBox) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class Agreement(Report):
     """How many of `points` lattice points were routed alike, and the first one that was not."""
 
     points: int
     disagreements: int
     first: str | None
+    failure: str | None = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "failure", self.first)
 
 
 def face_points(cells: Sequence[int], count: int, generator: torch.Generator) -> Tensor:

@@ -1,6 +1,6 @@
 """Do one-weight families realise labelings? Exactly in integers, and where floating point first fails.
 
-Main definitions: `exact_labels`, `shattered_exactly`, `first_float_failure`.
+Main definitions: `exact_labels`, `shattered_exactly`, `realised_in_float`.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import torch
 
 from constructions.errors import require_choice, require_instance, require_int, shown
 from constructions.super_expressive import FAMILIES, MOST_POINTS, OneWeightFamily, network
+from theory.claim import Report
 
 MOST_ENUMERATED = 20
 LONGEST_FLOAT = 500  # labels whose weight 4^k a float64 can hold
 
 
 @dataclass(frozen=True)
-class OneWeightReport:
+class OneWeightReport(Report):
     """`labelings` of k points were decided exactly.
 
     `margin` is the least |σ − 1/2| (EUAF) or distance of the phase to an integer (sine).
@@ -29,10 +30,6 @@ class OneWeightReport:
     labelings: int
     margin: Fraction
     failure: str | None
-
-    @property
-    def holds(self) -> bool:
-        return self.failure is None
 
 
 def exact_labels(name: str, weight: int, k: int) -> tuple[list[bool], Fraction]:
@@ -106,7 +103,15 @@ def structured_and_random(k: int, random: int, generator: torch.Generator) -> li
     return fixed + torch.randint(2, (random, k), generator=generator).tolist()
 
 
-def first_float_failure(
+@dataclass(frozen=True)
+class FloatReport(Report):
+    """Some labelings of 1, 2, …, `points` points were tried; the `failure` is at `points` points."""
+
+    points: int
+    failure: str | None
+
+
+def realised_in_float(
     name: str,
     dtype: torch.dtype,
     generator: torch.Generator,
@@ -114,8 +119,8 @@ def first_float_failure(
     limit: int = 128,
     random: int = 16,
     device: torch.device | str = "cpu",
-) -> tuple[int, str] | None:
-    """(k, sentence) for the least k ≤ limit at which the module in `dtype` misses a label; None if there is none."""
+) -> FloatReport:
+    """Does the module in `dtype` realise the structured and `random` random labelings of every k ≤ limit?"""
     family = _family(name)
     require_int("limit", limit, 1, LONGEST_FLOAT)
     for k in range(1, limit + 1):
@@ -127,5 +132,6 @@ def first_float_failure(
             if found != labels:
                 point = next(i for i, (a, b) in enumerate(zip(found, labels, strict=True)) if a != b)
                 word = "".join(map(str, labels))
-                return k, f"k = {k}, labeling {word}: point {point + 1} gets {found[point]} in {dtype}"
-    return None
+                sentence = f"k = {k}, labeling {word}: point {point + 1} gets {found[point]} in {dtype}"
+                return FloatReport(k, sentence)
+    return FloatReport(limit, None)

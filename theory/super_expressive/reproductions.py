@@ -5,10 +5,10 @@ from __future__ import annotations
 import sympy
 import torch
 
-from theory.claim import Context, Evidence, Number, Status, Verdict, undecided
+from theory.claim import Context, Evidence, Number, Status, Verdict, ensure
 from theory.super_expressive.checkers import (
     every_labeling,
-    first_float_failure,
+    realised_in_float,
     shattered_exactly,
     structured_and_random,
 )
@@ -23,23 +23,21 @@ def infinite_vc_dimension(context: Context) -> Verdict:
     i, j = sympy.symbols("i j", integer=True, positive=True)
     tail = sympy.summation(sympy.Integer(4) ** -j, (j, 1, sympy.oo))
     largest = sympy.simplify(2**-i + sympy.summation(sympy.Integer(2) ** -j, (j, 1, i - 1)))
-    if tail != sympy.Rational(1, 3) or sympy.simplify(largest - (1 - 2**-i)) != 0:
-        return undecided(f"the fractions are bounded by {tail} and {largest}")
+    bounded = tail == sympy.Rational(1, 3) and sympy.simplify(largest - (1 - 2**-i)) == 0
+    ensure(bounded, f"the fractions are bounded by {tail} and {largest}")
     numbers: dict[str, Number] = {}
     for name in ("euaf", "sine"):
         count = 0
         for k in (*ENUMERATED, *((16,) if context.full else ())):
             context.log(f"{name}: all labelings of {k} points")
             report = shattered_exactly(name, k, every_labeling(k))
+            ensure(report, f"{name}, k = {k}")
             count += report.labelings
-            if not report.holds:
-                return undecided(f"{name}, k = {k}: {report.failure}")
         for k in SAMPLED:
             context.log(f"{name}: {k} points")
             report = shattered_exactly(name, k, structured_and_random(k, 16, context.generator()))
+            ensure(report, f"{name}, k = {k}")
             count += report.labelings
-            if not report.holds:
-                return undecided(f"{name}, k = {k}: {report.failure}")
             numbers[f"{name}_least_margin_k{k}"] = float(report.margin)
         numbers[f"{name}_labelings_decided"] = count
     reason = "the fraction stays below 1/3 (EUAF) and inside (0, 1) (sine) for every k; no error in integers"
@@ -52,10 +50,9 @@ def floating_point(context: Context) -> Verdict:
     witness = None
     for name in ("euaf", "sine"):
         for dtype in FLOATS:
-            found = first_float_failure(name, dtype, context.generator(), device=context.device)
-            if found is None:
-                return undecided(f"{name} in {dtype} did not fail up to k = 128")
-            numbers[f"{name}_{str(dtype).removeprefix('torch.')}_first_failure"] = found[0]
-            witness = witness or found[1]
+            found = realised_in_float(name, dtype, context.generator(), device=context.device)
+            ensure(not found.holds, f"{name} in {dtype} did not fail up to k = {found.points}")
+            numbers[f"{name}_{str(dtype).removeprefix('torch.')}_first_failure"] = found.points
+            witness = witness or found.failure
     reason = ", ".join(f"{k.removesuffix('_first_failure')} fails at k = {v}" for k, v in numbers.items())
     return Verdict(Status.REFUTED, Evidence.EXACT, reason, numbers, witness=witness)

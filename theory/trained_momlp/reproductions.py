@@ -10,7 +10,7 @@ import torch
 from constructions.trained_momlp import prepare
 from constructions.trained_momlp.training import Options, bytes_per_expert, train_bank
 from theory.checkers.resident_memory import MemoryMeter, resident_bytes_le
-from theory.claim import Context, Evidence, Number, Status, Verdict, undecided
+from theory.claim import Context, Evidence, Number, Status, Table, Verdict, ensure, undecided
 from theory.trained_momlp.experiments import TASKS, compare
 
 BUDGETED = (24, 20)
@@ -48,24 +48,23 @@ def performance(name: str, context: Context, protocol: Protocol | None = None) -
         TASKS[name], seeds=seeds, options=options, rates=protocol.rates, log=context.log, device=context.device
     )
     numbers: dict[str, Number] = {"seeds": seeds, "steps": protocol.steps}
-    for method, errors in found.errors.items():
-        numbers[f"{method}_error"] = float(errors.mean())
-        numbers[f"{method}_parameters"] = found.total[method]
-        numbers[f"{method}_active_parameters"] = found.active[method]
+    errors = {name: float(each.mean()) for name, each in found.errors.items()}
+    rows = tuple((name, error, found.total[name], found.active[name]) for name, error in errors.items())
+    methods = Table(("method", "error", "parameters", "active_parameters"), rows)
     for peer in ("central", "active"):
         mean, low, high = found.difference(peer)
         numbers |= {f"minus_{peer}": mean, f"minus_{peer}_lower": low, f"minus_{peer}_upper": high}
-    if not found.total["central"] >= found.total["momlp"]:
-        return undecided("the central MLP is not larger", **numbers)
+    ensure(found.total["central"] >= found.total["momlp"], "the central MLP is not larger", **numbers, methods=methods)
     mean, low, high = found.difference("central")
     reason = f"error − central error = {mean:.4f}, 95 % interval [{low:.4f}, {high:.4f}], {seeds} paired seeds"
     if high < 0:
-        return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, reason, numbers)
+        return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, reason, numbers, tables={"methods": methods})
     if low > 0:
         budget = "full" if context.full else "quick"
         witness = f"momlp verify trained_momlp.{name} --budget {budget} --numbers: {reason}"
-        return Verdict(Status.REFUTED, Evidence.SAMPLED, reason, numbers, witness=witness)
-    return undecided(reason, **numbers)
+        tables = {"methods": methods}
+        return Verdict(Status.REFUTED, Evidence.SAMPLED, reason, numbers, witness=witness, tables=tables)
+    return undecided(reason, **numbers, methods=methods)
 
 
 weierstrass = partial(performance, "weierstrass")

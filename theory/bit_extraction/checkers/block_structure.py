@@ -1,6 +1,6 @@
 """Does a bit-extraction network hold what it should, block by block? A failure names the block, or the word.
 
-Main definitions: `block_failure`, `block_name`.
+Main definitions: `block_structure`, `block_name`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from constructions.bit_extraction import Design, word_cap
 from constructions.errors import require_instance, require_positive
 from theory.checkers.uniform_error.simplices import AffinePieces, NotAffine, affine_pieces
 from theory.checkers.uniform_error.stack import linear_stack
+from theory.claim import Report
 
 ROUNDING = 1e-6  # of a step; node values are steps apart
 
@@ -22,8 +23,8 @@ def block_name(node: tuple[int, ...], m: int) -> str:
     return f"class {tuple(g % 2 for g in groups)}, block {tuple(g // 2 for g in groups)}"
 
 
-def block_failure(network: nn.Module, values: Tensor, step: float, design: Design) -> str | None:
-    """None if the network is affine on every simplex and within one step of `values` (K+1, …, K+1) at every node.
+def block_structure(network: nn.Module, values: Tensor, step: float, design: Design) -> Report:
+    """Holds if the network is affine on every simplex and within one step of `values` (K+1, …, K+1) at every node.
 
     Node values of the network must have the parity of the node (up to a constant) and differ by one step between
     neighbours. `design` says how long words are and names blocks; everything else is read off the weights.
@@ -35,18 +36,20 @@ def block_failure(network: nn.Module, values: Tensor, step: float, design: Desig
     cap = word_cap(design.lookup)
     for word, length in enumerate(design.lengths):
         if length > cap:
-            return f"word {word} of every block has {length} bits, float64 decodes {cap} ({design.lookup} look-up)"
+            return Report(
+                f"word {word} of every block has {length} bits, float64 decodes {cap} ({design.lookup} look-up)"
+            )
     stack = linear_stack(network)
     if stack is None:
-        return "the network is not a Linear/ReLU stack"
+        return Report("the network is not a Linear/ReLU stack")
     if len(stack[-1].weight) != 1:
-        return f"the network has {len(stack[-1].weight)} outputs, not one"
+        return Report(f"the network has {len(stack[-1].weight)} outputs, not one")
     try:
         pieces = affine_pieces([stack])
     except NotAffine as failure:
         where = "" if failure.vertex is None else f" ({block_name(failure.vertex, design.m)})"
-        return f"{failure}{where}"
-    return _nodes_failure(_at_nodes(pieces), values, step, design.m)
+        return Report(f"{failure}{where}")
+    return Report(_nodes_failure(_at_nodes(pieces), values, step, design.m))
 
 
 def _at_nodes(pieces: AffinePieces) -> Tensor:

@@ -19,6 +19,7 @@ from constructions.errors import require_instance, require_int, require_positive
 from theory import exact
 from theory.checkers.uniform_error.simplices import read_grid
 from theory.checkers.uniform_error.stack import linear_stack
+from theory.claim import Report
 
 Node = tuple[int, ...]
 
@@ -62,9 +63,8 @@ def j1_interpolant(y: Mapping[Node, int], z: Sequence[Fraction], cells: int) -> 
 
 def realises_interpolant(
     network: nn.Module, values: Tensor, step: float, points: Sequence[Sequence[Fraction]]
-) -> str | None:
-    """None if the network equals c0 + step·interpolant at every z of `points`; else a sentence with the first
-    difference.
+) -> Report:
+    """Whether the network equals c0 + step·interpolant at every z of `points`; the failure is the first difference.
 
     `values` are the target's node values (K+1, …, K+1). Differences from node 0 are compared exactly, as rationals; the
     value there may differ by the one rounding of the output bias. x(z) is the exact preimage under the first two
@@ -77,13 +77,13 @@ def realises_interpolant(
         raise ValueError(f"`points` must be a non-empty list of points, got {shown(points)}")
     stack = linear_stack(network)
     if stack is None:
-        return "the network is not a Linear/ReLU stack"
+        return Report("the network is not a Linear/ReLU stack")
     if len(stack[-1].weight) != 1:
-        return f"the network has {len(stack[-1].weight)} outputs, not one"
+        return Report(f"the network has {len(stack[-1].weight)} outputs, not one")
     grid, inputs = read_grid(stack), stack[0].weight.shape[1]
     if tuple(values.shape) != (grid.cells + 1,) * len(grid.axes):
         nodes = (grid.cells + 1,) * len(grid.axes)
-        return f"the network has nodes {nodes}, the values are {tuple(values.shape)}"
+        return Report(f"the network has nodes {nodes}, the values are {tuple(values.shape)}")
     for z in points:
         if len(z) != len(grid.axes):
             raise ValueError(f"`points` must have {len(grid.axes)} coordinates, got {shown(z)}")
@@ -99,14 +99,19 @@ def realises_interpolant(
 
     origin = (0,) * len(grid.axes)
     base, first = output([Fraction(0)] * len(origin)), y[origin]
-    if abs(base - low - Fraction(step) * first) > Fraction(2) ** -50 * (abs(low) + Fraction(step) * 8 * grid.cells**2):
-        return f"at node 0 the network gives {float(base)}, c0 + step·y is {float(low + Fraction(step) * first)}"
+    slack = Fraction(2) ** -50 * (abs(low) + Fraction(step) * 8 * grid.cells**2)
+    if not abs(base - low - Fraction(step) * first) <= slack:
+        return Report(
+            f"at node 0 the network gives {float(base)}, c0 + step·y is {float(low + Fraction(step) * first)}"
+        )
     for z in points:
         steps = (output(z) - base) / Fraction(step) + first
         expected = j1_interpolant(y, z, grid.cells)
         if steps != expected:
-            return f"at z = {[str(c) for c in z]} the network is at {float(steps)} steps, the interpolant at {expected}"
-    return None
+            return Report(
+                f"at z = {[str(c) for c in z]} the network is at {float(steps)} steps, the interpolant at {expected}"
+            )
+    return Report()
 
 
 def sample_points(cells: int, m: int, k: int, count: int, generator: torch.Generator) -> list[list[Fraction]]:

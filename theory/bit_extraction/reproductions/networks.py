@@ -18,7 +18,7 @@ from theory.bit_extraction.checkers.interpolant import realises_interpolant, sam
 from theory.checkers.uniform_error import certify_uniform_error
 from theory.checkers.uniform_error.simplex_error import simplex_error
 from theory.checkers.uniform_error.view import view_of
-from theory.claim import Context, Evidence, Number, Status, Verdict, undecided
+from theory.claim import Context, Evidence, Number, Status, Verdict, ensure
 
 POINTS = 42
 REALISED = [(1, 0.01), (1, 0.001), (2, 0.2), (2, 0.1), (3, 0.4)]
@@ -45,9 +45,8 @@ def exact_realisation(context: Context) -> Verdict:
         model = built(targets.get("cone", n=n), eps, resolved=n, lookup=lookup, device=context.device)
         plan = model.plan
         z = sample_points(plan.network.cells, plan.network.m, n, POINTS, context.generator())
-        failure = realises_interpolant(model.expert(0), _node_values(model), plan.step, z)
-        if failure is not None:
-            return undecided(f"n = {n}, eps = {eps}, {lookup}: {failure}")
+        report = realises_interpolant(model.expert(0), _node_values(model), plan.step, z)
+        ensure(report, f"n = {n}, eps = {eps}, {lookup}")
         points, networks = points + len(z), networks + 1
     numbers = {"networks": networks, "points": points, "points_a_network": POINTS}
     return Verdict(Status.PROVED, Evidence.EXACT, f"{networks} networks equal at {points} rational points", numbers)
@@ -88,18 +87,19 @@ def parameters(context: Context) -> Verdict:
         widths = [len(layer.weight) for layer in layers[:-1]]
         expected = counts.widths(d.k, d.J, d.m, d.header, d.words, d.lookup)
         dense = sum(layer.weight.numel() + layer.bias.numel() for layer in layers)
-        if widths != expected or dense != counts.parameters_of_widths(expected, d.k):
-            return undecided(f"{d}: widths or P differ")
-        if len(widths) != counts.depth(d.k, d.J, d.m, d.header, d.lookup):
-            return undecided(f"{d}: depth {len(widths)}")
+        same = widths == expected and dense == counts.parameters_of_widths(expected, d.k)
+        ensure(same, f"{d}: widths or P differ")
+        ensure(len(widths) == counts.depth(d.k, d.J, d.m, d.header, d.lookup), f"{d}: depth {len(widths)}")
         networks += 1
         if d.words == 1:
             closed += 1
-            if dense != counts.closed_parameters(d.k, d.J, d.m, d.header, d.lookup):
-                return undecided(f"{d}: P = {dense} differs from the closed form")
-            pattern = sum(_pattern(layer) for layer in layers)
-            if d.lookup == "deep" and pattern != counts.closed_nonzeros(d.k, d.J, d.m, d.header):
-                return undecided(f"{d}: {pattern} entries in the pattern")
+            formula = counts.closed_parameters(d.k, d.J, d.m, d.header, d.lookup)
+            ensure(dense == formula, f"{d}: P = {dense} differs from the closed form")
+            if d.lookup == "deep":
+                pattern = sum(_pattern(layer) for layer in layers)
+                ensure(
+                    pattern == counts.closed_nonzeros(d.k, d.J, d.m, d.header), f"{d}: {pattern} entries in the pattern"
+                )
     examples = [Design(1, 1, 3, 4), Design(2, 1, 3, 5), Design(2, 1, 3, 5, 1, "wide")]
     numbers: dict[str, Number] = {"networks": networks, "closed_forms": closed}
     for d in examples:
@@ -108,8 +108,7 @@ def parameters(context: Context) -> Verdict:
         )
     worst = max(_theorem_4(n, limit) for n, limit in CELLS_BELOW.items())
     numbers["largest_P_over_theorem_4"] = worst
-    if not worst <= 1:
-        return undecided("Theorem 4's bound is exceeded", **numbers)
+    ensure(worst <= 1, "Theorem 4's bound is exceeded", **numbers)
     return Verdict(Status.PROVED, Evidence.EXACT, f"{networks} networks, every width and P equal", numbers)
 
 
@@ -152,30 +151,30 @@ def uniform_error(context: Context) -> Verdict:
         f = targets.get(name, n=n)
         model = built(f, eps, resolved=resolved, lookup=lookup, device=context.device)
         c = certify_uniform_error(model, f, eps=eps, samples=SAMPLES, seed=context.seed)
-        if c.status is not Status.CERTIFIED:
-            return undecided(f"{name}, n = {n}, eps = {eps}: {c.reason}")
+        ensure(c.status is Status.CERTIFIED, f"{name}, n = {n}, eps = {eps}: {c.reason}")
         label = f"{name} n={n} eps={eps:g} k={resolved} {lookup}"
         numbers |= {f"upper {label}": c.upper, f"lower {label}": c.lower, f"P {label}": model.active_parameters}
         numbers[f"experts {label}"] = c.leaves
     if not context.full:
-        failure = _sample_of_pencils(numbers, context)
-        if failure is not None:
-            return undecided(failure)
+        numbers |= _sample_of_pencils(context)
     reason = f"{len(names) * len(cases)} models certified below eps, all their simplices exact"
     return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, numbers)
 
 
-def _sample_of_pencils(numbers: dict[str, Number], context: Context) -> str | None:
+def _sample_of_pencils(context: Context) -> dict[str, Number]:
     """n = 3, SAMPLED_EPS: a sample of experts, each certified; for those experts' cells alone."""
     f = targets.get("cone", n=3)
     model = built(f, SAMPLED_EPS, lookup="wide", device=context.device)
     view = view_of(model, f.domain, 1, max_leaves=SAMPLED_EXPERTS, seed=context.seed)
     upper, measured, premises = simplex_error(view, f, 4 * math.ulp(2.0), context.log)
-    if not upper <= SAMPLED_EPS:
-        return f"pencils at eps = {SAMPLED_EPS}: {upper} ({[str(p) for p in premises if not p.holds]})"
-    numbers |= {f"upper of sampled pencils eps={SAMPLED_EPS}": upper, "sampled pencils": len(view.leaves)}
-    numbers |= {"simplices of sampled pencils": measured.simplices, f"pencils eps={SAMPLED_EPS}": model.num_leaves}
-    return None
+    failed = [str(p) for p in premises if not p.holds]
+    ensure(upper <= SAMPLED_EPS, f"pencils at eps = {SAMPLED_EPS}: {upper} ({failed})")
+    return {
+        f"upper of sampled pencils eps={SAMPLED_EPS}": upper,
+        "sampled pencils": len(view.leaves),
+        "simplices of sampled pencils": measured.simplices,
+        f"pencils eps={SAMPLED_EPS}": model.num_leaves,
+    }
 
 
 # --- many networks, adversarial points -------------------------------------------------------------------
@@ -202,8 +201,7 @@ def adversarial_error(context: Context) -> Verdict:
             x = _adversarial_points(model, context.generator()).to(context.device)
             # the plain layers themselves: a single network has no router to go through
             ratio = float((model.expert(0)(x) - f.evaluate(x)).abs().max()) / model.plan.error_bound
-            if not ratio <= 1 + 1e-9:
-                return undecided(f"{name}, n = {n}, K = {cells}, {lookup}: {ratio} of the guarantee")
+            ensure(ratio <= 1 + 1e-9, f"{name}, n = {n}, K = {cells}, {lookup}: {ratio} of the guarantee")
             networks, evaluations, worst = networks + 1, evaluations + len(x), max(worst, ratio)
     numbers = {"networks": networks, "evaluations": evaluations, "largest_error_over_guarantee": worst}
     reason = f"{networks} networks, {evaluations} adversarial points, at most {worst:.6f} of the guarantee"
@@ -250,8 +248,8 @@ def word_length(context: Context) -> Verdict:
                 numbers[f"first failure {name}"] = bits
                 break
             numbers[f"longest exact {name}"] = bits
-        if numbers.get(f"longest exact {name}", 0) != cap or f"first failure {name}" not in numbers:
-            return undecided(f"{name}: the limit is not {cap} bits", **numbers)
+        sharp = numbers.get(f"longest exact {name}", 0) == cap and f"first failure {name}" in numbers
+        ensure(sharp, f"{name}: the limit is not {cap} bits", **numbers)
     reason = "exact up to the stated length, wrong one bit later, in float64 and float32, deep and wide"
     return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, reason, numbers)
 

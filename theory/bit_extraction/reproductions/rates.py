@@ -10,44 +10,53 @@ from constructions.bit_extraction.choice import choose
 from theory.bit_extraction import bounds as counts
 from theory.bit_extraction.reproductions.networks import built
 from theory.checkers.uniform_error import certify_uniform_error
-from theory.claim import Context, Evidence, Number, Status, Verdict, undecided
+from theory.claim import Context, Evidence, Status, Table, Verdict, ensure
 from theory.rates import fit_slope
 from theory.vc_dimension.bounds import parameters_of_single_mlp
 
 
 def rate(context: Context) -> Verdict:
     """Slopes of exact counts over many decades, P/K^{n/2}, built networks where float64 allows, and A3."""
-    numbers: dict[str, Number] = {}
+    slopes, rows = {}, []
     decades = {1: range(6, 15, 2), 2: range(4, 9), 3: range(3, 7)}
+
+    def measured() -> dict[str, Table]:
+        return {
+            "slopes": Table(("n", "slope", "slope_of_A3"), tuple((n, *pair) for n, pair in slopes.items())),
+            "counts": Table(("n", "inverse_eps", "P", "P_at_least"), tuple(rows)),
+        }
+
     for n, exponents in decades.items():
         inverse = [10**e for e in exponents]
         P = [counts.trade_off_point(n, n, i, Fraction(1))[1] for i in inverse]
         lower = [parameters_of_single_mlp(n, Fraction(1, i)) for i in inverse]
         slope = fit_slope(inverse, P).slope
-        numbers |= {f"slope n={n}": slope, f"slope of A3 n={n}": fit_slope(inverse, lower).slope}
+        slopes[n] = slope, fit_slope(inverse, lower).slope
+        rows += [(n, *row) for row in zip(inverse, P, lower, strict=True)]
         for i, p, least in zip(inverse, P, lower, strict=True):
-            numbers[f"P n={n} eps=1/{i:.0e}"] = p
-            numbers[f"P at least n={n} eps=1/{i:.0e}"] = least
-            if not p >= least:
-                return undecided(f"n = {n}, eps = 1/{i}: {p} is below A3's {least}")
-        if not abs(slope - n / 2) <= 0.06 * n:
-            return undecided(f"n = {n}: slope {slope}", **numbers)
-    _against_the_obvious(numbers)
-    reason = ", ".join(f"n = {n}: {numbers[f'slope n={n}']:.3f}" for n in decades)
-    return Verdict(Status.NOT_REFUTED, Evidence.FITTED, f"slopes of exact counts {reason} (n/2 expected)", numbers)
+            ensure(p >= least, f"n = {n}, eps = 1/{i}: {p} is below A3's {least}")
+        ensure(abs(slope - n / 2) <= 0.06 * n, f"n = {n}: slope {slope}", **measured())
+    reason = ", ".join(f"n = {n}: {slope:.3f}" for n, (slope, _) in slopes.items())
+    reason, tables = f"slopes of exact counts {reason} (n/2 expected)", measured() | _against_the_obvious()
+    return Verdict(Status.NOT_REFUTED, Evidence.FITTED, reason, {"counts": len(rows)}, tables=tables)
 
 
-def _against_the_obvious(numbers: dict[str, Number]) -> None:
+def _against_the_obvious() -> dict[str, Table]:
     """Networks that float64 decodes at the same guarantee, and on a line the obvious one: where each pays."""
     grid = {1: [10, 20, 50, 100, 1000, 10**4, 10**5, 10**6], 2: [10, 20, 50, 100, 1000], 3: [10, 20, 50, 100]}
+    slopes, rows = [], []
     for n, inverse in grid.items():
         P: dict[str, list[int]] = {"naive": [counts.naive_parameters(i) for i in inverse] if n == 1 else []}
         for lookup in ("wide", "deep"):
             designs = [choose(n, counts.needed_cells(n, Fraction(i)), lookup=lookup, cap=51) for i in inverse]
             P[lookup] = [counts.parameters_of_widths(counts.widths(*_sizes(d)), n) for d in designs]
-            numbers[f"slope of float64 networks n={n} {lookup}"] = fit_slope(inverse, P[lookup]).slope
+            slopes.append((n, lookup, fit_slope(inverse, P[lookup]).slope))
         for name, values in P.items():
-            numbers |= {f"{name} n={n} eps=1/{i}": value for i, value in zip(inverse, values, strict=False)}
+            rows += [(n, name, i, value) for i, value in zip(inverse, values, strict=False)]
+    return {
+        "slopes_of_float64_networks": Table(("n", "network", "slope"), tuple(slopes)),
+        "float64_networks": Table(("n", "network", "inverse_eps", "P"), tuple(rows)),
+    }
 
 
 def _sizes(d: Design) -> tuple[int, int, int, int, int, str]:
@@ -57,9 +66,17 @@ def _sizes(d: Design) -> tuple[int, int, int, int, int, str]:
 # --- the trade-off --------------------------------------------------------------------------------------
 
 
+COUNTS = ("n", "k", "split", "scaled", "limit", "at_least")
+"""`scaled` is L P^2 (eps/lambda)^n."""
+
+
 def trade_off(context: Context) -> Verdict:
     """Exact counts over decades against their limit, the lower bound, and built models with certified errors."""
-    numbers: dict[str, Number] = {}
+    rows = []
+
+    def measured() -> Table:
+        return Table(COUNTS, tuple(rows))
+
     for n, k in ((2, 1), (2, 2), (3, 1), (3, 2), (3, 3)):
         splits = [Fraction(1)] if n == k else [Fraction(1, 4), Fraction(k, n), Fraction(1, 2), Fraction(3, 4)]
         limit = counts.trade_off_constant(n, k)
@@ -70,22 +87,21 @@ def trade_off(context: Context) -> Verdict:
                 L, P = counts.trade_off_point(n, k, i, share)
                 scaled.append(float(Fraction(L) * P * P / Fraction(i) ** n))
                 least = float(counts.trade_off_lower(n, i, L) / Fraction(i) ** n)
-                if not least <= scaled[-1]:
-                    return undecided(f"n = {n}, k = {k}, eps = 1/{i}: L·P² is below the lower bound", **numbers)
+                reason = f"n = {n}, k = {k}, eps = 1/{i}: L·P² is below the lower bound"
+                ensure(least <= scaled[-1], reason, counts=measured())
             shape = _split_factor(n, k, share) / _split_factor(n, k, Fraction(k, n))
-            numbers[f"n={n} k={k} split={share}: L P^2 (eps/lambda)^n"] = scaled[-1]
-            numbers[f"n={n} k={k} split={share}: limit"] = limit * shape
-            numbers[f"n={n} k={k} split={share}: at least"] = least
-            if not all(limit * shape / 3.5 <= value <= 3.5 * limit * shape for value in scaled):
-                return undecided(f"n = {n}, k = {k}, split {share}: {scaled} against {limit * shape}", **numbers)
-    failure = _certified_points(numbers, context)
-    if failure is not None:
-        return undecided(failure, **numbers)
-    numbers |= {f"n={n} k=0: constant": counts.trade_off_constant(n, 0) for n in (2, 3)}
+            rows.append((n, k, str(share), scaled[-1], limit * shape, least))
+            near = all(limit * shape / 3.5 <= value <= 3.5 * limit * shape for value in scaled)
+            reason = f"n = {n}, k = {k}, split {share}: {scaled} against {limit * shape}"
+            ensure(near, reason, counts=measured())
+    tables = {"counts": measured(), "built": _certified_points(context, measured())}
+    constants = tuple((n, counts.trade_off_constant(n, 0)) for n in (2, 3))
+    tables["constant_experts"] = Table(("n", "scaled"), constants)
     reason = (
         "exact counts stay within a factor 3.5 of the limit for 1 <= k <= n and 4 splits; built models are certified"
     )
-    return Verdict(Status.NOT_REFUTED, Evidence.FITTED, reason, numbers)
+    numbers = {"counts": len(rows), "built_models": len(BUILT)}
+    return Verdict(Status.NOT_REFUTED, Evidence.FITTED, reason, numbers, tables=tables)
 
 
 def _split_factor(n: int, k: int, share: Fraction) -> float:
@@ -102,8 +118,9 @@ BUILT = [
 """(n, k, eps, split)"""
 
 
-def _certified_points(numbers: dict[str, Number], context: Context) -> str | None:
+def _certified_points(context: Context, found: Table) -> Table:
     """Built models at several splits: certified error, L, P, L·P²·(ε/λ)^n and the lower bound of L·P²."""
+    rows = []
     for n, k, eps, split in BUILT:
         context.log(f"n = {n}, k = {k}, split {split}")
         f = targets.get("cone", n=n)
@@ -111,16 +128,10 @@ def _certified_points(numbers: dict[str, Number], context: Context) -> str | Non
             f, eps, resolved=k, lookup="wide", split=None if split == "1" else Fraction(split), device=context.device
         )
         c = certify_uniform_error(model, f, eps=eps, samples=SAMPLES, seed=context.seed)
-        if c.status is not Status.CERTIFIED:
-            return f"n = {n}, k = {k}, split {split}: {c.reason}"
+        ensure(c.status is Status.CERTIFIED, f"n = {n}, k = {k}, split {split}: {c.reason}", counts=found)
         L, P = model.num_leaves, model.active_parameters
         least = counts.trade_off_lower(n, round(1 / eps), L)
-        if not least <= L * P**2:
-            return f"n = {n}, k = {k}, split {split}: L·P² = {L * P**2} is below the lower bound {least}"
-        name = f"built n={n} k={k} eps={eps} split={split}"
-        numbers |= {f"{name}: certified error": c.upper, f"{name}: L": L, f"{name}: P": P}
-        numbers |= {
-            f"{name}: L P^2 (eps/lambda)^n": L * P**2 * eps**n,
-            f"{name}: L P^2 (eps/lambda)^n at least": least * eps**n,
-        }
-    return None
+        reason = f"n = {n}, k = {k}, split {split}: L·P² = {L * P**2} is below the lower bound {least}"
+        ensure(least <= L * P**2, reason, counts=found)
+        rows.append((n, k, eps, split, c.upper, L, P, L * P**2 * eps**n, least * eps**n))
+    return Table(("n", "k", "eps", "split", "certified_error", "L", "P", "scaled", "at_least"), tuple(rows))

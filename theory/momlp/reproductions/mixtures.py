@@ -25,7 +25,7 @@ from constructions import (
 )
 from theory.checkers.lipschitz_constant import lipschitz_constant_le, modulus_refuted_by_building
 from theory.checkers.uniform_error import UniformErrorCertificate, certify_uniform_error
-from theory.claim import Context, Evidence, Number, Status, Verdict, undecided
+from theory.claim import Context, Evidence, Number, Status, Verdict, ensure
 
 LISTED_EPS = {1: 1e-3, 2: 1e-3, 3: 0.01, 4: 0.05}
 LISTED_TARGETS = ("cone", "sum_of_sines", "max_affine", "rotated_sine", "sharp")
@@ -69,14 +69,12 @@ def uniform_error(context: Context) -> Verdict:
     numbers: dict[str, Number] = {}
     evidence, intervals, count = Evidence.EXACT, {}, 0
     for name, n, c in _certificates(context):
-        if c.status is not Status.CERTIFIED:
-            return undecided(f"{name}, n = {n}, {c.method}: {c.reason}")
+        ensure(c.status is Status.CERTIFIED, f"{name}, n = {n}, {c.method}: {c.reason}")
         evidence, count = min(evidence, c.evidence), count + 1
         key = (name, n, c.eps)
         low, high = intervals.get(key, (0.0, math.inf))
-        intervals[key] = (max(low, c.lower), min(high, c.upper))
-        if not intervals[key][0] <= intervals[key][1]:
-            return undecided(f"{name}, n = {n}: the methods contradict each other: {intervals[key]}")
+        low, high = intervals[key] = (max(low, c.lower), min(high, c.upper))
+        ensure(low <= high, f"{name}, n = {n}: the methods contradict each other: {(low, high)}")
     for n, eps in LISTED_EPS.items():
         numbers[f"upper_over_eps_n{n}"] = max(
             high / eps for (_, k, e), (_, high) in intervals.items() if (k, e) == (n, eps)
@@ -108,8 +106,7 @@ def variants(context: Context) -> Verdict:
         for method in ("branch_and_bound", "a_priori"):
             context.log(f"{name}: {method}")
             c = certify_uniform_error(model, f, eps=options["eps"], method=method, samples=SAMPLES)
-            if c.status is not Status.CERTIFIED:
-                return undecided(f"{name}, {method}: {c.reason}")
+            ensure(c.status is Status.CERTIFIED, f"{name}, {method}: {c.reason}")
             numbers[f"{name}_{method}_upper"] = c.upper
     return Verdict(Status.CERTIFIED, Evidence.FLOAT64, f"{len(VARIANTS)} variants certified twice", numbers)
 
@@ -147,8 +144,7 @@ def uniform_error_n10(context: Context) -> Verdict:
             f"{name}_experts_built": s.built,
             f"{name}_peak_bytes": s.peak_bytes,
         }
-        if not s.peak_bytes <= budget:
-            return undecided(f"peak {s.peak_bytes} bytes exceed the budget {budget}")
+        ensure(s.peak_bytes <= budget, f"peak {s.peak_bytes} bytes exceed the budget {budget}")
     c = certify_uniform_error(model, f, eps=0.1, method="a_priori", samples=SAMPLES, seed=context.seed)
     numbers |= {
         "leaves": model.num_leaves,
@@ -161,8 +157,7 @@ def uniform_error_n10(context: Context) -> Verdict:
     if not worst <= 0.1:
         text = f"error {worst!r} at x = {witness.tolist()}"
         return Verdict(Status.REFUTED, Evidence.SAMPLED, text, numbers, witness=text)
-    if c.status is not Status.NOT_REFUTED:
-        return undecided(c.reason, **numbers)
+    ensure(c.status is Status.NOT_REFUTED, c.reason, **numbers)
     reason = f"largest sampled error {worst:.6g} ≤ 0.1 with {model.num_leaves} leaves"
     return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, reason, numbers, {"eps": 0.1})
 
@@ -184,8 +179,8 @@ def certificate_tightness(context: Context) -> Verdict:
             f"evaluations_per_piece_n{n}": round(c.evaluations / pieces, 2),
         }
         tight = c.lower <= truth * (1 + 1e-12) and truth <= c.upper * (1 + 1e-12)
-        if c.failed or not (tight and c.upper <= 1.001 * truth and c.lower >= 0.999 * truth):
-            return undecided(f"n = {n}: {c.reason}, the true error is {truth!r}", **numbers)
+        good = not c.failed and tight and c.upper <= 1.001 * truth and c.lower >= 0.999 * truth
+        ensure(good, f"n = {n}: {c.reason}, the true error is {truth!r}", **numbers)
     return Verdict(Status.CERTIFIED, Evidence.FLOAT64, "all four intervals hold the true error", numbers)
 
 
@@ -203,11 +198,12 @@ def sharpness(context: Context) -> Verdict:
             for split in (None, 0.2, 0.75) if n > 1 else (None,):
                 f = LipschitzFunction(lambda x: x[:, :1], n=n, lipschitz=1.0)
                 design = plan(f, eps, split=split)
-                if _farthest_squared(design) != design.half_diagonal_squared + design.half_knot_squared:
-                    return undecided(f"n = {n}, eps = {eps}, split = {split}")
+                where = f"n = {n}, eps = {eps}, split = {split}"
+                far = design.half_diagonal_squared + design.half_knot_squared
+                ensure(_farthest_squared(design) == far, f"{where}: the farthest point is not at a² + b²")
                 model = build_momlp(targets.sharp(design), eps=eps, split=split, device=context.device)
-                if model.plan.cells != design.cells or not _is_zero(model):
-                    return undecided(f"n = {n}, eps = {eps}: the network on the sharp target is not 0")
+                zero = model.plan.cells == design.cells and _is_zero(model)
+                ensure(zero, f"{where}: the network on the sharp target is not 0")
                 checked += 1
     reason = f"{checked} plans: every weight of the output layers is 0 and the farthest squared distance is a² + b²"
     return Verdict(Status.PROVED, Evidence.EXACT, reason, {"plans": checked})
@@ -253,8 +249,7 @@ def lying_modulus(context: Context) -> Verdict:
         ("Max(x0, x0/2 + x1)", math.sqrt(1.25)),
     ):
         verdict = lipschitz_constant_le(text, 0.9 * lam, n=2)
-        if verdict.status is not Status.REFUTED:
-            return undecided(f"{text} with {0.9 * lam}: {verdict.reason}")
+        ensure(verdict.status is Status.REFUTED, f"{text} with {0.9 * lam}: {verdict.reason}")
         caught.append(f"{text}: {verdict.witness}")
     for n in (1, 2, 3, 4, 6):
         axis = torch.zeros(n, dtype=torch.float64)
@@ -262,8 +257,7 @@ def lying_modulus(context: Context) -> Verdict:
         diagonal = torch.full((n,), n**-0.5, dtype=torch.float64)
         for direction in (axis, diagonal):
             violation = modulus_refuted_by_building(_steep(direction), 0.25, device=context.device)
-            if violation is None:
-                return undecided(f"λ/2 along {direction.tolist()} was not caught")
+            ensure(violation is not None, f"λ/2 along {direction.tolist()} was not caught")
             caught.append(str(violation))
     numbers: dict[str, Number] = {"lies": len(caught), "caught": len(caught)}
     reason = f"all {len(caught)} lies caught, each with two points or a gradient as witness"

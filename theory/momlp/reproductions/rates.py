@@ -15,7 +15,7 @@ import sympy
 from constructions import LipschitzFunction, PathwayTree, Plan, build_momlp, plan, targets
 from theory import rates
 from theory.checkers.parameter_count import parameter_count_eq
-from theory.claim import Context, Evidence, Number, Status, Verdict, undecided
+from theory.claim import Context, Evidence, Number, Status, Table, Verdict, ensure
 from theory.momlp import bounds
 
 INPUTS, EXPONENTS = (1, 2, 3, 4), range(2, 5)
@@ -65,13 +65,11 @@ def active_parameters(context: Context) -> Verdict:
         model = build_momlp(f, eps=eps, device=context.device, **options)
         comparison = parameter_count_eq(model, _formulas(model.plan))
         compared += len(comparison.values)
-        if not comparison.equal:
-            return undecided(f"{f.name}, n = {f.n}, eps = {eps}: {'; '.join(comparison.mismatches)}")
+        ensure(comparison, f"{f.name}, n = {f.n}, eps = {eps}")
     context.log("limits with the ceilings in")
     limit = rates.limit_of_rate(bounds.pencil_counts().parameters, bounds.eps, sympy.Integer(1))
     expected = bounds.ell * bounds.lam * (bounds.n + 1 + bounds.m) / (2 * sympy.sqrt(bounds.theta))
-    if sympy.simplify(limit - expected) != 0:
-        return undecided(f"the limit of eps·P is {limit}")
+    ensure(sympy.simplify(limit - expected) == 0, f"the limit of eps·P is {limit}")
     constant = build_momlp(targets.get("cone", n=2), eps=0.05, expert="constant", device=context.device)
     numbers = {
         "counts_compared": compared,
@@ -85,9 +83,12 @@ def active_parameters(context: Context) -> Verdict:
     return Verdict(Status.PROVED, Evidence.SYMBOLIC, reason, numbers)
 
 
+SLOPES = ("n", "slope_P", "slope_P_error", "slope_L", "slope_L_error", "eps_P_over_limit")
+
+
 def slopes(context: Context) -> Verdict:
     """Declared: slope 1 within 0.015 and n − 1 within 1 %, and eps·P within 2 % of its limit at the smallest eps."""
-    numbers: dict[str, Number] = {}
+    rows, tables = [], {}
     for n in range(2, 7):
         f = LipschitzFunction(lambda x: x[:, :1], n=n, lipschitz=1.0)
         plans = [plan(f, 2.0**-j) for j in range(6, 14)]
@@ -95,17 +96,13 @@ def slopes(context: Context) -> Verdict:
         active = rates.fit_slope(inverse, [p.parameters for p in plans])
         leaves = rates.fit_slope(inverse, [p.leaves for p in plans])
         constant = plans[-1].eps * plans[-1].parameters / ((n + 2) * math.sqrt(n) / 2)
-        numbers |= {
-            f"slope_P_n{n}": active.slope,
-            f"slope_P_error_n{n}": active.error,
-            f"slope_L_n{n}": leaves.slope,
-            f"slope_L_error_n{n}": leaves.error,
-            f"eps_P_over_limit_n{n}": constant,
-        }
+        rows.append((n, active.slope, active.error, leaves.slope, leaves.error, constant))
+        tables = {"slopes": Table(SLOPES, tuple(rows))}
         near = abs(active.slope - 1) <= 0.015 and abs(leaves.slope / (n - 1) - 1) <= 0.01
-        if not (near and abs(constant - 1) <= 0.02):
-            return undecided(f"n = {n}: slopes {active.slope:.4f} and {leaves.slope:.4f}", **numbers)
-    return Verdict(Status.NOT_REFUTED, Evidence.FITTED, "all ten slopes as declared", numbers)
+        near = near and abs(constant - 1) <= 0.02
+        ensure(near, f"n = {n}: slopes {active.slope:.4f} and {leaves.slope:.4f}", **tables)
+    reason, numbers = "all ten slopes as declared", {"slopes": 2 * len(rows)}
+    return Verdict(Status.NOT_REFUTED, Evidence.FITTED, reason, numbers, tables=tables)
 
 
 def forward_pass_load(context: Context) -> Verdict:
@@ -117,16 +114,13 @@ def forward_pass_load(context: Context) -> Verdict:
             continue
         comparison = parameter_count_eq(model, {"loaded": _formulas(model.plan)["loaded"]})
         compared += 1
-        if not comparison.equal:
-            return undecided(f"{f.name}, n = {f.n}, eps = {eps}: {'; '.join(comparison.mismatches)}")
+        ensure(comparison, f"{f.name}, n = {f.n}, eps = {eps}")
     for cells in ((708,), (87, 87), (16,) * 9, (1000, 3, 17), (2**20, 2**20)):
-        tree = PathwayTree(cells)
-        compared += 1
-        if tree.max_path_children() != 2 * sum(math.ceil(math.log2(c)) for c in cells):
-            return undecided(f"cells {cells}: {tree.max_path_children()} children on the worst path")
+        compared, children = compared + 1, PathwayTree(cells).max_path_children()
+        formula = 2 * sum(math.ceil(math.log2(c)) for c in cells)
+        ensure(children == formula, f"cells {cells}: {children} children on the worst path")
     extra = _loaded_beyond_expert()
-    if extra != 0:
-        return undecided(f"lim eps·(F − P) is {extra}, not 0")
+    ensure(extra == 0, f"lim eps·(F − P) is {extra}, not 0")
     reason = f"{compared} loads equal the formula; lim eps·(F − P) = 0, so F inherits P's O(1/eps)"
     return Verdict(
         Status.PROVED, Evidence.SYMBOLIC, reason, {"loads_compared": compared, "limit_eps_F_minus_P": str(extra)}
@@ -143,25 +137,23 @@ def _loaded_beyond_expert() -> sympy.Expr:
 def trade_off(context: Context) -> Verdict:
     """Symbolic minimiser for all n, symbolic limits for n = 2..5, and exact monotone counts along the split."""
     best = bounds.optimal_split()
-    if sympy.simplify(best - 1 / bounds.n) != 0:
-        return undecided(f"the optimal split is {best}")
+    ensure(sympy.simplify(best - 1 / bounds.n) == 0, f"the optimal split is {best}")
     leaves = bounds.pencil_counts().leaves
     for k in range(2, 6):
         limit = rates.limit_of_rate(leaves.subs(bounds.n, k), bounds.eps, sympy.Integer(k - 1))
         base = bounds.ell * bounds.lam * sympy.sqrt(k - 1) / (2 * sympy.sqrt(1 - bounds.theta))
-        if sympy.simplify(limit - base ** (k - 1)) != 0:
-            return undecided(f"n = {k}: lim eps^(n-1)·L is {limit}")
+        ensure(sympy.simplify(limit - base ** (k - 1)) == 0, f"n = {k}: lim eps^(n-1)·L is {limit}")
     f = targets.get("cone", n=3)
     plans = [plan(f, 0.001, split=Fraction(j, 12)) for j in range(1, 12)]
     ordered = all(a.parameters >= b.parameters and a.leaves <= b.leaves for a, b in itertools.pairwise(plans))
-    if not ordered:
-        return undecided("P and L are not monotone along the split")
+    ensure(ordered, "P and L are not monotone along the split")
     cheapest = min(plans, key=lambda p: p.leaves * p.knots)
     numbers: dict[str, Number] = {"optimal_split": str(best), "cheapest_split_of_eleven_n3": str(cheapest.split)}
-    numbers |= {f"P_and_L_at_{p.split}": f"{p.parameters} x {p.leaves}" for p in plans[1::4]}
-    if cheapest.split not in (Fraction(1, 4), Fraction(1, 3), Fraction(5, 12)):
-        return undecided(f"the counts are cheapest at {cheapest.split}", **numbers)
-    return Verdict(Status.PROVED, Evidence.SYMBOLIC, f"argmin L·K = {best} for every n ≥ 2", numbers)
+    splits = Table(("split", "P", "L"), tuple((str(p.split), p.parameters, p.leaves) for p in plans))
+    near = cheapest.split in (Fraction(1, 4), Fraction(1, 3), Fraction(5, 12))
+    ensure(near, f"the counts are cheapest at {cheapest.split}", **numbers, splits=splits)
+    reason = f"argmin L·K = {best} for every n ≥ 2"
+    return Verdict(Status.PROVED, Evidence.SYMBOLIC, reason, numbers, tables={"splits": splits})
 
 
 def curse_of_dimensionality(context: Context) -> Verdict:
@@ -172,6 +164,5 @@ def curse_of_dimensionality(context: Context) -> Verdict:
         limit = rates.limit_of_rate((c.leaves * c.parameters).subs(bounds.n, k), bounds.eps, sympy.Integer(k))
         value = limit.subs({bounds.theta: sympy.Rational(1, k), bounds.lam: 1, bounds.ell: 1, bounds.m: 1})
         numbers[f"limit_n{k}"] = float(value)
-        if not (value.is_finite and value.is_positive):
-            return undecided(f"n = {k}: lim eps^n·L·P is {limit}")
+        ensure(bool(value.is_finite and value.is_positive), f"n = {k}: lim eps^n·L·P is {limit}")
     return Verdict(Status.PROVED, Evidence.SYMBOLIC, "positive finite limits for n = 2..5", numbers)

@@ -4,7 +4,7 @@ Main definitions: `shattered_exhaustively`, `shattered_by_random_labelings`, `fl
 Implementation notes: networks with integer weights are exact in float64, in any order of summation, when max over units
 and points of Σ|w||h| + |b| stays below 2⁵³; every evaluation of stacked networks checks that on the networks it uses.
 Mixtures run through the forward pass of the actual module, with one set of weights a labeling (`torch.func`); their
-routing is exact if `mixture.routing_failure` says so. Routers are compared in integers.
+routing is exact if `mixtures.routes_home` says so. Routers are compared in integers.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The product rule: exact routing of the points and a certificate for every cell shatter their union.
 
-Main definitions: `shattered_by_cells`, `routing_failure`.
+Main definitions: `shattered_by_cells`, `routes_home`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from constructions.functions.box import Box
 from constructions.vc_dimension import ShatteredMixture, ShatteredSet
 from constructions.vc_dimension.stacked_momlp import StackedMoMLP
 from theory import exact
+from theory.claim import Report
 from theory.pathway_tree.tree_structure import tree_structure
 from theory.vc_dimension.checkers.labelings import require_shattered, shattered_by_random_labelings
 from theory.vc_dimension.checkers.report import ShatteringReport, distinct_points
@@ -50,7 +51,7 @@ def _module_failure(shattered: ShatteredMixture) -> str | None:
     home = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
     for row in labels:
         module = shattered.module(row)
-        failure = routing_failure(module, shattered.points, home)
+        failure = routes_home(module, shattered.points, home).failure
         for number, (cell, part) in enumerate(zip(shattered.cells, row.split(sizes), strict=True)):
             if failure is None and not _same(list(module.expert(number).parameters()), cell.module(part)):
                 failure = f"expert {number} of the mixture is not the network of its cell"
@@ -64,11 +65,11 @@ def _same(parameters: list[Tensor], network: torch.nn.Module) -> bool:
     return len(parameters) == len(others) and all(torch.equal(a, b) for a, b in zip(parameters, others, strict=True))
 
 
-def routing_failure(module: StackedMoMLP, points: Tensor, home: Tensor) -> str | None:
+def routes_home(module: StackedMoMLP, points: Tensor, home: Tensor) -> Report:
     """Whether index rule, tree and nearest prototype send points (k, n) to cells `home`, in float64 and exactly."""
     x = points.double()
     if len(home) != len(points):
-        return f"{len(home)} cells are named for {len(points)} points"
+        return Report(f"{len(home)} cells are named for {len(points)} points")
     z = module.lattice.coordinates(x)
     routers = {
         "the index rule": module.route(x),
@@ -79,11 +80,12 @@ def routing_failure(module: StackedMoMLP, points: Tensor, home: Tensor) -> str |
         wrong = leaf[:, 0] != home
         if bool(wrong.any()):
             point = int(wrong.int().argmax())
-            return f"{name} sends point {point}, {points[point].tolist()}, to cell {int(leaf[point, 0])}"
+            where = f"point {point}, {points[point].tolist()}, to cell {int(leaf[point, 0])}"
+            return Report(f"{name} sends {where}")
     structure = tree_structure(module.tree.to_networkx(), module.tree.cells, valency=module.tree.valency)
     if not structure.holds:
-        return f"the tree: {structure.failures[0]}"
-    return exact_cells(module.lattice.domain, module.tree.cells[0], points, home)
+        return Report(f"the tree: {structure.failure}")
+    return Report(exact_cells(module.lattice.domain, module.tree.cells[0], points, home))
 
 
 def exact_cells(domain: Box, count: int, points: Tensor, home: Tensor) -> str | None:

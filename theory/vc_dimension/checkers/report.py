@@ -10,9 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from theory.claim import Report
+
 
 @dataclass(frozen=True)
-class ShatteringReport:
+class ShatteringReport(Report):
     """`points` are shattered if there is no `failure` and all labelings were covered.
 
     `labelings` networks were evaluated one by one (`evaluations` pairs of a labeling and a point); 0 for a certificate,
@@ -32,10 +34,6 @@ class ShatteringReport:
                 f"`failure` must be given when nothing was evaluated, got {self.points} points and "
                 f"{self.evaluations} evaluations"
             )
-
-    @property
-    def holds(self) -> bool:
-        return self.failure is None
 
 
 def distinct_points(points: Tensor) -> str | None:

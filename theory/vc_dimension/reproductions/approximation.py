@@ -8,33 +8,33 @@ from fractions import Fraction
 
 import sympy
 
-from theory.claim import Context, Evidence, Number, Status, Verdict, undecided
+from theory.claim import Context, Evidence, Number, Status, Table, Verdict, ensure
 from theory.vc_dimension.bounds import grid_points, parameters_of_mlp, parameters_of_single_mlp, vc_upper_free
 
 
 def single_mlp_lower_bound(context: Context) -> Verdict:
     """At every depth tried, fewer parameters give a VC dimension below Theorem 5's; the exponent by sympy."""
-    numbers: dict[str, Number] = {}
-    checked = 0
+    rows, checked = [], 0
     for n, eps in itertools.product((1, 2, 4, 8), (Fraction(1, 10), Fraction(1, 100), Fraction(1, 1000))):
         points, least = grid_points(n, eps), parameters_of_single_mlp(n, eps)
-        if not Fraction(1, math.ceil(1 / (2 * eps)) - 1) > 2 * eps:
-            return undecided(f"n = {n}, eps = {eps}: the grid is not spaced more than 2 eps")
-        numbers[f"P_n{n}_eps{float(eps):g}"] = least
+        spacing = Fraction(1, math.ceil(1 / (2 * eps)) - 1)
+        ensure(spacing > 2 * eps, f"n = {n}, eps = {eps}: the grid is not spaced more than 2 eps")
+        rows.append((n, float(eps), least))
         for depth in (1, 2, 8, 64):
             checked += 1
+            where = f"n = {n}, eps = {eps}, J = {depth}"
             # J + 1 ≤ P/2 in any layered net
-            if least > 2 * (depth + 1) and not vc_upper_free(least - 1, depth) < points:
-                return undecided(f"n = {n}, eps = {eps}, J = {depth}: {least - 1} parameters are not excluded")
+            excluded = least <= 2 * (depth + 1) or vc_upper_free(least - 1, depth) < points
+            ensure(excluded, f"{where}: {least - 1} parameters are not excluded")
             fixed = parameters_of_mlp(n, eps, depth)
-            if fixed > 1 and not vc_upper_free(fixed - 1, depth) < points:
-                return undecided(f"n = {n}, eps = {eps}, J = {depth}: {fixed - 1} parameters are not excluded")
+            excluded = fixed <= 1 or vc_upper_free(fixed - 1, depth) < points
+            ensure(excluded, f"{where}: {fixed - 1} parameters are not excluded")
     exponent = _exponent()
-    if sympy.simplify(exponent - sympy.Symbol("n", positive=True) / 2) != 0:
-        return undecided(f"the exponent is {exponent}")
-    numbers |= {"cases_checked": checked, "exponent": str(exponent)}
+    ensure(sympy.simplify(exponent - sympy.Symbol("n", positive=True) / 2) == 0, f"the exponent is {exponent}")
+    numbers: dict[str, Number] = {"cases_checked": checked, "exponent": str(exponent)}
     reason = f"{checked} cases (n, eps, depth) exclude fewer parameters; exponent of 1/eps: {exponent}"
-    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, numbers)
+    tables = {"parameters": Table(("n", "eps", "P"), tuple(rows))}
+    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, numbers, tables=tables)
 
 
 def _exponent() -> sympy.Expr:

@@ -8,16 +8,12 @@ from torch import nn
 
 from constructions import vc_dimension as sets
 from constructions.vc_dimension.stacked_momlp import StackedMoMLP
-from theory.claim import Context, Evidence, Number, Status, Verdict, undecided
+from theory.claim import Context, Evidence, Number, Report, Status, Table, Verdict, ensure
 from theory.vc_dimension.bounds import Architecture, vc_upper_flat, vc_upper_tree
 from theory.vc_dimension.checkers import Shattered, certified, shattered_by_random_labelings, shattered_exhaustively
 
 Named = tuple[str, Shattered, int]
 """A name, a set, and the number of points that the theorem promises."""
-
-
-class NotShattered(Exception):
-    """A set failed its check; the message says how."""
 
 
 def _enumerate(context: Context, named: Iterable[Named]) -> dict[str, Number]:
@@ -26,36 +22,34 @@ def _enumerate(context: Context, named: Iterable[Named]) -> dict[str, Number]:
     for name, shattered, points in named:
         context.log(f"all labelings of {name}")
         report = shattered_exhaustively(shattered, device=context.device)
-        if not report.holds or report.points != points:
-            raise NotShattered(f"{name}: {report.failure or f'{report.points} points, not {points}'}")
+        ensure(report, name)
+        ensure(report.points == points, f"{name}: {report.points} points, not {points}")
         pairs, largest = pairs + report.evaluations, max(largest, points)
     return {"labeling_point_pairs": pairs, "most_points_enumerated": largest}
 
 
-def _certify(context: Context, named: Iterable[Named]) -> dict[str, Number]:
-    """The certificate of every set: its points."""
-    numbers: dict[str, Number] = {}
+def _certify(context: Context, named: Iterable[Named]) -> dict[str, Table]:
+    """The certificate of every set: its points, and the largest off-cluster value where it has one."""
+    points_of, values = [], []
     for name, shattered, points in named:
         context.log(f"certificate of {name}")
         report = certified(shattered)
-        if not report.holds or report.points != points:
-            raise NotShattered(f"{name}: {report.failure or f'{report.points} points, not {points}'}")
-        numbers[f"certified {name}"] = points
+        ensure(report, name)
+        ensure(report.points == points, f"{name}: {report.points} points, not {points}")
+        points_of.append((name, points))
         if report.worst is not None:
-            numbers[f"largest off-cluster value {name}"] = report.worst
-    return numbers
+            values.append((name, report.worst))
+    tables = {"certified": Table(("set", "points"), tuple(points_of))}
+    return tables | ({"off_cluster": Table(("set", "largest_value"), tuple(values))} if values else {})
 
 
 def _proved(context: Context, enumerated: Sequence[Named], by_certificate: Sequence[Named]) -> Verdict:
-    try:
-        numbers = _enumerate(context, enumerated) | _certify(context, by_certificate)
-    except NotShattered as failure:
-        return undecided(str(failure))
+    numbers, tables = _enumerate(context, enumerated), _certify(context, by_certificate)
     reason = (
         f"{numbers['labeling_point_pairs']} (labeling, point) pairs without an error; certificates for all labelings "
         f"of up to {max(points for _, _, points in by_certificate)} points"
     )
-    return Verdict(Status.PROVED, Evidence.EXACT, reason, numbers)
+    return Verdict(Status.PROVED, Evidence.EXACT, reason, numbers, tables=tables)
 
 
 SMALL_LAYERS = [
@@ -135,8 +129,7 @@ def routing_only(context: Context) -> Verdict:
     by_certificate = [(f"flat n={n} L={L}", sets.routing_only(n, L), (L - 1) * n + 1) for n, L in CERTIFIED_ROUTING]
     for name, shattered, _ in by_certificate:
         report = shattered_by_random_labelings(shattered, 2, context.generator(), device=context.device)
-        if not report.holds:
-            return undecided(f"{name}: {report.failure}")
+        ensure(report, name)
     return _proved(context, enumerated, by_certificate)
 
 
@@ -179,37 +172,33 @@ ROWS: dict[tuple[int, int, int, int], Shattered] = {
     (3, 17, 11, 8): sets.mixture(sets.deep(4, 4, 8), 8),
 }
 """(n, J, W, L) and a set that this architecture shatters."""
+COLUMNS = ("n", "J", "W", "L", "lower", "upper_flat", "upper_tree", "stated")
 
 
 def bounds(context: Context) -> Verdict:
     """Every set certified, run in float64 on random labelings, and read for whether it fits its architecture."""
-    numbers: dict[str, Number] = {}
+    rows = []
     for sizes, shattered in ROWS.items():
         context.log(f"(n, J, W, L) = {sizes}")
         n, depth, width, experts = sizes
         report = certified(shattered)
         sample = shattered_by_random_labelings(shattered, 4, context.generator(), device=context.device)
-        failure = report.failure or sample.failure or _misfit(shattered, n, depth, width)
+        for answer in (report, sample, _fits(shattered, n, depth, width)):
+            ensure(answer, f"(n, J, W, L) = {sizes}")
         architecture = Architecture(n, depth, width)
-        upper = {"flat": vc_upper_flat(architecture, experts), "tree": vc_upper_tree(architecture, experts)}
-        if failure is not None or not min(upper.values()) >= report.points:
-            return undecided(f"(n, J, W, L) = {sizes}: {failure or f'{upper} below {report.points}'}")
-        name = f"n={n} J={depth} W={width} L={experts}"
-        numbers |= {f"lower {name}": report.points, f"upper flat {name}": upper["flat"]}
-        numbers |= {
-            f"upper tree {name}": upper["tree"],
-            f"stated {name}": experts * max(n * experts, depth * width),
-        }
+        upper = vc_upper_flat(architecture, experts), vc_upper_tree(architecture, experts)
+        ensure(min(upper) >= report.points, f"(n, J, W, L) = {sizes}: {upper} below {report.points}")
+        rows.append((*sizes, report.points, *upper, experts * max(n * experts, depth * width)))
     reason = f"{len(ROWS)} architectures: every set certified for all labelings and below both solved upper bounds"
-    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, numbers)
+    tables = {"architectures": Table(COLUMNS, tuple(rows))}
+    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, {"architectures": len(rows)}, tables=tables)
 
 
-def _misfit(shattered: Shattered, n: int, depth: int, width: int) -> str | None:
-    """Why a set's networks do not fit n inputs and `depth` hidden layers of `width` units, or None."""
+def _fits(shattered: Shattered, n: int, depth: int, width: int) -> Report:
+    """Whether a set's networks fit n inputs and `depth` hidden layers of `width` units."""
     module = shattered.module(shattered.points[:, 0] > 0)
     expert = module.expert(0) if isinstance(module, StackedMoMLP) else module
     matrices = [part.weight for part in expert.modules() if isinstance(part, nn.Linear)]
     widths = [len(matrix) for matrix in matrices[:-1]]
-    if matrices[0].shape[1] != n or len(widths) != depth or max(widths) > width:
-        return f"networks on R^{matrices[0].shape[1]} with hidden layers of {widths} units"
-    return None
+    fit = matrices[0].shape[1] == n and len(widths) == depth and max(widths) <= width
+    return Report(None if fit else f"networks on R^{matrices[0].shape[1]} with hidden layers of {widths} units")

@@ -16,7 +16,7 @@ from constructions.vc_dimension import (
     two_hidden_layers,
     wide,
 )
-from theory.claim import Context, Evidence, Number, Status, Verdict, undecided
+from theory.claim import Context, Evidence, Number, Status, Table, Verdict, ensure
 from theory.rates import fit_slope
 from theory.vc_dimension.bounds import Architecture, closed_flat, vc_upper_flat, vc_upper_mlp
 from theory.vc_dimension.checkers import certified
@@ -52,45 +52,50 @@ def _deep(depth: int, width: int) -> ShatteredSet:
     return deep(**sizes)
 
 
+POINTS, SLOPES = ("family", "variable", "size", "points"), ("family", "certified", "stated", "solved_upper")
+FACTORS = ((10, 1), (100, 2), (1000, 3), (10**6, 4))
+"""(C, c) of the factor C·log^c(2W) that the sentence may hide."""
+
+
 def width_reading(context: Context) -> Verdict:
     """Certified points grow with a larger power than the stated expression in five families."""
-    numbers: dict[str, Number] = {}
-    witness = ""
+    points, slopes, witness = [], [], ""
+
+    def measured() -> dict[str, Table]:
+        return {"points": Table(POINTS, tuple(points)), "slopes": Table(SLOPES, tuple(slopes))}
+
     for name, (variable, sizes, architectures, sets) in _families(context.full).items():
         lower = []
         for size, shattered in zip(sizes, sets, strict=True):
             context.log(f"{name}: certificate at {variable} = {size}")
             report = certified(shattered)
-            if not report.holds:
-                return undecided(f"{name}, {variable} = {size}: {report.failure}")
+            ensure(report, f"{name}, {variable} = {size}")
             lower.append(report.points)
-            numbers[f"{name}: points at {variable}={size}"] = report.points
+            points.append((name, variable, size, report.points))
         stated = [max(n, j * w) for n, j, w in architectures]
         certified_slope, stated_slope = _slope(sizes, lower), _slope(sizes, stated)
-        numbers[f"{name}: slope of certified points"] = certified_slope
-        numbers[f"{name}: slope of stated"] = stated_slope
-        numbers[f"{name}: slope of solved upper"] = _slope(
-            sizes, [vc_upper_mlp(Architecture(*a)) for a in architectures]
-        )
-        if not certified_slope >= stated_slope + 0.7:
-            return undecided(f"{name}: certified slope {certified_slope:.3f}, stated {stated_slope:.3f}", **numbers)
+        upper_slope = _slope(sizes, [vc_upper_mlp(Architecture(*a)) for a in architectures])
+        slopes.append((name, certified_slope, stated_slope, upper_slope))
+        reason = f"{name}: certified slope {certified_slope:.3f}, stated {stated_slope:.3f}"
+        ensure(certified_slope >= stated_slope + 0.7, reason, **measured())
         if name.startswith("F1"):
             witness = (
                 f"L = J = 1, n = W = {sizes[-1]}: {lower[-1]} points shattered "
                 "(constructions.vc_dimension.one_hidden_layer), and W^2 + 1 points for every n = W; "
                 "lim (W^2 + 1)/(C W log^4(2W)) = oo for every C"
             )
-    for constant, power in ((10, 1), (100, 2), (1000, 3), (10**6, 4)):
-        numbers[f"excluded_from_W_for_C{constant}_c{power}"] = _first_excluded(constant, power)
     w, c, p = sympy.Symbol("W", positive=True), sympy.Symbol("C", positive=True), 4
-    if sympy.limit((w**2 + 1) / (c * w * sympy.log(2 * w, 2) ** p), w, sympy.oo) != sympy.oo:
-        return undecided("the limit is not infinite", **numbers)
+    limit = sympy.limit((w**2 + 1) / (c * w * sympy.log(2 * w, 2) ** p), w, sympy.oo)
+    ensure(limit == sympy.oo, "the limit is not infinite", **measured())
+    in_w, _, in_depth, *_ = (row[1] for row in slopes)
     reason = (
-        f"certified slope {numbers['F1 L=J=1, n=W: slope of certified points']:.3f} in W and "
-        f"{numbers['F3 L=1, n=3, W=8: slope of certified points']:.3f} in J against the stated 1; the sentence read "
-        "literally fails already for one expert. The paper's theorem may define W differently"
+        f"certified slope {in_w:.3f} in W and {in_depth:.3f} in J against the stated 1; the sentence read literally "
+        "fails already for one expert. The paper's theorem may define W differently"
     )
-    return Verdict(Status.REFUTED, Evidence.SYMBOLIC, reason, numbers, witness=witness)
+    numbers = {"families": len(slopes)}
+    excluded = tuple((constant, power, _first_excluded(constant, power)) for constant, power in FACTORS)
+    tables = measured() | {"excluded": Table(("C", "c", "from_W"), excluded)}
+    return Verdict(Status.REFUTED, Evidence.SYMBOLIC, reason, numbers, witness=witness, tables=tables)
 
 
 def _slope(sizes: list[int], values: list[int]) -> float:
@@ -128,8 +133,9 @@ def weights_reading(context: Context) -> Verdict:
     # D = (L−1)(n+1) + L·ΣV_i with J + 1 of the V_i, each at most w
     bracket = L * (J + 1) + (L - 1) * (n + 1) + L * (J + 1) * w
     least = {L: 1, n: 1, J: 1, w: 1}
-    if not _nonnegative(4 * L * (n + J * w) - bracket, least):
-        return undecided("4L(n + Jw) does not bound the bracket of the closed form")
+    ensure(
+        _nonnegative(4 * L * (n + J * w) - bracket, least), "4L(n + Jw) does not bound the bracket of the closed form"
+    )
     worst, solved_worst = 0.0, 0.0
     for sizes in _grid():
         a, experts = Architecture(*sizes[:3]), sizes[3]
@@ -137,8 +143,8 @@ def weights_reading(context: Context) -> Verdict:
         r = math.e * (experts * (experts - 1) / 2 + 2 * sum(k * d for k, _, d in steps))
         size = experts * (a.n + a.depth * a.weights)
         closed, solved = closed_flat(a, experts), vc_upper_flat(a, experts)
-        if not solved <= closed <= 4 * size * math.log2(2 * r * math.log2(r)) * (1 + 2**-30):
-            return undecided(f"(n, J, W, L) = {sizes}: solved {solved}, closed {closed}")
+        most = 4 * size * math.log2(2 * r * math.log2(r)) * (1 + 2**-30)
+        ensure(solved <= closed <= most, f"(n, J, W, L) = {sizes}: solved {solved}, closed {closed}")
         worst = max(worst, closed / (size * math.log2(2 * r * math.log2(r))))
         solved_worst = max(solved_worst, solved / (size * math.log2(2 * size)))
     numbers = {
@@ -167,8 +173,7 @@ def width_condition(context: Context) -> Verdict:
         "J >= 4: Q <= 321·(deep + wide)": (321 * (deep_points + wide_points) - q, {n: 3, J: 4, W: 8}),
     }
     for name, (polynomial, least) in sides.items():
-        if not _nonnegative(polynomial, least):
-            return undecided(f"{name} is not shown by nonnegative coefficients")
+        ensure(_nonnegative(polynomial, least), f"{name} is not shown by nonnegative coefficients")
     worst: dict[str, Number] = {}
     for sizes in itertools.product((1, 2, 3, 8, 64, 512), (1, 2, 3, 4, 8, 32, 128), (1, 2, 8, 9, 16, 64, 256)):
         regime = _regime(*sizes)
@@ -176,15 +181,15 @@ def width_condition(context: Context) -> Verdict:
             ratio = q.subs(dict(zip((n, J, W), sizes, strict=True))) / largest_set(*sizes).points
             worst[regime] = max(float(worst.get(regime, 0.0)), float(ratio))
     allowed = {"J = 1": 1, "J = 2, 3": 54, "J >= 4": 642}
-    if not all(float(worst[regime]) <= most for regime, most in allowed.items()):
-        return undecided(f"Q exceeds the sets by {worst}")
-    numbers: dict[str, Number] = {f"largest Q/points, {regime}": value for regime, value in worst.items()}
+    within = all(float(worst[regime]) <= most for regime, most in allowed.items())
+    ensure(within, f"Q exceeds the sets by {worst}")
+    tables = {"largest_Q_over_points": Table(("regime", "ratio"), tuple(worst.items()))}
     # at J = 1 there is no W² in Q: with n = 3 the bound is of order W log W = stated·log, though 3 is far below 3W + W²
-    for exponent in (10, 14, 18):
-        upper = vc_upper_mlp(Architecture(3, 1, 2**exponent))
-        numbers[f"n=3, J=L=1, W=2^{exponent}: solved upper/(W log2 W)"] = upper / (2**exponent * exponent)
+    upper = tuple((e, vc_upper_mlp(Architecture(3, 1, 2**e)) / (2**e * e)) for e in (10, 14, 18))
+    tables["n=3, J=L=1"] = Table(("log2_W", "solved_upper_over_W_log2_W"), upper)
     reason = "Q/4 <= J·P_E/4 <= Q, and our sets have at least Q/642 points wherever the lower side is claimed"
-    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, numbers)
+    numbers = {"polynomials": len(sides), "largest_Q_over_points_allowed": max(allowed.values())}
+    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, numbers, tables=tables)
 
 
 def _regime(n: int, depth: int, width: int) -> str | None:

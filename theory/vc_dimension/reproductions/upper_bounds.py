@@ -9,7 +9,7 @@ import numpy as np
 import sympy
 
 from constructions.vc_dimension import largest_set
-from theory.claim import Context, Evidence, Number, Status, Verdict, undecided
+from theory.claim import Context, Evidence, Number, Status, Verdict, ensure
 from theory.rates import fit_slope
 from theory.vc_dimension.bounds import (
     Architecture,
@@ -40,14 +40,14 @@ def finite(context: Context) -> Verdict:
         if best.points <= CERTIFIED_AT_MOST:
             report = certified(best.build())
             checked += 1
-            if not report.holds or report.points != best.points:
-                return undecided(f"(n, J, W) = {(n, depth, width)}: {report.failure}")
+            ensure(report, f"(n, J, W) = {(n, depth, width)}")
+            ensure(report.points == best.points, f"(n, J, W) = {(n, depth, width)}: {report.points} points")
         for experts in (1, 4, 64, 1024):
             a = Architecture(n, depth, width)
             upper = min(vc_upper_flat(a, experts), vc_upper_tree(a, experts))
-            if not upper >= experts * best.points:
-                return undecided(f"(n, J, W, L) = {(n, depth, width, experts)}: {upper} < {experts * best.points}")
-            tightest = min(tightest, upper / (experts * best.points))
+            lower = experts * best.points
+            ensure(upper >= lower, f"(n, J, W, L) = {(n, depth, width, experts)}: {upper} < {lower}")
+            tightest = min(tightest, upper / lower)
     numbers = {"architectures": 4 * len(SIZES), "expert_sets_certified": checked, "smallest_upper_over_lower": tightest}
     reason = f"{4 * len(SIZES)} architectures, upper >= L·VC_E; {checked} of {len(SIZES)} experts' sets certified here"
     return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, numbers)
@@ -68,16 +68,15 @@ def routing_term(context: Context) -> Verdict:
     for n, height, d in _random_cases(context):
         solved = largest(flat_growth(n, 2**height, sauer_growth(d)))
         worst = max(worst, solved / (2**height * (d + (n + 1) * math.log2(2 ** (height + 1)))))
-        if not solved <= clean_flat(n, 2**height, d):
-            return undecided(f"n = {n}, L = {2**height}, d = {d}: {solved} exceeds the clean form")
+        where = f"n = {n}, L = {2**height}, d = {d}"
+        ensure(solved <= clean_flat(n, 2**height, d), f"{where}: {solved} exceeds the clean form")
     size, n, d = sympy.symbols("L n d", positive=True)
     clean = sympy.Rational(53, 10) * size * (d + (n + 1) * sympy.log(2 * size, 2))
     orders = (
         sympy.limit(clean / (n * size**2), size, sympy.oo),
         sympy.limit(clean / (n * size * sympy.log(size, 2)), size, sympy.oo),
     )
-    if orders[0] != 0 or not orders[1].is_finite:
-        return undecided(f"limits {orders}")
+    ensure(bool(orders[0] == 0 and orders[1].is_finite), f"limits {orders}")
     sizes = [2**j for j in range(4, 17, 2)]
     solved = [largest(flat_growth(64, L, constant_growth)) for L in sizes]
     numbers: dict[str, Number] = {
@@ -99,16 +98,17 @@ def tree_router(context: Context) -> Verdict:
         for valency in (2, 3):
             experts = valency ** min(height, 10)
             solved = largest(tree_growth(n, experts, sauer_growth(d), valency=valency))
-            if not solved <= clean_tree(n, experts, d, valency=valency):
-                return undecided(f"n = {n}, L = {experts}, d = {d}: {solved} exceeds lambda·L·d")
+            below = solved <= clean_tree(n, experts, d, valency=valency)
+            ensure(below, f"n = {n}, L = {experts}, d = {d}: {solved} exceeds lambda·L·d")
             worst = max(worst, solved / (tree_factor(valency) * experts * d))
     sizes = [2**j for j in range(4, 17, 2)]
     for name, growth in (("tree", tree_growth), ("flat", flat_growth)):
         solved = [largest(growth(64, L, constant_growth)) for L in sizes]
         for L, value in ((sizes[0], solved[0]), (sizes[-1], solved[-1])):
             numbers[f"{name}_constants_n64_L{L}_over_(n+1)L"] = value / (65 * L)
-        if name == "tree" and not solved[-1] <= 6.1 * 65 * sizes[-1]:
-            return undecided(f"constant answers: {solved[-1] / (65 * sizes[-1])} per (n+1)L")
+        if name == "tree":
+            a_unit = solved[-1] / (65 * sizes[-1])
+            ensure(solved[-1] <= 6.1 * 65 * sizes[-1], f"constant answers: {a_unit} per (n+1)L")
     numbers["largest_solved_over_bound"] = worst
     reason = f"solved/(lambda_v L d) at most {worst:.3f}; flat routing grows with log L, the tree does not"
     return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, numbers)
