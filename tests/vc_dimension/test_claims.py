@@ -105,7 +105,8 @@ def test_a_broken_set_proves_and_refutes_nothing(monkeypatch, room, builder, nam
 @pytest.mark.parametrize("listed", ["ENUMERATED_MIXTURES", "CERTIFIED_MIXTURES"])
 def test_a_broken_mixture_proves_nothing(monkeypatch, listed):
     (name, shattered, points), *others = getattr(shattered_sets, listed)
-    broken = replace(shattered, expert=with_duplicate(lambda: shattered.expert)())
+    cells = (with_duplicate(lambda: shattered.cells[0])(), *shattered.cells[1:])
+    broken = replace(shattered, cells=cells)
     monkeypatch.setattr(shattered_sets, listed, [(name, broken, points), *others])
     verdict = REGISTRY["vc_dimension.mixture"].verdict(Context())
     assert verdict.status is Status.INCONCLUSIVE
