@@ -29,7 +29,7 @@ import sqlite3
 import sys
 import time
 import tomllib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -102,7 +102,8 @@ TWINS = {
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change of one line; `what` is "before -> after" in the language's own words."""
+    """One change of one line; `what` is "before -> after" in the language's own words, " #2" behind it for the second
+    such place of the line."""
 
     file: str
     line: int
@@ -123,11 +124,14 @@ def mutants_of(file: str) -> Iterator[Mutant]:
     tree = ast.parse(source)
     nodes = list(_places(tree))
     spans = _spans(tree)
+    before: Counter[tuple[int, str]] = Counter()
     for index, node in enumerate(nodes):
         for what, change in _changes(node):
             twin = copy.deepcopy(tree)
             change(list(_places(twin))[index])
             line = node.lineno
+            before[line, what] += 1
+            what = what if before[line, what] == 1 else f"{what} #{before[line, what]}"
             yield Mutant(
                 file, line, lines[line - 1].strip(), what, ast.unparse(twin), spans.get(line, range(line, line + 1))
             )
@@ -373,8 +377,7 @@ class Decided:
 
     @staticmethod
     def key(mutant: Mutant) -> str:
-        text = "\0".join((mutant.file, (HOME / mutant.file).read_text(), str(mutant.line), mutant.what, mutant.source))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return hashlib.sha256(f"{mutant.file}\0{mutant.source}".encode()).hexdigest()[:16]
 
     def __call__(self, mutant: Mutant, tests: str) -> bool | None:
         """Whether the mutant lives, None where nobody knows."""
