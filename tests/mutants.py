@@ -3,11 +3,14 @@
     python tests/mutants.py --count 400 --seed 0          a seeded sample over all files of TARGETS
     python tests/mutants.py --files theory/exact.py       every mutant of some files
 
-Each mutant runs only the test functions that execute its line (from a coverage map, made first and kept in
-results/mutants; all of the file for a line that runs on import), quickest first, in a forked process that already has
-torch; a test that fails, or does not end, kills it. Survivors argued to compute the same are listed in
-equivalent_mutants.toml by the line's text, and count as decided elsewhere. Exit code 1 when fewer than 95 % of the
-decided mutants are killed.
+Each mutant runs only the test functions that execute its line (from a coverage map, made first; all of the file for a
+line that runs on import), quickest first, up to --budget seconds of them, in a forked process that already has torch; a
+test that fails, or does not end, kills it. Survivors argued to compute the same are listed in equivalent_mutants.toml
+by the line's text, and count as decided elsewhere. Exit code 1 when fewer than 95 % of the decided mutants are killed.
+
+All is kept in results/mutants, so that an interrupted run goes on: what a test file runs, until the sources or that
+file change; a killed mutant, until its source file changes (tests are only ever added: --fresh decides all again); a
+survivor, until the tests that run its line change.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
+import hashlib
 import importlib
 import json
 import os
@@ -25,9 +29,9 @@ import sqlite3
 import sys
 import time
 import tomllib
-from collections import defaultdict
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -73,6 +77,7 @@ PRELOADED = (
     "pytest",
 )
 NEEDED = 0.95
+BUDGET = 60.0
 PATIENCE = 4.0  # times the tests' own time, and 20 seconds: after that a mutant counts as one that does not end
 MOST_BYTES = 8 << 30  # of address space beyond what is there: a size that grows without end is a failure, too
 
@@ -97,7 +102,8 @@ TWINS = {
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change of one line; `what` is "before -> after" in the language's own words."""
+    """One change of one line; `what` is "before -> after" in the language's own words, " #2" behind it for the second
+    such place of the line."""
 
     file: str
     line: int
@@ -118,11 +124,14 @@ def mutants_of(file: str) -> Iterator[Mutant]:
     tree = ast.parse(source)
     nodes = list(_places(tree))
     spans = _spans(tree)
+    before: Counter[tuple[int, str]] = Counter()
     for index, node in enumerate(nodes):
         for what, change in _changes(node):
             twin = copy.deepcopy(tree)
             change(list(_places(twin))[index])
             line = node.lineno
+            before[line, what] += 1
+            what = what if before[line, what] == 1 else f"{what} #{before[line, what]}"
             yield Mutant(
                 file, line, lines[line - 1].strip(), what, ast.unparse(twin), spans.get(line, range(line, line + 1))
             )
@@ -226,33 +235,42 @@ def test_files(places: list[str]) -> list[str]:
     return [p for p in found if p not in LEFT_OUT and Path(p).name not in LEFT_OUT]
 
 
+def digest(paths: Iterable[Path]) -> str:
+    """Of the contents of some files."""
+    found = hashlib.sha256()
+    for path in sorted(paths):
+        found.update(str(path.relative_to(HOME)).encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()[:16]
+
+
 def tests_by_line(files: list[str], places: list[str]) -> tuple[dict[tuple[str, int], set[str]], dict[str, float]]:
     """((file, line) -> test functions that run it, test function -> seconds), measured once for a state of the code."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    database, times = RESULTS / "coverage.sqlite", RESULTS / "seconds.json"
-    newest = max(
-        p.stat().st_mtime for folder in ("constructions", "theory", "tests") for p in (HOME / folder).rglob("*.py")
-    )
-    if not database.exists() or database.stat().st_mtime < newest or not times.exists():
-        print("mutants: which test runs which line …", flush=True)
-        database.unlink(missing_ok=True)
-        if (code := _in_child(lambda: _measure(database, times, places), timeout=3600)) != 0:
-            raise SystemExit(f"mutants: the tests do not pass on the code as it is (exit code {code})")
+    folder = RESULTS / "map"
+    folder.mkdir(parents=True, exist_ok=True)
+    shared = [p for name in ("constructions", "theory", "tests/house") for p in (HOME / name).rglob("*.py")]
+    shared = [p for p in shared if not p.name.startswith("test_")] + [HOME / "tests" / "conftest.py"]
     lines: dict[tuple[str, int], set[str]] = defaultdict(set)
-    with sqlite3.connect(database) as store:
-        rows = store.execute(
-            "select file.path, context.context, numbits from line_bits join file on file.id = line_bits.file_id "
-            "join context on context.id = line_bits.context_id where context.context != ''"
-        ).fetchall()
-    for path, context, bits in rows:
-        file = str(Path(path).relative_to(HOME))
-        if file in files:
-            for number in (8 * byte + bit for byte, value in enumerate(bits) for bit in range(8) if value >> bit & 1):
-                lines[file, number].add(context)
-    return lines, json.loads(times.read_text())
+    seconds: dict[str, float] = {}
+    for test in test_files(places):
+        stem = f"{test.removesuffix('.py').replace('/', '.')}-{digest([*shared, HOME / test])}"
+        kept = folder / f"{stem}.json"
+        if not kept.exists():
+            print(f"mutants: which line {test} runs …", flush=True)
+            database = folder / f"{stem}.sqlite"
+            database.unlink(missing_ok=True)
+            if (code := _in_child(lambda: _measure(database, kept, test), timeout=3600)) != 0:  # noqa: B023
+                raise SystemExit(f"mutants: {test} does not pass on the code as it is (exit code {code})")
+            database.unlink()
+        found = json.loads(kept.read_text())
+        seconds |= found["seconds"]
+        for file in set(files) & found["lines"].keys():
+            for context, numbers in found["lines"][file].items():
+                for number in numbers:
+                    lines[file, number].add(context)
+    return lines, seconds
 
 
-def _measure(database: Path, times: Path, places: list[str]) -> int:
+def _measure(database: Path, kept: Path, test: str) -> int:
     import coverage
     import pytest
 
@@ -267,11 +285,28 @@ def _measure(database: Path, times: Path, places: list[str]) -> int:
             seconds[report.nodeid.split("[")[0]] += report.duration
 
     meter.start()
-    code = pytest.main(["-q", "-x", "-p", "no:cacheprovider", *test_files(places)], plugins=[Switch()])
+    code = pytest.main(["-q", "-x", "-p", "no:cacheprovider", test], plugins=[Switch()])
     meter.stop()
     meter.save()
-    times.write_text(json.dumps(seconds))
+    if code == 0:
+        partial = kept.with_suffix(".partial")
+        partial.write_text(json.dumps({"lines": _lines_of(database), "seconds": seconds}))
+        partial.rename(kept)
     return int(code)
+
+
+def _lines_of(database: Path) -> dict[str, dict[str, list[int]]]:
+    """File -> test function -> the lines that it runs."""
+    with sqlite3.connect(database) as store:
+        rows = store.execute(
+            "select file.path, context.context, numbits from line_bits join file on file.id = line_bits.file_id "
+            "join context on context.id = line_bits.context_id where context.context != ''"
+        ).fetchall()
+    found: dict[str, dict[str, list[int]]] = defaultdict(dict)
+    for path, context, bits in rows:
+        numbers = [8 * byte + bit for byte, value in enumerate(bits) for bit in range(8) if value >> bit & 1]
+        found[str(Path(path).relative_to(HOME))][context] = numbers
+    return found
 
 
 # --- running ----------------------------------------------------------------------------------------------
@@ -330,6 +365,31 @@ def equivalents() -> dict[tuple[str, str, str], str]:
     return {(row["file"], row["line"], what): row["why"] for row in table["mutant"] for what in row["changes"]}
 
 
+class Decided:
+    """What earlier runs found, a JSON object a line: digests of a mutant and of its tests, and whether it lived."""
+
+    def __init__(self, path: Path, fresh: bool):
+        self.path = path
+        if fresh:
+            path.unlink(missing_ok=True)
+        rows = [json.loads(row) for row in path.read_text().splitlines()] if path.exists() else []
+        self.found = {row["mutant"]: row for row in rows}
+
+    @staticmethod
+    def key(mutant: Mutant) -> str:
+        return hashlib.sha256(f"{mutant.file}\0{mutant.source}".encode()).hexdigest()[:16]
+
+    def __call__(self, mutant: Mutant, tests: str) -> bool | None:
+        """Whether the mutant lives, None where nobody knows."""
+        row = self.found.get(self.key(mutant))
+        return row["alive"] if row is not None and (not row["alive"] or row["tests"] == tests) else None
+
+    def add(self, mutant: Mutant, tests: str, alive: bool) -> None:
+        row = {"mutant": self.key(mutant), "name": mutant.name, "tests": tests, "alive": alive}
+        with self.path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--files", nargs="*", default=TARGETS, help="globs of source files (default: all targets)")
@@ -337,6 +397,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--tests", nargs="*", default=TESTS, help="folders and files of tests")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--budget", type=float, default=BUDGET, help="seconds of tests for one mutant")
+    parser.add_argument("--fresh", action="store_true", help="forget what earlier runs decided")
     args = parser.parse_args()
     os.chdir(HOME)
     sys.path.insert(0, str(HOME))
@@ -354,6 +416,7 @@ def main() -> int:
         flush=True,
     )
 
+    decided = Decided(RESULTS / "decided.jsonl", args.fresh)
     imported = {file: on_import(file) for file in files}
     of_file = {file: set().union(*(tests for (f, _), tests in lines.items() if f == file)) for file in files}
 
@@ -361,17 +424,29 @@ def main() -> int:
         found = lines.get((mutant.file, mutant.line), set())
         if mutant.line in imported[mutant.file]:
             found = of_file[mutant.file]
-        tests = sorted(found, key=lambda t: seconds.get(t, 0.0))
-        return mutant, not tests or survives(mutant, tests, sum(seconds.get(t, 0.0) for t in tests))
+        tests, spent = [], 0.0
+        for test in sorted(found, key=lambda t: (seconds.get(t, 0.0), t)):
+            spent += seconds.get(test, 0.0)
+            if tests and spent > args.budget:
+                break
+            tests.append(test)
+        state = digest({HOME / t.split("::")[0] for t in tests})
+        alive = decided(mutant, state)
+        if alive is None:
+            alive = not tests or survives(mutant, tests, min(spent, args.budget))
+            decided.add(mutant, state, alive)
+        return mutant, alive
 
-    survivors = []
+    survivors: list[Mutant] = []
     with ThreadPoolExecutor(args.jobs) as pool:
-        for number, (mutant, alive) in enumerate(pool.map(decide, chosen), start=1):
+        for number, done in enumerate(as_completed([pool.submit(decide, m) for m in chosen]), start=1):
+            mutant, alive = done.result()
             if alive:
                 survivors.append(mutant)
                 print(f"SURVIVES {mutant.name}    | {mutant.text}", flush=True)
-            if number % 50 == 0:
-                print(f"mutants: {number} decided, {len(survivors)} survive", flush=True)
+            if number % 20 == 0:
+                killed = number - len(survivors)
+                print(f"mutants: {killed} of {number} killed so far ({killed / number:.1%})", flush=True)
     share = 1 - len(survivors) / max(1, len(chosen))
     rows = [{"file": m.file, "line": m.line, "text": m.text, "what": m.what} for m in survivors]
     (RESULTS / "survivors.json").write_text(json.dumps(rows, indent=1))

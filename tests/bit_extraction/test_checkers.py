@@ -139,3 +139,43 @@ def test_parity_rounding_by_hand():
     assert j1_interpolant(y, [Fraction(-7)], 3) == 0
     assert j1_interpolant(y, [Fraction(5, 2)], 3) == Fraction(9, 2)
     assert j1_interpolant(y, [Fraction(99)], 3) == 5
+
+
+def test_the_value_at_node_0_may_round_and_no_more():
+    """2⁻⁵⁰·(|c0| + 8·step·K²) is what the output bias may round by."""
+    allowed = 2.0**-50 * (abs(float(VALUES.min())) + 8 * STEP * DESIGN.cells**2)
+    for share, holds in ((0.5, True), (-0.5, True), (1.5, False), (-1.5, False)):
+        net = network()
+        exactly = realises_interpolant(net, VALUES, STEP, POINTS)
+        assert exactly is None
+        net[-1].bias.data += share * allowed
+        assert (realises_interpolant(net, VALUES, STEP, POINTS) is None) == holds
+
+
+def test_one_value_that_is_no_number_is_enough():
+    for place in (0, 3):
+        values = VALUES.clone()
+        values[place] = math.inf
+        with pytest.raises(ValueError, match="`values` must be finite"):
+            parity_rounded(values, Fraction(1))
+
+
+def test_a_node_exactly_at_its_allowance_passes():
+    reach = 1 + 1e-6
+    found = torch.tensor([reach, reach - 1], dtype=torch.float64)
+    assert _nodes_failure(found, torch.tensor([0.0, reach - 1], dtype=torch.float64), 1.0, 3) is None
+    found[0] = math.nextafter(reach, 2)
+    assert "node (0,) is 1 steps from" in _nodes_failure(
+        found, torch.tensor([0.0, reach - 1], dtype=torch.float64), 1.0, 3
+    )
+
+
+def test_where_points_are_sampled():
+    """K = 11, m = 3: sixteenths from −1 to 12; ends of groups of three nodes; half cells behind the boundaries."""
+    cells, m = 11, 3
+    points = sample_points(cells, m, 1, 12000, torch.Generator().manual_seed(0))
+    anywhere, nodes, gaps = ({z[0] for z in points[kind::3]} for kind in range(3))
+    assert anywhere == {Fraction(i, 16) for i in range(-16, 16 * cells + 17)}
+    assert nodes == {Fraction(min(cells, m * group - before)) for group in range(5) for before in (0, 1)}
+    starts = {2 * m * block - 2 + m * parity for block in range(3) for parity in (0, 1)}
+    assert gaps == {start + Fraction(i, 16) for start in starts for i in range(9)}

@@ -47,3 +47,11 @@ def test_building_refutes_black_boxes_and_spares_honest_ones():
     honest = LipschitzFunction(lambda x: x.sum(1) / math.sqrt(3), n=3, lipschitz=1.0 + 1e-15)
     assert modulus_refuted_by_building(honest, 0.2) is None
     assert torch.is_tensor(honest(torch.zeros(1, 3)))
+
+
+def test_the_constant_itself_is_not_refuted():
+    assert lipschitz_constant_le("7", 0.0, n=2).status is Status.CERTIFIED
+    exact = lipschitz_constant_le("3*x0 - 4*x1", 5.0, n=2)
+    assert exact.status is Status.CERTIFIED
+    assert exact.bounds["lower"] <= 5.0 <= exact.bounds["upper"] <= 5.0 * (1 + 1e-6)
+    assert lipschitz_constant_le("3*x0 - 4*x1", math.nextafter(5.0, 0), n=2).status is not Status.INCONCLUSIVE

@@ -1,5 +1,7 @@
 """Counts are measured on modules; a wrong bank is a mismatch."""
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -160,3 +162,27 @@ def test_every_key_by_hand():
     assert (comparison.read, comparison.experts) == (min(64, leaves), leaves)
     off = parameter_count_eq(model, {name: value + 1 for name, value in formulas.items()})
     assert len(off.mismatches) == 5
+
+
+@pytest.mark.parametrize("leaves", [1, 2, 64, 1000])
+def test_experts_are_read_from_the_first_to_the_last(leaves):
+    """At most 64, evenly spread; of sizes 1 … leaves the smallest and the largest are seen."""
+    asked = []
+
+    class Growing(nn.Module):
+        num_leaves = leaves
+
+        def route(self, x):
+            return torch.zeros(len(x), dtype=torch.int64)
+
+        def expert(self, leaf):
+            asked.append(leaf)
+            return nn.Linear(leaf + 1, 1, bias=False)
+
+        def cell_bounds(self, leaf):
+            return torch.zeros(1), torch.ones(1)
+
+    counts = measured_counts(Growing())
+    assert (counts.active, counts.smallest, counts.read) == (leaves, 1, min(leaves, 64))
+    assert (asked[0], asked[-1], len(set(asked))) == (0, leaves - 1, min(leaves, 64))
+    assert max((b - a for a, b in itertools.pairwise(asked)), default=1) <= max(1, leaves // 62)

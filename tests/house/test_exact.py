@@ -325,3 +325,18 @@ def test_a_line_that_crosses_a_kink_twice_at_once():
     times, states = exact.along_line(net, [-1], [1])
     assert [exact.fraction(t) for t in times] == [0, Fraction(1, 4), Fraction(1, 2), Fraction(3, 4), 1]
     assert [exact.fraction(s[0]) for s in states] == [Fraction(1, 2), 0, 0, 0, Fraction(1, 2)]
+
+
+def test_ends_of_a_line_that_lie_on_a_kink_are_no_breakpoints_of_their_own():
+    """x, −x, 1 − x and x − 1 on [0, 1]: zeros of both signs at both ends."""
+    net = nn.Sequential(nn.Linear(1, 4), nn.ReLU(), nn.Linear(4, 1)).double()
+    with torch.no_grad():
+        net[0].weight.copy_(torch.tensor([[1.0], [-1.0], [-1.0], [1.0]]))
+        net[0].bias.copy_(torch.tensor([0.0, 0.0, 1.0, -1.0]))
+        net[2].weight.fill_(1.0)
+        net[2].bias.zero_()
+    times, states = exact.along_line(net, [0], [1])
+    assert times == [0, 1]
+    assert states == [[1], [1]]
+    times, _ = exact.along_line(net, [-1], [2])
+    assert [exact.fraction(t) for t in times] == [0, Fraction(1, 3), Fraction(2, 3), 1]

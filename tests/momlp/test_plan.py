@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from constructions import Box, LipschitzFunction, PencilPlan, plan
+from constructions import Box, BudgetExceeded, LipschitzFunction, PencilPlan, plan
 from constructions.pathway_tree.lattice import Lattice, ceil_sqrt
 
 
@@ -138,3 +138,31 @@ def test_nodes_have_no_offset_and_faces_meet(cells, knots):
     assert torch.equal(above[:-1], below[1:])
     assert float(below[0]) == -0.3
     assert float(above[-1]) == 1.7
+
+
+def test_splits_at_their_ends():
+    for split in (1, 1.0, 2, Fraction(1)):
+        with pytest.raises(ValueError, match="`split` must lie strictly between 0 and 1"):
+            plan(lipschitz(2), 0.1, split=split)
+    assert plan(lipschitz(2), 0.1, split=Fraction(1, 2)).split == Fraction(1, 2)
+
+
+def test_the_axis_with_most_cells_decides_whether_float64_resolves_them():
+    wide = plan(lipschitz(3, domain=((0, 1), (0, 1e16), (0, 1))), 1.0)
+    assert wide.cells[0] < wide.cells[1]
+    with pytest.raises(ValueError, match="cells on an axis, float64 resolves"):
+        wide.require_resolvable(10**9)
+
+
+def test_one_expert_may_fill_the_budget():
+    p = plan(lipschitz(2), 0.1)
+    p.require_resolvable(8 * p.parameters)
+    with pytest.raises(BudgetExceeded, match="one expert of"):
+        p.require_resolvable(8 * p.parameters - 1)
+    assert p.stored_bytes == 8 * p.stored_parameters
+
+
+def test_a_constant_function_needs_one_cell():
+    for expert, knots in (("pencil", 1), ("constant", 0)):
+        p = plan(lipschitz(3, 0.0), 0.1, expert=expert)
+        assert (set(p.cells), p.knots) == ({1}, knots)

@@ -1,6 +1,7 @@
 """Covering and separation of data routers: NaN, extreme numbers and too few points prove nothing."""
 
 import math
+from fractions import Fraction
 
 import pytest
 import torch
@@ -123,3 +124,14 @@ def test_differences_by_hand():
     assert difference.failure == "point 1 is routed to leaf 1, the nearest is 2"
     assert difference.worst_excess == math.sqrt(32)
     assert difference.mean_excess == math.sqrt(32) / 2
+
+
+def test_radius_and_separation_are_rounded_apart():
+    """√2, which no float is."""
+    pair = torch.tensor([[0.0, 0.0], [1.0, 1.0]], dtype=torch.float64)
+    report = covering_net(pair[1:], pair[:1])
+    assert Fraction(report.radius) ** 2 > 2
+    assert report.radius <= math.sqrt(2) * (1 + 1e-14)
+    separation = covering_net(pair, pair).separation
+    assert Fraction(separation) ** 2 < 2
+    assert separation >= math.sqrt(2) * (1 - 1e-14)

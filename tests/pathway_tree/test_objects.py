@@ -132,3 +132,28 @@ def test_bad_valency(valency):
 def test_bad_path_point():
     with pytest.raises(ValueError, match="`z` must have shape"):
         PathwayTree((3, 3)).path(torch.zeros(3))
+
+
+def test_limits_are_still_allowed(monkeypatch):
+    z = torch.tensor([[0.5, 1.5]], dtype=torch.float64)
+    tree = PathwayTree((3, 2))
+    assert tree.nearest_leaf(z, max_leaves=6).tolist() == [[0, 1]]
+    with pytest.raises(BudgetExceeded, match="all 6 leaves, more than max_leaves = 5"):
+        tree.nearest_leaf(z, max_leaves=5)
+    assert PathwayTree((1,) * 4096).num_leaves == 1
+    with pytest.raises(ValueError, match="at most 4096 axes, got 4097"):
+        PathwayTree((1,) * 4097)
+    assert PathwayTree((2**16383,)).num_leaves == 2**16383
+    with pytest.raises(BudgetExceeded, match=r"a product below 2\^16384"):
+        PathwayTree((2**16384,))
+    with pytest.raises(BudgetExceeded, match="more than 8589934592 bytes"):
+        PathwayTree((2**30 + 1,)).leaf_indices()
+    monkeypatch.setattr("constructions.pathway_tree.tree.MAX_LISTED_BYTES", 8 * 6 * 2)
+    assert tree.leaf_indices().shape == (6, 2)
+    monkeypatch.setattr("constructions.pathway_tree.tree.MAX_LISTED_BYTES", 8 * 6 * 2 - 1)
+    with pytest.raises(BudgetExceeded, match="6 leaf indices of 2 numbers"):
+        tree.leaf_indices()
+
+
+def test_no_points_have_no_leaves():
+    assert PathwayTree((3, 2)).nearest_leaf(torch.zeros(0, 2)).shape == (0, 2)

@@ -146,6 +146,9 @@ def relabel(node):
         (relabel(((6, 7),)), "is not a box of 2"),
         (relabel(((7, 6), (4, 5))), "is not a box of 2"),
         (relabel(((6, 7), (4, 4))), "is not a box of 2"),
+        (relabel(((6, 7), (4,))), "is not a box of 2"),
+        (relabel(((6, 7), 4)), "is not a box of 2"),
+        (relabel(((6, 7), (4, 5.5))), "is not a box of 2"),
     ],
 )
 def test_malformed_nodes_are_named(damage, message):
@@ -214,3 +217,37 @@ def test_router_agreement_of_shapes_that_broadcast():
     agreement = router_agreement({"one": leaf, "two": leaf, "three": other}, z)
     assert (agreement.points, agreement.disagreements) == (len(z), 1)
     assert agreement.first.startswith(f"z = {z[3].tolist()}: one says")
+
+
+def test_nothing_is_counted_of_what_is_no_tree():
+    empty = tree_structure(nx.DiGraph(), CELLS, valency=2)
+    assert (empty.nodes, empty.leaves, empty.height, empty.bisectors) == (0, 0, 0, 0)
+    gap = nx.DiGraph([(((0, 3),), ((0, 1),)), (((0, 3),), ((2, 3),))])
+    nx.set_node_attributes(gap, {((0, 1),): (0.5,), ((2, 3),): (2.5,)}, "prototype")
+    report = tree_structure(gap, (3,), valency=2)
+    assert (report.nodes, report.leaves, report.height, report.bisectors) == (3, 2, 1, 0)
+    assert any("do not fill it side by side" in failure for failure in report.failures)
+
+
+def test_a_tree_of_one_leaf_by_shape():
+    report = tree_structure_by_shape(PathwayTree(()))
+    assert (report.holds, report.nodes, report.leaves, report.height, report.bisectors) == (True, 1, 1, 0, 0)
+
+
+def test_points_beside_every_face_are_tried():
+    z = face_points((3,), 2000, torch.Generator().manual_seed(0))[:, 0]
+    assert float(z.min()) == 0.0
+    assert float(z.max()) == 3.0
+    one = torch.ones(1, dtype=torch.float64)
+    for face in (one, 2 * one, 3 * one):
+        assert bool((z == face).any())
+        assert bool((z == torch.nextafter(face, 0 * one)).any())
+    assert bool((z == torch.nextafter(one, 2 * one)).any())
+    assert int((z != z.round()).sum()) > 500
+
+
+def test_routers_that_agree_differ_nowhere():
+    z = face_points((4, 4), 10, torch.Generator().manual_seed(0))
+    leaf = PathwayTree((4, 4)).route(z)
+    agreement = router_agreement({"one": leaf, "two": leaf}, z)
+    assert (agreement.points, agreement.disagreements, agreement.first) == (12, 0, None)

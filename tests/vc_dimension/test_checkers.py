@@ -14,6 +14,8 @@ from theory.vc_dimension.checkers import (
     shattered_exhaustively,
 )
 from theory.vc_dimension.checkers.labelings import all_labelings, evaluate, float64_is_exact
+from theory.vc_dimension.checkers.reflections import check_reflections
+from theory.vc_dimension.checkers.signs import SignFamily, check_signs, require_affordable
 
 
 @pytest.mark.exact
@@ -161,3 +163,57 @@ def test_more_layers_change_nothing_until_one_is_broken(extra):
 
     broken = shattered_by_one_hidden_layer(changed(deeper, swap))
     assert "changes what it is given" in broken.failure
+
+
+# --- at the limits -----------------------------------------------------------------------------------------
+
+
+def test_float64_exactness_looks_at_every_point():
+    """x + 1 at 0 is 1; at 2⁵³ it is no float."""
+    layers = [(torch.ones(1, 1, 1).double(), torch.ones(1, 1).double())]
+    assert float64_is_exact(layers, torch.tensor([[0.0], [2.0**53 - 2]], dtype=torch.float64))
+    assert not float64_is_exact(layers, torch.tensor([[0.0], [2.0**53 - 1]], dtype=torch.float64))
+
+
+def test_the_dearest_certificate_is_still_made():
+    """2·1·(n + 1) products of two points in R^n."""
+    require_affordable(2, 2**35 - 1)
+    with pytest.raises(BudgetExceeded, match=r"the certificate of 2 points in R\^34359738368 takes"):
+        require_affordable(2, 2**35)
+
+
+@pytest.mark.parametrize("count", [0, 2**20 + 1])
+def test_numbers_of_random_labelings(count):
+    with pytest.raises(ValueError, match="`count`"):
+        shattered_by_random_labelings(one_hidden_layer(2, 2), count, torch.Generator())
+
+
+def line_family(apex, reach, direction=(0, 1)):
+    """One unit on the line, x − apex − reach, with its point at apex + reach, where `direction` (slope, constant) must
+    be 1."""
+    return SignFamily(
+        torch.tensor([[apex], [apex + reach]]),
+        torch.tensor([[1, -apex - reach]]),
+        torch.tensor([[list(direction)]]),
+    )
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize("apex", [0, 10, -10])
+def test_the_least_binary_digits_that_keep_reflections_apart(apex):
+    """f(c) = −2 ± 1 with slope 1: the gap is 4·1/1, a prototype lies within 2·3/1 of the apex, and the point within 3
+    (2, rounded up): 2·9·r + r² < 4 for r = 1/8 and not for 1/4."""
+    family = line_family(apex, 2)
+    assert check_signs(family).worst == -1
+    assert check_reflections(family, 3).holds
+    assert check_reflections(family, 2).failure == "unit 0: 2 binary digits do not keep its prototypes apart"
+    assert check_reflections(family, 1074).holds
+    with pytest.raises(ValueError, match="`binary_digits`"):
+        check_reflections(family, 1075)
+
+
+def test_a_unit_that_may_be_flat_has_no_reflection():
+    """x − 1 ± x: one of both signs is constant."""
+    family = line_family(0, 1, (1, 0))
+    assert check_signs(family).holds
+    assert check_reflections(family, 20).failure == "unit 0 may vanish at the apex, or be flat"

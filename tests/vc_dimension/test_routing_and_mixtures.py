@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from constructions.functions.box import Box
 from constructions.vc_dimension import deep, mixture, one_hidden_layer, routing_only, routing_pairs, two_hidden_layers
 from theory import exact
 from theory.vc_dimension.checkers import (
@@ -16,6 +17,7 @@ from theory.vc_dimension.checkers import (
 )
 from theory.vc_dimension.checkers.exact_routing import binary_digits, route_exactly
 from theory.vc_dimension.checkers.labelings import all_labelings
+from theory.vc_dimension.checkers.mixtures import exact_cells
 
 
 @pytest.mark.exact
@@ -149,3 +151,34 @@ def test_broken_mixtures_are_rejected():
 
 def test_mixtures_on_the_device(device):
     assert shattered_exhaustively(mixture(one_hidden_layer(2, 1), 4), device=device).holds
+
+
+@pytest.mark.exact
+def test_squares_that_do_not_fit_into_int64_decide_all_the_same():
+    """Prototypes 8192 and 0 with 20 binary digits: (8192·2²⁰)² + 2·4096·8192·2⁴⁰ is 2⁶⁷."""
+    level = torch.tensor([[[[8192.0], [0.0], [8192 + 2.0**-20]]]], dtype=torch.float64)
+    assert route_exactly([level], torch.tensor([[-4096.0], [4096.0], [4097.0]]).double()).tolist() == [[1, 0, 0]]
+
+
+def test_prototypes_between_the_binary_digits_are_refused():
+    honest = routing_only(3, 4)
+
+    def shifted(labels):
+        levels, values = honest.routers(labels)
+        levels[0][:, :, 2, 0] += 2.0 ** -(honest.binary_digits + 1)
+        return levels, values
+
+    failure = shattered_by_reflections(replace(honest, routers=shifted)).failure
+    assert failure == f"the prototypes are not multiples of 2^-{honest.binary_digits}"
+
+
+def test_points_on_the_face_of_a_cell_are_not_inside():
+    line = Box((0.0,), (4.0,))
+    inside = torch.tensor([[0.5], [1.5]])
+    assert exact_cells(line, 4, inside, torch.tensor([0, 1])) is None
+    assert (
+        exact_cells(line, 4, inside, torch.tensor([0, 2])) == "points with first coordinate 1.5 are not inside cell 2"
+    )
+    for face, cell in ((1.0, 0), (1.0, 1), (2.0, 1), (4.0, 3)):
+        assert "are not inside cell" in exact_cells(line, 4, torch.tensor([[0.5], [face]]), torch.tensor([0, cell]))
+    assert "is not in the domain" in exact_cells(line, 4, torch.tensor([[0.5], [4.5]]), torch.tensor([0, 3]))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from constructions import BudgetExceeded
 from constructions.vc_dimension import (
     deep,
     deep_sizes,
@@ -157,6 +158,18 @@ def test_networks_that_are_not_affine_in_the_table_are_refused():
     def bent(entries):
         layers = [(w.copy(), b.copy()) for w, b in networks(entries)]
         layers[1][0][:, 0, 0] += np.where(entries.max(1) > 1, 1, 0)
+        return layers
+
+    broken = replace(DEEP, table=replace(DEEP.table, networks=bent))
+    assert "not affine" in shattered_by_table(broken).failure
+
+
+def test_networks_that_bend_at_large_entries_only_are_refused():
+    networks = DEEP.table.networks
+
+    def bent(entries):
+        layers = [(w.copy(), b.copy()) for w, b in networks(entries)]
+        layers[1][0][:, 0, 0] += np.where(entries.max(1) > 1000, 1, 0)
         return layers
 
     broken = replace(DEEP, table=replace(DEEP.table, networks=bent))
@@ -321,3 +334,34 @@ def test_other_entries_may_reach_a_unit_that_a_later_layer_switches_off(reach):
 )
 def test_intervals_of_other_entries_by_hand(family, failure):
     assert check_table(family).failure == failure
+
+
+# --- at the limits ----------------------------------------------------------------------------------------
+
+
+def test_what_a_certificate_evaluates_is_counted():
+    """Two points through weights of 2·1, 4·2, 4·4, 2·4 and 1·2 numbers."""
+    assert check_table(crossed()).evaluations == 2 * (2 + 8 + 16 + 8 + 2)
+
+
+def test_entries_sit_in_rows_that_exist():
+    honest = crossed()
+    for row in (-1, 4):
+        assert "in a row that its layer does not have" in check_table(replace(honest, rows=np.array([0, row]))).failure
+    assert "behind the memory" in check_table(replace(honest, layers=np.array([1, 4]))).failure
+    assert "below 0" in check_table(replace(honest, layers=np.array([1, -1]))).failure
+    for name, value in (("cell", -1), ("cell", 2), ("bit", 0), ("bit", 2)):
+        broken = replace(honest, **{name: np.array([getattr(honest, name)[0], value])})
+        assert "asks for a bit outside" in check_table(broken).failure
+
+
+def test_too_many_pairs_of_points_and_entries():
+    """2¹⁵ points and one entry more than 2¹⁵."""
+    points, entries = np.arange(2**15)[:, None], 2**15 + 1
+    base = [(np.ones((1, 1), dtype=np.int64), np.zeros(1, dtype=np.int64))] * 2
+    zeros = np.zeros(entries, dtype=np.int64)
+    family = TableFamily(
+        points, np.arange(2**15), np.ones(2**15, dtype=np.int64), 1, 1, base, zeros, zeros, np.zeros((entries, 2), int)
+    )
+    with pytest.raises(BudgetExceeded, match="32768 points and 32769 entries"):
+        check_table(family)

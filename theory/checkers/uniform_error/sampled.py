@@ -34,12 +34,11 @@ def sampled_error(
     errors = torch.cat([view.errors(f, part) for part in x.split(BATCH)])
     log(f"sampled {len(x)} points: largest error {float(errors.max()):.6g}")
     starts = x[errors.topk(min(ASCENT_STARTS, len(x))).indices]
-    climbed = _ascend(view, f, starts)
+    climbed, asked = _ascend(view, f, starts)
     every = torch.cat([starts, climbed])
     final = view.errors(f, every)
     best = int(final.argmax())
-    evaluations = len(x) + len(starts) * (ASCENT_STEPS + 2)
-    return float(final[best]), tuple(every[best].tolist()), evaluations
+    return float(final[best]), tuple(every[best].tolist()), len(x) + asked + len(every)
 
 
 def _adversarial(view: MixtureView, f: LipschitzFunction, generator: torch.Generator, count: int) -> Tensor:
@@ -58,13 +57,16 @@ def _adversarial(view: MixtureView, f: LipschitzFunction, generator: torch.Gener
     return x
 
 
-def _ascend(view: MixtureView, f: LipschitzFunction, starts: Tensor) -> Tensor:
-    """Adam on −|f − f̂| from `starts` (S, n), kept inside the domain; black boxes without gradients stay put."""
+def _ascend(view: MixtureView, f: LipschitzFunction, starts: Tensor) -> tuple[Tensor, int]:
+    """(points, evaluations) of Adam on −|f − f̂| from `starts` (S, n), kept inside the domain; black boxes without
+    gradients stay put."""
     lo, hi = f.domain.tensors(starts.device)
     x = starts.clone().requires_grad_()
     optimiser = torch.optim.Adam([x], lr=max(float((hi - lo).min()) * 1e-3, 1e-300))
     best, best_error = starts.clone(), torch.full_like(starts[:, 0], -torch.inf)
+    asked = 0
     for step in range(ASCENT_STEPS + 1):
+        asked += len(x)
         try:
             error = (f.evaluate(x) - view.forward(x)).abs().amax(-1)
         except (ValueError, RuntimeError):  # f.evaluate's and torch's answer to code that has no gradient
@@ -81,4 +83,4 @@ def _ascend(view: MixtureView, f: LipschitzFunction, starts: Tensor) -> Tensor:
         optimiser.step()
         with torch.no_grad():
             x.copy_(torch.minimum(torch.maximum(x, lo), hi))
-    return best
+    return best, asked
