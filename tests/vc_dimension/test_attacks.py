@@ -43,7 +43,8 @@ from theory.vc_dimension.checkers.labelings import all_labelings, float64_is_exa
 from theory.vc_dimension.checkers.networks import check_networks, inexact_routing, shattered_by_modules
 from theory.vc_dimension.checkers.reflections import check_reflections
 from theory.vc_dimension.checkers.signs import SignFamily, check_signs, read_signs
-from theory.vc_dimension.checkers.table import TableFamily, check_table, read_table
+from theory.vc_dimension.checkers.table import check_table, read_table
+from theory.vc_dimension.checkers.table_family import TableFamily
 
 NAN, INF = float("nan"), float("inf")
 

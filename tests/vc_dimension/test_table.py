@@ -19,7 +19,8 @@ from constructions.vc_dimension import (
 from constructions.vc_dimension.shattered_set import from_table
 from theory.vc_dimension.checkers import shattered_by_random_labelings, shattered_by_table, shattered_exhaustively
 from theory.vc_dimension.checkers.integers import compact, largest, product, times
-from theory.vc_dimension.checkers.table import TableFamily, check_table, read_table
+from theory.vc_dimension.checkers.table import check_table, read_table
+from theory.vc_dimension.checkers.table_family import TableFamily
 
 SMALL = [
     two_hidden_layers(2),

@@ -54,7 +54,8 @@ from theory.vc_dimension.checkers.report import ShatteringReport, distinct_point
 from theory.vc_dimension.checkers.shapes import require_labels, require_numbers, require_points
 from theory.vc_dimension.checkers.signs import SignFamily, check_signs, read_signs
 from theory.vc_dimension.checkers.stored import Stored
-from theory.vc_dimension.checkers.table import TableFamily, check_table, read_table
+from theory.vc_dimension.checkers.table import check_table, read_table
+from theory.vc_dimension.checkers.table_family import TableFamily
 
 SCHEMA = 1
 KEY = "momlp_shattered"

@@ -11,12 +11,12 @@ times a vector is added. Two parts, both sound for all A ∈ [0, 2^K)^C and neit
 
 For K ≤ 12 the second part is also done the plain way, on every X.
 
-Main definitions: `TableFamily`, `read_table`, `check_table`, `shattered_by_table`.
+Main definitions: `read_table`, `check_table`, `shattered_by_table`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -24,56 +24,19 @@ import torch
 from constructions.errors import BudgetExceeded, shown
 from constructions.vc_dimension import ShatteredSet
 from constructions.vc_dimension.shattered_set import LONGEST_WORD, MOST_BITS, MOST_LAYERS, IntegerLayers, Table
-from theory.vc_dimension.checkers.integers import SMALL, compact, largest, product, times
+from theory.vc_dimension.checkers.integers import compact, product, times
 from theory.vc_dimension.checkers.labelings import require_shattered
 from theory.vc_dimension.checkers.report import ShatteringReport, distinct_points
 from theory.vc_dimension.checkers.shapes import fits, numbers_fault
+from theory.vc_dimension.checkers.table_bits import bits_come_out, every_word
+from theory.vc_dimension.checkers.table_family import TableFamily
 
 ENUMERATED_BITS = 12
-MAX_PARTS = 4096
 PROBES_PER_CHUNK = 64
 CHUNK = 1 << 22
 PROBES = 2  # random labelings on which the set's own networks are compared with the table's
 MOST_READ = 1 << 28  # numbers compared when a table is read: a minute or two
 MOST_PAIRS = 1 << 30  # of a point and an entry
-MOST_STEPS = 1 << 28  # of parts through layers
-
-
-@dataclass(frozen=True)
-class TableFamily:
-    """`base` holds the layers (out, in), (out,) at A = 0; A_c·`vectors`[c] (in + 1, the bias last, padded with 0)
-    is added to row `rows`[c] of layer `layers`[c]. Point i asks for bit `bit[i]` (1 the highest of `bits`) of entry
-    `cell[i]`; `memory` hidden layers come before the bits. Arrays of int64, or of Python integers where those are
-    too short.
-    """
-
-    points: np.ndarray
-    cell: np.ndarray
-    bit: np.ndarray
-    bits: int
-    memory: int
-    base: list[tuple[np.ndarray, np.ndarray]]
-    layers: np.ndarray
-    rows: np.ndarray
-    vectors: np.ndarray
-
-    @property
-    def size(self) -> int:
-        return len(self.points)
-
-    def networks(self, entries: np.ndarray) -> IntegerLayers:
-        """Stacked layers of tables (B, C)."""
-        stacked = []
-        for i, (weight, bias) in enumerate(self.base):
-            at = np.flatnonzero(self.layers == i)
-            both = np.concatenate([weight, bias[:, None]], axis=1).astype(object)[None].repeat(len(entries), axis=0)
-            added = self.vectors[at][None, :, : both.shape[2] - 1] * entries[:, at, None]
-            constant = self.vectors[at][None, :, -1] * entries[:, at]
-            for j, row in enumerate(self.rows[at]):
-                both[:, row, :-1] += added[:, j]
-                both[:, row, -1] += constant[:, j]
-            stacked.append((both[..., :-1], both[..., -1]))
-        return stacked
 
 
 def shattered_by_table(shattered: ShatteredSet) -> ShatteringReport:
@@ -205,9 +168,9 @@ def check_table(family: TableFamily) -> ShatteringReport:
         raise BudgetExceeded(f"{family.size} points and {len(family.layers)} entries are more than {MOST_PAIRS} pairs")
     evaluations = family.size * sum(weight.size for weight, _ in family.base)
     starts = _memory(family)
-    failure = starts if isinstance(starts, str) else _bits(family, *starts)
+    failure = starts if isinstance(starts, str) else bits_come_out(family, *starts)
     if failure is None and family.bits <= ENUMERATED_BITS and not isinstance(starts, str):
-        failure = _every_word(family, *starts)
+        failure = every_word(family, *starts)
     return ShatteringReport(family.size, 0, evaluations, failure)
 
 
@@ -329,90 +292,3 @@ def _one_row_a_bit(family: TableFamily, a: np.ndarray, b: np.ndarray) -> tuple[n
         point = int(np.argmin(same))
         return f"point {point}, {family.points[point].tolist()}: its entry is not handed on like that of other points"
     return a[first], b[first]
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Words X = Y + a fixed upper part, 0 ≤ Y < 2^free, of points asking for `bit`; `answer` is that bit once fixed."""
-
-    bit: int
-    free: int
-    answer: int | None
-    a: tuple
-    b: tuple
-
-    def undecided(self, output: bool) -> bool:
-        """Whether some unit is positive for one Y and negative (as the output: not positive) for another."""
-        ends = [(a, a + b * (2**self.free - 1)) for a, b in zip(self.a, self.b, strict=True)]
-        return any((start > 0) != (end > 0) if output else start * end < 0 for start, end in ends)
-
-    def halves(self, bits: int) -> list[_Part]:
-        half, level = 2 ** (self.free - 1), bits - self.free + 1
-        upper = tuple(a + b * half for a, b in zip(self.a, self.b, strict=True))
-        answers = (0, 1) if level == self.bit else (self.answer, self.answer)
-        return [
-            _Part(self.bit, self.free - 1, answer, a, self.b)
-            for a, answer in zip((self.a, upper), answers, strict=True)
-        ]
-
-
-def _bits(family: TableFamily, a: np.ndarray, b: np.ndarray) -> str | None:
-    """Halve and merge through the layers behind the memory; None when every word's bits come out right."""
-    whole = [[int(v) for v in row] for row in a], [[int(v) for v in row] for row in b]
-    parts = {_Part(j + 1, family.bits, None, tuple(u), tuple(v)) for j, (u, v) in enumerate(zip(*whole, strict=True))}
-    steps = 0
-    for i in range(family.memory + 1, len(family.base)):
-        parts = _decided(parts, family.bits, output=False)
-        if isinstance(parts, str):
-            return f"layer {i - 1}: {parts}"
-        steps += len(parts) * family.base[i][0].size
-        if steps > MOST_STEPS:
-            raise BudgetExceeded(f"layer {i}: more than {MOST_STEPS} products to take words apart")
-        weight, bias = ([[int(v) for v in row] for row in np.atleast_2d(part)] for part in family.base[i])
-        parts = {_through(part, weight, bias[0]) for part in parts}
-    parts = _decided(parts, family.bits, output=True)
-    if isinstance(parts, str):
-        return f"output: {parts}"
-    for part in parts:
-        ends = part.a[0], part.a[0] + part.b[0] * (2**part.free - 1)
-        if part.answer is None or any((value > 0) != bool(part.answer) for value in ends):
-            return f"bit {part.bit}: words that have {part.answer} there are answered with {ends[0]} … {ends[1]}"
-    return None
-
-
-def _decided(parts: set[_Part], bits: int, *, output: bool) -> set[_Part] | str:
-    """Halve until every unit has one sign on every part; equal parts merge because this is a set."""
-    done: set[_Part] = set()
-    todo = parts
-    while todo:
-        open_parts = {part for part in todo if part.undecided(output)}
-        done |= todo - open_parts
-        todo = {half for part in open_parts for half in part.halves(bits)}
-        if len(done) + len(todo) > MAX_PARTS:
-            return f"more than {MAX_PARTS} kinds of words: bits are not taken out one by one"
-    return done
-
-
-def _through(part: _Part, weight: list[list[int]], bias: list[int]) -> _Part:
-    """ReLU, which is affine on the part, then one affine layer."""
-    top = 2**part.free - 1
-    kept = [(a, b) if a >= 0 and a + b * top >= 0 else (0, 0) for a, b in zip(part.a, part.b, strict=True)]
-    a = tuple(c + sum(w * u for w, (u, _) in zip(row, kept, strict=True)) for row, c in zip(weight, bias, strict=True))
-    b = tuple(sum(w * v for w, (_, v) in zip(row, kept, strict=True)) for row in weight)
-    return _Part(part.bit, part.free, part.answer, a, b)
-
-
-def _every_word(family: TableFamily, a: np.ndarray, b: np.ndarray) -> str | None:
-    """Run the layers behind the memory on all 2^K words and all K bits, in integers."""
-    words = np.arange(2**family.bits)
-    big = object if largest(a) + largest(b) * len(words) >= SMALL else np.int64
-    hidden = (a.astype(big) + b.astype(big) * words[:, None, None].astype(big)).reshape(-1, a.shape[1])
-    for weight, bias in family.base[family.memory + 1 :]:
-        hidden = product(np.maximum(hidden, 0), weight) + bias
-    answers = hidden[:, 0].reshape(len(words), family.bits)
-    expected = (words[:, None] >> (family.bits - 1 - np.arange(family.bits))) & 1
-    wrong = (answers > 0) != (expected == 1)
-    if not wrong.any():
-        return None
-    word, bit = np.argwhere(wrong)[0]
-    return f"word {word}: bit {bit + 1} is answered with {answers[word, bit]}"
