@@ -14,9 +14,10 @@ Implementation notes: weights are Python integers (of π for sine) with no limit
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
+from typing import final
 
 import torch
 from torch import Tensor, nn
@@ -43,14 +44,13 @@ class Sine(nn.Module):
         return torch.sin(x)
 
 
-@dataclass(frozen=True)
-class OneWeightFamily:
-    """x ↦ act(unit·w·x) − threshold with an integer w; point i = 1 … k is base^{−i}, exactly."""
+class OneWeightFamily(ABC):
+    """x ↦ act(unit·w·x) − threshold with an integer w; point i = 1 … k is base^{−i}, exactly. Abstract."""
 
-    name: str
     base: int
     unit: float
     threshold: float
+    activation: type[nn.Module]
 
     def points(self, k: int) -> list[Fraction]:
         """The k points, exact."""
@@ -64,18 +64,34 @@ class OneWeightFamily:
             or any(type(label) not in (bool, int) or label not in (0, 1) for label in labels)
         ):
             raise ValueError(f"`labels` must be a list of 1 to {MOST_POINTS} labels 0 and 1, got {shown(labels)}")
-        if self.name == "euaf":
-            return sum(4**i for i, label in enumerate(labels, 1) if label)
+        return self._weight(labels)
+
+    @abstractmethod
+    def _weight(self, labels: Sequence[bool | int]) -> int:
+        """`weight` of labels that are some."""
+
+
+@final
+class EUAFFamily(OneWeightFamily):
+    """sgn(σ(wx) − 1/2) with σ the EUAF."""
+
+    base, unit, threshold, activation = 4, 1.0, 0.5, EUAF
+
+    def _weight(self, labels: Sequence[bool | int]) -> int:
+        return sum(4**i for i, label in enumerate(labels, 1) if label)
+
+
+@final
+class SineFamily(OneWeightFamily):
+    """sgn(sin(πwx))."""
+
+    base, unit, threshold, activation = 2, math.pi, 0.0, Sine
+
+    def _weight(self, labels: Sequence[bool | int]) -> int:
         return 1 + sum(2**i for i, label in enumerate(labels, 1) if not label)
 
-    def activation(self) -> nn.Module:
-        return EUAF() if self.name == "euaf" else Sine()
 
-
-FAMILIES = {
-    "euaf": OneWeightFamily("euaf", base=4, unit=1.0, threshold=0.5),
-    "sine": OneWeightFamily("sine", base=2, unit=math.pi, threshold=0.0),
-}
+FAMILIES: dict[str, OneWeightFamily] = {"euaf": EUAFFamily(), "sine": SineFamily()}
 
 
 def network(

@@ -12,7 +12,7 @@ from fractions import Fraction
 import torch
 
 from constructions.errors import require_choice, require_instance, require_int, shown
-from constructions.super_expressive import FAMILIES, MOST_POINTS, OneWeightFamily, network
+from constructions.super_expressive import FAMILIES, MOST_POINTS, EUAFFamily, OneWeightFamily, SineFamily, network
 from theory.claim import Report
 
 MOST_ENUMERATED = 20
@@ -45,14 +45,23 @@ def exact_labels(name: str, weight: int, k: int) -> tuple[list[bool], Fraction]:
     for i in range(1, k + 1):
         scale = family.base**i
         phase = Fraction(weight % (2 * scale), scale)
-        if name == "euaf":
-            value = min(phase, 2 - phase)
-            labels.append(value > Fraction(1, 2))
-            margin = min(margin, abs(value - Fraction(1, 2)))
-        else:
-            labels.append(0 < phase < 1)
-            margin = min(margin, phase % 1, 1 - phase % 1)
+        label, distance = LABEL_OF_PHASE[type(family)](phase)
+        labels.append(label)
+        margin = min(margin, distance)
     return labels, margin
+
+
+def _label_of_euaf(phase: Fraction) -> tuple[bool, Fraction]:
+    value = min(phase, 2 - phase)
+    return value > Fraction(1, 2), abs(value - Fraction(1, 2))
+
+
+def _label_of_sine(phase: Fraction) -> tuple[bool, Fraction]:
+    return 0 < phase < 1, min(phase % 1, 1 - phase % 1)
+
+
+LABEL_OF_PHASE = {EUAFFamily: _label_of_euaf, SineFamily: _label_of_sine}
+"""Family -> phase in [0, 2) ↦ the label, and the distance to the threshold."""
 
 
 def shattered_exactly(name: str, k: int, labelings: Sequence[Sequence[int]]) -> OneWeightReport:

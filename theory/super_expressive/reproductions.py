@@ -5,6 +5,7 @@ from __future__ import annotations
 import sympy
 import torch
 
+from constructions.super_expressive import FAMILIES
 from theory.claim import Context, Evidence, Number, Status, Verdict, ensure
 from theory.super_expressive.checkers import (
     every_labeling,
@@ -26,7 +27,7 @@ def infinite_vc_dimension(context: Context) -> Verdict:
     bounded = tail == sympy.Rational(1, 3) and sympy.simplify(largest - (1 - 2**-i)) == 0
     ensure(bounded, f"the fractions are bounded by {tail} and {largest}")
     numbers: dict[str, Number] = {}
-    for name in ("euaf", "sine"):
+    for name in FAMILIES:
         count = 0
         for k in (*ENUMERATED, *((16,) if context.full else ())):
             context.log(f"{name}: all labelings of {k} points")
@@ -48,7 +49,7 @@ def floating_point(context: Context) -> Verdict:
     """The least k at which some labeling fails, for each activation and precision."""
     numbers: dict[str, Number] = {}
     witness = None
-    for name in ("euaf", "sine"):
+    for name in FAMILIES:
         for dtype in FLOATS:
             found = realised_in_float(name, dtype, context.generator(), device=context.device)
             ensure(not found.holds, f"{name} in {dtype} did not fail up to k = {found.points}")
