@@ -10,16 +10,17 @@ from theory.systems import REGISTRY
 def test_reference_numbers(verdict_of):
     counts = verdict_of("bit_extraction.parameters").numbers
     assert counts["networks"] >= 200
-    assert counts["P n=1 J=1 m=3 H=4 deep"] == 894
-    assert counts["P n=2 J=1 m=3 H=5 deep"] == 10729
-    assert counts["P n=2 J=1 m=3 H=5 wide"] == 10571
+    closed = verdict_of("bit_extraction.parameters").tables["examples"].rows
+    assert closed == ((1, 1, 3, 4, "deep", 894), (2, 1, 3, 5, "deep", 10729), (2, 1, 3, 5, "wide", 10571))
     exact = verdict_of("bit_extraction.exact_realisation").numbers
     assert exact["points_a_network"] >= 40
-    words = verdict_of("bit_extraction.word_length").numbers
-    assert (words["longest exact float64 deep"], words["first failure float64 deep"]) == (51, 52)
-    assert (words["longest exact float64 wide"], words["first failure float64 wide"]) == (52, 53)
-    assert (words["longest exact float32 deep"], words["first failure float32 deep"]) == (22, 23)
-    assert (words["longest exact float32 wide"], words["first failure float32 wide"]) == (23, 24)
+    words = verdict_of("bit_extraction.word_length").tables["words"].rows
+    assert words == (
+        ("float64", "deep", 51, 52),
+        ("float64", "wide", 52, 53),
+        ("float32", "deep", 22, 23),
+        ("float32", "wide", 23, 24),
+    )
     rate = verdict_of("bit_extraction.rate").tables["float64_networks"]
     assert rate.columns == ("n", "network", "inverse_eps", "P")
     assert {(1, "wide", 10**6, 65086), (1, "deep", 10**6, 434258)} <= set(rate.rows)
@@ -27,14 +28,15 @@ def test_reference_numbers(verdict_of):
 
 @pytest.mark.slow
 def test_reference_numbers_of_the_errors(verdict_of):
+    models = verdict_of("bit_extraction.uniform_error").tables["models"]
+    assert {("cone", 1, 1e-4, 1, "wide"), ("cone", 2, 0.02, 2, "wide")} <= {row[:5] for row in models.rows}
+    assert all(upper <= eps for eps, upper in zip(models.column("eps"), models.column("upper"), strict=True))
     error = verdict_of("bit_extraction.uniform_error").numbers
-    assert error["upper cone n=1 eps=0.0001 k=1 wide"] <= 1e-4
-    assert error["upper cone n=2 eps=0.02 k=2 wide"] <= 0.02
-    assert error["sampled pencils"] >= 200
+    assert error["sampled_pencils"] >= 200
     adversarial = verdict_of("bit_extraction.adversarial_error").numbers
     assert adversarial["networks"] >= 200
     assert 0.99 < adversarial["largest_error_over_guarantee"] <= 1 + 1e-9
-    assert error["upper of sampled pencils eps=0.02"] <= 0.02
+    assert error["sampled_pencils_upper"] <= error["pencils_eps"] == 0.02
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from theory.bit_extraction.checkers.interpolant import realises_interpolant, sam
 from theory.checkers.uniform_error import certify_uniform_error
 from theory.checkers.uniform_error.simplex_error import simplex_error
 from theory.checkers.uniform_error.view import view_of
-from theory.claim import Context, Evidence, Number, Status, Verdict, ensure
+from theory.claim import Context, Evidence, Number, Status, Table, Verdict, ensure
 
 POINTS = 42
 REALISED = [(1, 0.01), (1, 0.001), (2, 0.2), (2, 0.1), (3, 0.4)]
@@ -101,15 +101,14 @@ def parameters(context: Context) -> Verdict:
                     pattern == counts.closed_nonzeros(d.k, d.J, d.m, d.header), f"{d}: {pattern} entries in the pattern"
                 )
     examples = [Design(1, 1, 3, 4), Design(2, 1, 3, 5), Design(2, 1, 3, 5, 1, "wide")]
-    numbers: dict[str, Number] = {"networks": networks, "closed_forms": closed}
-    for d in examples:
-        numbers[f"P n={d.k} J={d.J} m={d.m} H={d.header} {d.lookup}"] = counts.closed_parameters(
-            d.k, d.J, d.m, d.header, d.lookup
-        )
+    sizes = [(d.k, d.J, d.m, d.header, d.lookup) for d in examples]
+    rows = [(*each, counts.closed_parameters(*each)) for each in sizes]
+    tables = {"examples": Table(("n", "J", "m", "H", "network", "P"), tuple(rows))}
     worst = max(_theorem_4(n, limit) for n, limit in CELLS_BELOW.items())
-    numbers["largest_P_over_theorem_4"] = worst
-    ensure(worst <= 1, "Theorem 4's bound is exceeded", **numbers)
-    return Verdict(Status.PROVED, Evidence.EXACT, f"{networks} networks, every width and P equal", numbers)
+    numbers = {"networks": networks, "closed_forms": closed, "largest_P_over_theorem_4": worst}
+    ensure(worst <= 1, "Theorem 4's bound is exceeded", **numbers, **tables)
+    reason = f"{networks} networks, every width and P equal"
+    return Verdict(Status.PROVED, Evidence.EXACT, reason, numbers, tables=tables)
 
 
 def _pattern(layer) -> int:
@@ -139,11 +138,12 @@ SAMPLES = 20_000
 CERTIFIED_TARGETS = ("cone", "sum_of_sines")
 CERTIFIED = [(1, 1e-4, 1, "wide"), (2, 0.02, 2, "wide"), (3, 0.05, 1, "wide")]
 """(n, eps, resolved axes, look-up)"""
+MODELS = ("target", "n", "eps", "k", "network", "upper", "lower", "P", "experts")
 
 
 def uniform_error(context: Context) -> Verdict:
     """Every simplex of every expert is proved affine; the error follows from the vertices."""
-    numbers: dict[str, Number] = {}
+    rows = []
     names = CERTIFIED_TARGETS + ("max_affine",) * context.full
     cases = CERTIFIED + ([(1, 1e-4, 1, "deep"), (2, 0.02, 2, "deep"), (3, 0.02, 1, "deep")] * context.full)
     for name, (n, eps, resolved, lookup) in itertools.product(names, cases):
@@ -152,13 +152,13 @@ def uniform_error(context: Context) -> Verdict:
         model = built(f, eps, resolved=resolved, lookup=lookup, device=context.device)
         c = certify_uniform_error(model, f, eps=eps, samples=SAMPLES, seed=context.seed)
         ensure(c.status is Status.CERTIFIED, f"{name}, n = {n}, eps = {eps}: {c.reason}")
-        label = f"{name} n={n} eps={eps:g} k={resolved} {lookup}"
-        numbers |= {f"upper {label}": c.upper, f"lower {label}": c.lower, f"P {label}": model.active_parameters}
-        numbers[f"experts {label}"] = c.leaves
+        rows.append((name, n, eps, resolved, lookup, c.upper, c.lower, model.active_parameters, c.leaves))
+    numbers: dict[str, Number] = {"models": len(rows)}
     if not context.full:
         numbers |= _sample_of_pencils(context)
-    reason = f"{len(names) * len(cases)} models certified below eps, all their simplices exact"
-    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, numbers)
+    reason = f"{len(rows)} models certified below eps, all their simplices exact"
+    tables = {"models": Table(MODELS, tuple(rows))}
+    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, numbers, tables=tables)
 
 
 def _sample_of_pencils(context: Context) -> dict[str, Number]:
@@ -170,10 +170,11 @@ def _sample_of_pencils(context: Context) -> dict[str, Number]:
     failed = [str(p) for p in premises if not p.holds]
     ensure(upper <= SAMPLED_EPS, f"pencils at eps = {SAMPLED_EPS}: {upper} ({failed})")
     return {
-        f"upper of sampled pencils eps={SAMPLED_EPS}": upper,
-        "sampled pencils": len(view.leaves),
-        "simplices of sampled pencils": measured.simplices,
-        f"pencils eps={SAMPLED_EPS}": model.num_leaves,
+        "pencils_eps": SAMPLED_EPS,
+        "pencils": model.num_leaves,
+        "sampled_pencils": len(view.leaves),
+        "sampled_pencils_upper": upper,
+        "sampled_pencils_simplices": measured.simplices,
     }
 
 
@@ -237,21 +238,22 @@ BEYOND_CAP = range(-3, 3)
 
 def word_length(context: Context) -> Verdict:
     """The first word length that fails, found by running networks in float64 and float32."""
-    numbers: dict[str, Number] = {}
+    rows, tables = [], {}
     for dtype, lookup in DECODED:
         context.log(f"{dtype}, {lookup}")
-        name = f"{str(dtype).removeprefix('torch.')} {lookup}"
+        name = str(dtype).removeprefix("torch.")
         cap = word_cap(lookup, dtype)
+        longest = first = 0
         for bits in (cap + extra for extra in BEYOND_CAP):
-            wrong = sum(not _decoding_error(bits, lookup, dtype, seed, context.device) <= 0 for seed in range(TABLES))
-            if wrong:
-                numbers[f"first failure {name}"] = bits
+            if any(not _decoding_error(bits, lookup, dtype, seed, context.device) <= 0 for seed in range(TABLES)):
+                first = bits
                 break
-            numbers[f"longest exact {name}"] = bits
-        sharp = numbers.get(f"longest exact {name}", 0) == cap and f"first failure {name}" in numbers
-        ensure(sharp, f"{name}: the limit is not {cap} bits", **numbers)
+            longest = bits
+        rows.append((name, lookup, longest, first))
+        tables = {"words": Table(("precision", "network", "longest_exact", "first_failure"), tuple(rows))}
+        ensure((longest, first) == (cap, cap + 1), f"{name} {lookup}: the limit is not {cap} bits", **tables)
     reason = "exact up to the stated length, wrong one bit later, in float64 and float32, deep and wide"
-    return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, reason, numbers)
+    return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, reason, {"decoders": len(rows)}, tables=tables)
 
 
 def _decoding_error(bits: int, lookup: str, dtype: torch.dtype, seed: int, device: torch.device) -> float:
