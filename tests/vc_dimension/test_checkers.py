@@ -212,6 +212,19 @@ def test_the_least_binary_digits_that_keep_reflections_apart(apex):
         check_reflections(family, 1075)
 
 
+@pytest.mark.exact
+def test_the_distance_that_counts_is_the_one_from_the_apex():
+    """x − 5y − 3 with (1 − y, y) on (3, 0) and (8, 1): 9 from the apex (√65, rounded up) and not 6 from (3, 0).
+
+    The gap is 4·2/50, a prototype lies within 2·4/3 of the apex: 2·(9 + 8/3)·2·r + 2r² < 4/25 for r = 2⁻⁹, not 2⁻⁸.
+    """
+    points = torch.tensor([[0, 0], [3, 0], [8, 1]])
+    family = SignFamily(points, torch.tensor([[1, -5, -3]]), torch.tensor([[[0, -1, 1], [0, 1, 0]]]))
+    assert check_signs(family).worst == -2
+    assert check_reflections(family, 9).holds
+    assert not check_reflections(family, 8).holds
+
+
 def test_a_unit_that_may_be_flat_has_no_reflection():
     """x − 1 ± x: one of both signs is constant."""
     family = line_family(0, 1, (1, 0))
