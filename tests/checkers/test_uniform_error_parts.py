@@ -401,6 +401,37 @@ def test_a_network_of_zeros_matches_itself():
     assert premise.holds, premise.detail
 
 
+def test_a_forward_pass_beside_its_weights_fails():
+    """By one part in a million, at one point."""
+
+    class Liar(nn.Module):
+        num_leaves = 1
+
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Linear(1, 1, **DOUBLE)
+
+        def forward(self, x):
+            return self.net(x) * torch.where(x > 0.75, 1 + 1e-6, 1.0)
+
+        def route(self, x):
+            return torch.zeros(len(x), dtype=torch.int64)
+
+        def expert(self, leaf):
+            return self.net
+
+        def cell_bounds(self, leaf):
+            return torch.zeros(1, **DOUBLE), torch.ones(1, **DOUBLE)
+
+    f = LipschitzFunction(lambda x: x[:, :1], n=1, lipschitz=1.0)
+    view = view_of(Liar(), f.domain, 1, max_leaves=1)
+    x = torch.tensor([[0.25], [0.5], [0.9]], **DOUBLE)
+    assert forward_is_expert(view, x[:2]).holds
+    found = forward_is_expert(view, x)
+    assert not found.holds
+    assert found.detail.startswith("at x = [0.9] (leaf [0]) forward() gives")
+
+
 # --- Theorem 1, measured by hand --------------------------------------------------------------------------
 
 
