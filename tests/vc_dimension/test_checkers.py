@@ -15,6 +15,7 @@ from theory.vc_dimension.checkers import (
 )
 from theory.vc_dimension.checkers.labelings import all_labelings, evaluate, float64_is_exact
 from theory.vc_dimension.checkers.reflections import check_reflections
+from theory.vc_dimension.checkers.shapes import layers_fault
 from theory.vc_dimension.checkers.signs import SignFamily, check_signs, require_affordable
 
 
@@ -230,3 +231,19 @@ def test_a_unit_that_may_be_flat_has_no_reflection():
     family = line_family(0, 1, (1, 0))
     assert check_signs(family).holds
     assert check_reflections(family, 20).failure == "unit 0 may vanish at the apex, or be flat"
+
+
+def test_what_layers_must_be():
+    one, two = torch.ones(1, 2, 3), torch.ones(1, 1, 2)
+    assert layers_fault([(one, torch.ones(1, 2)), (two, torch.ones(1, 1))], 5, 3) is None
+    assert layers_fault([(one.expand(5, 2, 3), torch.ones(5, 2)), (two, torch.ones(1, 1))], 5, 3) is None
+    for layers, message in (
+        ([(one, torch.ones(1, 2))], "`layers` must end with one output, got 2"),
+        ([(one, torch.ones(1, 3)), (two, torch.ones(1, 1))], "`layers[0][1]` must have shape"),
+        ([(one, torch.ones(1, 2)), (one, torch.ones(1, 2))], "`layers[1][0]` must have shape"),
+        ([(one, torch.ones(1, 2)), (two * float("nan"), torch.ones(1, 1))], "`layers[1][0]` must be finite, got nan"),
+        ([(one.expand(4, 2, 3), torch.ones(1, 2))], "`layers[0]` must hold 1 or 5 networks, got 4 weights and 1 bias"),
+        ([(one, torch.ones(1, 2), two)], "`layers[0]` must be a pair"),
+        ([], "`layers` must be at least one pair"),
+    ):
+        assert message in layers_fault(layers, 5, 3)

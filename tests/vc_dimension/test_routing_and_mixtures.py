@@ -67,6 +67,18 @@ def test_large_flat_routers_are_certified_and_run():
     assert shattered_by_random_labelings(shattered, 2, torch.Generator().manual_seed(0)).holds
 
 
+@pytest.mark.exact
+def test_which_routers_the_reflections_certify():
+    """Clusters of n ≥ 2 points and an apex; on a line the prototypes are no reflections."""
+    for n, experts in ((2, 2), (2, 3), (3, 2), (5, 4)):
+        assert shattered_by_reflections(routing_only(n, experts)).holds
+    for experts in (2, 3, 6):
+        report = shattered_by_reflections(routing_only(1, experts))
+        assert report.failure == f"{experts} points in R^1 are not clusters of n and an apex"
+    pairs = routing_pairs(2, 4, tree=False)
+    assert "6 points in R^2 are not clusters" in shattered_by_reflections(pairs).failure
+
+
 def test_broken_routers_are_rejected():
     honest = routing_only(3, 4)
 
