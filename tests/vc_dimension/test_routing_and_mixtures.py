@@ -184,6 +184,19 @@ def test_prototypes_between_the_binary_digits_are_refused():
     assert failure == f"the prototypes are not multiples of 2^-{honest.binary_digits}"
 
 
+def test_routers_that_do_not_fit_are_named():
+    honest = routing_only(3, 4)
+
+    def failure(change):
+        return shattered_by_reflections(replace(honest, routers=lambda y: change(*honest.routers(y)))).failure
+
+    assert failure(lambda levels, values: (levels, values[:, :-1])) == "the routers: answers (13, 3) for 4 prototypes"
+    assert failure(lambda levels, values: (levels, values[:-1])) == "the routers: answers (12, 4) for 4 prototypes"
+    assert failure(lambda levels, values: ([levels[0] * float("nan")], values)).startswith("the routers: `levels[0]`")
+    assert failure(lambda levels, values: ([], values)).startswith("the routers: `levels` must hold")
+    assert "is not flat" in failure(lambda levels, values: ([levels[0] + 1], values))
+
+
 def test_points_on_the_face_of_a_cell_are_not_inside():
     line = Box((0.0,), (4.0,))
     inside = torch.tensor([[0.5], [1.5]])
