@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import argparse
 import ast
-import copy
 import hashlib
 import importlib
+import itertools
 import json
 import os
 import random
@@ -35,6 +35,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from typing import Any
 
 HOME = Path(__file__).resolve().parent.parent
 RESULTS = HOME / "results" / "mutants"
@@ -109,44 +110,33 @@ class Mutant:
     line: int
     text: str
     what: str
-    source: str
-    lines: range
+    place: int
+    change: int
 
     @property
     def name(self) -> str:
         return f"{self.file}:{self.line}: {self.what}"
+
+    @property
+    def source(self) -> str:
+        """The file with the change."""
+        tree = ast.parse((HOME / self.file).read_text())
+        node = next(itertools.islice(_places(tree), self.place, None))
+        list(_changes(node))[self.change][1](node)
+        return ast.unparse(tree)
 
 
 def mutants_of(file: str) -> Iterator[Mutant]:
     """All mutants of a file, one node each; annotations, docstrings and error messages are left alone."""
     source = (HOME / file).read_text()
     lines = source.splitlines()
-    tree = ast.parse(source)
-    nodes = list(_places(tree))
-    spans = _spans(tree)
     before: Counter[tuple[int, str]] = Counter()
-    for index, node in enumerate(nodes):
-        for what, change in _changes(node):
-            twin = copy.deepcopy(tree)
-            change(list(_places(twin))[index])
+    for place, node in enumerate(_places(ast.parse(source))):
+        for change, (kind, _) in enumerate(_changes(node)):
             line = node.lineno
-            before[line, what] += 1
-            what = what if before[line, what] == 1 else f"{what} #{before[line, what]}"
-            yield Mutant(
-                file, line, lines[line - 1].strip(), what, ast.unparse(twin), spans.get(line, range(line, line + 1))
-            )
-
-
-def _spans(tree: ast.AST) -> dict[int, range]:
-    """Line -> the lines of the innermost simple statement, or of the head of the compound one, that it belongs to."""
-    spans: dict[int, range] = {}
-    for node in ast.walk(tree):  # outer statements come first, inner ones overwrite them
-        if isinstance(node, ast.stmt):
-            body = getattr(node, "body", None)
-            end = (body[0].lineno if isinstance(body, list) and body else (node.end_lineno or node.lineno) + 1) - 1
-            for line in range(node.lineno, max(end, node.lineno) + 1):
-                spans[line] = range(node.lineno, max(end, node.lineno) + 1)
-    return spans
+            before[line, kind] += 1
+            what = kind if before[line, kind] == 1 else f"{kind} #{before[line, kind]}"
+            yield Mutant(file, line, lines[line - 1].strip(), what, place, change)
 
 
 def on_import(file: str) -> set[int]:
@@ -176,7 +166,7 @@ def _places(tree: ast.AST) -> Iterator[ast.expr]:
     yield from (n for n in ast.walk(tree) if isinstance(n, wanted) and id(n) not in skipped)
 
 
-def _changes(node: ast.expr) -> Iterator[tuple[str, object]]:
+def _changes(node: ast.expr) -> Iterator[tuple[str, Any]]:
     """(words, a function that changes a node of this kind in place)."""
     if isinstance(node, ast.Compare):
         for i, operator in enumerate(node.ops):
@@ -346,11 +336,11 @@ def survives(mutant: Mutant, tests: list[str], seconds: float) -> bool:
         torch.set_num_threads(1)
         held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (held + MOST_BYTES, held + MOST_BYTES))
-        target, honest = str(HOME / mutant.file), SourceFileLoader.get_code
+        target, source, honest = str(HOME / mutant.file), mutant.source, SourceFileLoader.get_code
 
         def code_of(loader: SourceFileLoader, name: str):
             if loader.path == target:
-                return compile(mutant.source, target, "exec")
+                return compile(source, target, "exec")
             return honest(loader, name)
 
         SourceFileLoader.get_code = code_of

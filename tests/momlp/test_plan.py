@@ -166,3 +166,19 @@ def test_a_constant_function_needs_one_cell():
     for expert, knots in (("pencil", 1), ("constant", 0)):
         p = plan(lipschitz(3, 0.0), 0.1, expert=expert)
         assert (set(p.cells), p.knots) == ({1}, knots)
+
+
+def test_coordinates_and_faces_by_hand():
+    """[1, 4] in 6 cells of 1/2 and [−2, 2] in 2: the point (2, 1) is at (2, 3/2), on the face of its cell."""
+    lattice = Lattice(Box((1.0, -2.0, 0.0), (4.0, 2.0, 1.0)), (6, 2), 0)
+    z = lattice.coordinates(torch.tensor([[2.0, 1.0, 0.5], [1.0, -2.0, 0.0], [4.0, 2.0, 1.0]]))
+    assert z.tolist() == [[2.0, 1.5], [0.0, 0.0], [6.0, 2.0]]
+    index = lattice.index(z)
+    assert index.tolist() == [[1, 1], [0, 0], [5, 1]]
+    assert lattice.centres(index).tolist() == [[1.75, 1.0], [1.25, -1.0], [3.75, 1.0]]
+    lower, upper = lattice.faces(index)
+    assert lower.tolist() == [[1.5, 0.0], [1.0, -2.0], [3.5, 0.0]]
+    assert upper.tolist() == [[2.0, 2.0], [1.5, 0.0], [4.0, 2.0]]
+    for wrong in (torch.zeros(3), torch.zeros(2, 1), torch.zeros(1, 2, 3)):
+        with pytest.raises(ValueError, match=r"`x` must have shape \(B, 3\)"):
+            lattice.coordinates(wrong)

@@ -103,6 +103,20 @@ def test_by_shape_catches_a_wrong_prototype_rule():
     assert not report.holds
 
 
+def test_by_shape_looks_at_a_translate_of_every_box():
+    """Right at the origin, and wrong for a box of the same widths elsewhere."""
+
+    class Elsewhere(PathwayTree):
+        def child_prototypes(self, node):
+            found = super().child_prototypes(node)
+            widths = tuple(b - a for a, b in node)
+            return found[::-1] if widths == self.cells and all(a > 0 for a, _ in node) else found
+
+    assert tree_structure_by_shape(PathwayTree((4, 3, 2))).holds
+    report = tree_structure_by_shape(Elsewhere((4, 3, 2)))
+    assert [failure.split(":")[0] for failure in report.failures] == ["node ((7, 11), (10, 13), (13, 15))"]
+
+
 def test_router_agreement_names_the_point():
     z = face_points((4, 4), 100, torch.Generator().manual_seed(0))
     tree = PathwayTree((4, 4))

@@ -15,6 +15,7 @@ from theory.vc_dimension.checkers import (
 )
 from theory.vc_dimension.checkers.labelings import all_labelings, evaluate, float64_is_exact
 from theory.vc_dimension.checkers.reflections import check_reflections
+from theory.vc_dimension.checkers.shapes import layers_fault
 from theory.vc_dimension.checkers.signs import SignFamily, check_signs, require_affordable
 
 
@@ -212,8 +213,37 @@ def test_the_least_binary_digits_that_keep_reflections_apart(apex):
         check_reflections(family, 1075)
 
 
+@pytest.mark.exact
+def test_the_distance_that_counts_is_the_one_from_the_apex():
+    """x − 5y − 3 with (1 − y, y) on (3, 0) and (8, 1): 9 from the apex (√65, rounded up) and not 6 from (3, 0).
+
+    The gap is 4·2/50, a prototype lies within 2·4/3 of the apex: 2·(9 + 8/3)·2·r + 2r² < 4/25 for r = 2⁻⁹, not 2⁻⁸.
+    """
+    points = torch.tensor([[0, 0], [3, 0], [8, 1]])
+    family = SignFamily(points, torch.tensor([[1, -5, -3]]), torch.tensor([[[0, -1, 1], [0, 1, 0]]]))
+    assert check_signs(family).worst == -2
+    assert check_reflections(family, 9).holds
+    assert not check_reflections(family, 8).holds
+
+
 def test_a_unit_that_may_be_flat_has_no_reflection():
     """x − 1 ± x: one of both signs is constant."""
     family = line_family(0, 1, (1, 0))
     assert check_signs(family).holds
     assert check_reflections(family, 20).failure == "unit 0 may vanish at the apex, or be flat"
+
+
+def test_what_layers_must_be():
+    one, two = torch.ones(1, 2, 3), torch.ones(1, 1, 2)
+    assert layers_fault([(one, torch.ones(1, 2)), (two, torch.ones(1, 1))], 5, 3) is None
+    assert layers_fault([(one.expand(5, 2, 3), torch.ones(5, 2)), (two, torch.ones(1, 1))], 5, 3) is None
+    for layers, message in (
+        ([(one, torch.ones(1, 2))], "`layers` must end with one output, got 2"),
+        ([(one, torch.ones(1, 3)), (two, torch.ones(1, 1))], "`layers[0][1]` must have shape"),
+        ([(one, torch.ones(1, 2)), (one, torch.ones(1, 2))], "`layers[1][0]` must have shape"),
+        ([(one, torch.ones(1, 2)), (two * float("nan"), torch.ones(1, 1))], "`layers[1][0]` must be finite, got nan"),
+        ([(one.expand(4, 2, 3), torch.ones(1, 2))], "`layers[0]` must hold 1 or 5 networks, got 4 weights and 1 bias"),
+        ([(one, torch.ones(1, 2), two)], "`layers[0]` must be a pair"),
+        ([], "`layers` must be at least one pair"),
+    ):
+        assert message in layers_fault(layers, 5, 3)

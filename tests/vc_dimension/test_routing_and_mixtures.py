@@ -67,6 +67,18 @@ def test_large_flat_routers_are_certified_and_run():
     assert shattered_by_random_labelings(shattered, 2, torch.Generator().manual_seed(0)).holds
 
 
+@pytest.mark.exact
+def test_which_routers_the_reflections_certify():
+    """Clusters of n ≥ 2 points and an apex; on a line the prototypes are no reflections."""
+    for n, experts in ((2, 2), (2, 3), (3, 2), (5, 4)):
+        assert shattered_by_reflections(routing_only(n, experts)).holds
+    for experts in (2, 3, 6):
+        report = shattered_by_reflections(routing_only(1, experts))
+        assert report.failure == f"{experts} points in R^1 are not clusters of n and an apex"
+    pairs = routing_pairs(2, 4, tree=False)
+    assert "6 points in R^2 are not clusters" in shattered_by_reflections(pairs).failure
+
+
 def test_broken_routers_are_rejected():
     honest = routing_only(3, 4)
 
@@ -170,6 +182,19 @@ def test_prototypes_between_the_binary_digits_are_refused():
 
     failure = shattered_by_reflections(replace(honest, routers=shifted)).failure
     assert failure == f"the prototypes are not multiples of 2^-{honest.binary_digits}"
+
+
+def test_routers_that_do_not_fit_are_named():
+    honest = routing_only(3, 4)
+
+    def failure(change):
+        return shattered_by_reflections(replace(honest, routers=lambda y: change(*honest.routers(y)))).failure
+
+    assert failure(lambda levels, values: (levels, values[:, :-1])) == "the routers: answers (13, 3) for 4 prototypes"
+    assert failure(lambda levels, values: (levels, values[:-1])) == "the routers: answers (12, 4) for 4 prototypes"
+    assert failure(lambda levels, values: ([levels[0] * float("nan")], values)).startswith("the routers: `levels[0]`")
+    assert failure(lambda levels, values: ([], values)).startswith("the routers: `levels` must hold")
+    assert "is not flat" in failure(lambda levels, values: ([levels[0] + 1], values))
 
 
 def test_points_on_the_face_of_a_cell_are_not_inside():
