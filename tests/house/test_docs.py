@@ -20,7 +20,7 @@ def commands():
             yield pytest.param(bare, id=f"{name}: {bare[:50]}")
 
 
-@pytest.mark.parametrize("line", commands())
+@pytest.mark.parametrize("line", list(commands()))
 def test_commands_parse(line):
     args = cli._parser().parse_args(shlex.split(line))
     assert callable(args.action)
@@ -45,7 +45,7 @@ def blocks():
             yield pytest.param(block, id=f"{name}: {i}")
 
 
-@pytest.mark.parametrize("block", blocks())
+@pytest.mark.parametrize("block", list(blocks()))
 def test_python_blocks_run(block, capsys):
     """And print what their comments say: `print(…)  # 17799`."""
     exec(compile(block, "block", "exec"), {})
