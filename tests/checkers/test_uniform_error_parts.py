@@ -311,6 +311,23 @@ def test_what_a_stack_rounds_by():
     assert float(bank.variation(zero, zero, half, half * 0)) == 3 * 2.0**-1022
 
 
+def test_what_two_layers_round_by():
+    """5·φ(2x − 3) + 1 on [−1, 1], φ with slope 3 below 0: |2x − 3| ≤ 5, φ ≤ 15, the output ≤ 76.
+
+    2·(5 + 5)·76 roundings; 2 + 1 + 1 + 4 = 8 least numbers are lost in front of φ, 8·3 + 3 + 5 + 2 = 34 behind it, and
+    5·34 + 5 + 15 + 1 + 4 = 195 in the end, doubled.
+    """
+    net = nn.Sequential(nn.Linear(1, 1, **DOUBLE), nn.PReLU(init=3.0, **DOUBLE), nn.Linear(1, 1, **DOUBLE))
+    with torch.no_grad():
+        for layer, weight, bias in ((net[0], 2.0, -3.0), (net[2], 5.0, 1.0)):
+            layer.weight.fill_(weight)
+            layer.bias.fill_(bias)
+    ends = torch.tensor([[-1.0]], **DOUBLE), torch.tensor([[1.0]], **DOUBLE)
+    assert StackBank.of(linear_stack(net), *ends, unit=1.0, least=0.0).forward_slack == 2 * 10 * 76
+    assert StackBank.of(linear_stack(net), *ends, unit=0.0, least=1.0).forward_slack == 2 * 195
+    assert StackBank.of(linear_stack(net[:1]), *ends, unit=0.0, least=1.0).forward_slack == 2 * 8
+
+
 def test_a_unit_within_rounding_of_its_kink_may_have_either_slope():
     """x − 1 beside 1, slope 3 below the kink: the half width is far below what the sum x − 1 rounds by."""
     net = nn.Sequential(nn.Linear(1, 1, **DOUBLE), nn.PReLU(init=3.0, **DOUBLE), nn.Linear(1, 1, **DOUBLE))

@@ -1,5 +1,6 @@
 """One hidden layer: all labelings, the ℓ₁ certificate for all of them, and what was broken on purpose."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,8 @@ from theory.vc_dimension.checkers import (
     shattered_by_random_labelings,
     shattered_exhaustively,
 )
-from theory.vc_dimension.checkers.labelings import all_labelings, evaluate, float64_is_exact
+from theory.vc_dimension.checkers.labelings import all_labelings, evaluate, float64_is_exact, wrong_answer
+from theory.vc_dimension.checkers.networks import signs_differ
 from theory.vc_dimension.checkers.reflections import check_reflections
 from theory.vc_dimension.checkers.shapes import layers_fault
 from theory.vc_dimension.checkers.signs import SignFamily, check_signs, require_affordable
@@ -247,3 +249,24 @@ def test_what_layers_must_be():
         ([], "`layers` must be at least one pair"),
     ):
         assert message in layers_fault(layers, 5, 3)
+
+
+def test_an_output_within_its_rounding_error_is_named():
+    """(x − 3/2)/10 is −1/20 and 1/20 at 1 and 2; x/10 − 1/10 and one ulp is 0 at 1, up to rounding."""
+    points = torch.tensor([[1.0], [2.0]], dtype=torch.float64)
+    weight = torch.full((2, 1, 1), 0.1, dtype=torch.float64)
+    bias = torch.tensor([[-0.15], [math.nextafter(-0.1, 0)]], dtype=torch.float64)
+    labels = torch.tensor([[False, True], [True, True]])
+    assert signs_differ([(weight[:1], bias[:1])], labels[:1], points) is None
+    failure = signs_differ([(weight, bias)], labels, points)
+    assert failure.startswith("labeling 11: point 0, [1.0]: the output 1.38778e-17 is within the rounding error")
+    assert "labeling 01: point 0" in signs_differ([(weight, -bias)], labels, points)
+
+
+def test_answers_that_do_not_match_the_leaves():
+    level = torch.zeros(2, 1, 3, 1)
+    points, labels = torch.zeros(1, 1), torch.tensor([[True], [False]])
+    leaf, values = torch.tensor([[2], [1]]), torch.tensor([[-1.0, -1.0, 1.0], [1.0, -1.0, 1.0]])
+    assert wrong_answer(labels, values, leaf, [level], points) is None
+    for wrong in ((values[:, :2], leaf), (values[:1], leaf), (values, leaf[:1])):
+        assert "do not match 2 labelings and 3 leaves" in wrong_answer(labels, *wrong, [level], points)
