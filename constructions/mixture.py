@@ -64,6 +64,8 @@ class LatticeMixture(nn.Module):
 
     m: int
     tree: Any
+    steep: bool = False
+    """Whether the weights of experts are too large for a norm to bound any slope, as those of bit extraction are."""
 
     @property
     @abstractmethod
@@ -104,8 +106,8 @@ class LatticeMixture(nn.Module):
         return None
 
     def output_layers(self, leaves: Tensor) -> tuple[Tensor, Tensor]:
-        """Output weights (E, m, K) and biases (E, m) of leaves (E, q) behind the shared layer."""
-        raise NotImplementedError
+        """Output weights (E, m, K) and biases (E, m) of leaves (E, q) behind the shared layer, where there is one."""
+        raise TypeError(f"{type(self).__name__} has experts without a shared layer")
 
     def knots(self) -> Tensor | None:
         """Where experts bend along the last axis (K + 1,), if that is the one that they resolve."""

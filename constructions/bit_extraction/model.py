@@ -77,6 +77,7 @@ class BitExtractionMoMLP(MoMLP):
     layers."""
 
     plan: BitExtractionPlan
+    steep = True
 
     def _share(self, device: torch.device) -> None:
         layers = plan_layers(self.plan)

@@ -437,3 +437,15 @@ def test_ctrl_c_in_training_says_how_to_go_on(run, data, tmp_path, monkeypatch):
     state.unlink()
     assert run("train", *arguments)[0] == 0
     assert torch.equal(load(out).experts, resumed.experts)
+
+
+def test_a_checkout_that_is_not_installed_has_commands_and_no_version(run, monkeypatch, capsys):
+    def missing(name):
+        raise cli.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(cli.metadata, "version", missing)
+    assert run("list", "--systems")[0] == 0
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["--version"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out == "momlp not installed\n"

@@ -5,10 +5,11 @@ from functools import cache
 import pytest
 import torch
 
-from constructions import build_momlp, load, save, targets, train_momlp
+from constructions import LipschitzFunction, build_momlp, load, save, targets, train_momlp
 from constructions.mixture import LatticeMixture, is_built_here, is_mixture
 from constructions.trained_momlp.training import Options
 from constructions.vc_dimension import mixture, one_hidden_layer
+from theory import Status, certify_uniform_error
 
 BITS = "bit_extraction"
 BUILT = {
@@ -156,3 +157,16 @@ def test_counts_are_those_of_the_modules(name):
     assert model.active_parameters == sum(p.numel() for p in expert.parameters())
     assert model.total_parameters == model.num_leaves * model.active_parameters
     assert model.resident_bytes >= sum(p.nbytes for p in model.parameters())
+
+
+def test_a_mixture_of_other_experts_is_certified_expert_by_expert():
+    """A stacked mixture has no shared layer and no steep weights: its sup norm against 0, beside what points reach."""
+    model = made("stacked")
+    f = LipschitzFunction(lambda x: torch.zeros_like(x[:, :1]), n=2, lipschitz=1.0, domain=model.domain)
+    reached = float(model(points(model)).detach().abs().max())
+    c = certify_uniform_error(model, f, eps=100 * reached)
+    assert c.status is Status.CERTIFIED
+    assert c.method == "branch_and_bound"
+    assert c.upper >= c.lower > 0
+    assert c.upper >= reached - c.slack
+    assert certify_uniform_error(model, f, eps=reached / 100).status is Status.REFUTED

@@ -24,11 +24,12 @@ PIECES_PER_BANK = 1 << 16
 def banks_of(view: MixtureView) -> Iterator[tuple[Tensor, Bank]]:
     """(leaves (E, q), bank) over all leaves of the view, with at most about 2¹⁶ pieces in memory at a time."""
     if isinstance(view.model, LatticeMixture):
-        layer = _shared_layer(view.model)
-        if layer is None:
+        if view.model.steep:
             raise ValueError("`model` has experts whose weights bound no slope: use method='simplices'")
-        yield from _pencil_banks(view, view.model, layer)
-        return
+        layer = _shared_layer(view.model)
+        if layer is not None:
+            yield from _pencil_banks(view, view.model, layer)
+            return
     for leaf in view.leaves:
         lower, upper = view.reach(leaf[None])
         network = view.expert(leaf)

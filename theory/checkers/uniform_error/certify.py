@@ -71,7 +71,7 @@ def certify_uniform_error(
     """
     started = time.perf_counter()
     if method is None:
-        deep = isinstance(model, LatticeMixture) and model.shared_layer() is None
+        deep = isinstance(model, LatticeMixture) and model.steep
         method = "simplices" if deep else "branch_and_bound"
     _require_arguments(model, f, eps, gap, abs_tol, max_evaluations, method, enclosed)
     eps, gap = (None if value is None else float(value) for value in (eps, gap))

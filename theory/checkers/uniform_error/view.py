@@ -154,7 +154,7 @@ class MixtureView:
         """
         lower, upper = self.bounds(leaves)
         lo, hi = self.domain.tensors(lower.device)
-        unit = UNIT if isinstance(self.model, LatticeMixture) else precision(self.model)[0]
+        unit = UNIT if is_built_here(self.model) else precision(self.model)[0]
         margin = (hi - lo) * (ROUTER_ROUNDING * unit) + torch.maximum(lo.abs(), hi.abs()) * (2 * unit)
         return torch.maximum(lower - margin, lo), torch.minimum(upper + margin, hi)
 
