@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -131,24 +132,25 @@ class Builder:
         """Append a layer of these channels."""
         position = {name: i for i, name in enumerate(self.names)}
         position[CONSTANT] = -1
-        weight, bias = torch.zeros(len(rows), len(self.names), dtype=torch.float64), torch.zeros(len(rows)).double()
-        plain: list[tuple[int, int, float]] = []
-        entries: list[tuple[int, int, int, float]] = []
+        # in numpy: a tensor a row would take most of the time of layers of ten rows
+        weight, bias = np.zeros((len(rows), len(self.names))), np.zeros(len(rows))
+        entries: list[tuple[int, int, int]] = []
+        factors: list[float] = []
         for i, (_, form) in enumerate(rows):
-            plain += [(i, position[name], value) for name, value in form.terms.items() if value]
-            entries += [(i, position[name], entry, factor) for name, entry, factor in form.entries if factor]
-        for column, target in ((False, bias), (True, weight)):
-            chosen = [(i, j, v) for i, j, v in plain if (j >= 0) == column]
-            if chosen:
-                i, j, v = zip(*chosen, strict=True)
-                values = torch.tensor(v, dtype=torch.float64)
-                target[(torch.tensor(i), torch.tensor(j)) if column else torch.tensor(i)] = values
-        index = torch.tensor([e[:3] for e in entries], dtype=torch.int64).reshape(-1, 3)
-        factors = torch.tensor([e[3] for e in entries], dtype=torch.float64)
-        row, column, entry = index.unbind(1)
-        inner, outer = (column >= 0).nonzero()[:, 0], (column < 0).nonzero()[:, 0]
+            for name, value in form.terms.items():
+                if name == CONSTANT:
+                    bias[i] = value
+                elif value:
+                    weight[i, position[name]] = value
+            for name, entry, factor in form.entries:
+                if factor:
+                    entries.append((i, position[name], entry))
+                    factors.append(factor)
+        index = np.array(entries, dtype=np.int64).reshape(-1, 3).T.copy()
+        inner, outer = np.flatnonzero(index[1] >= 0), np.flatnonzero(index[1] < 0)
+        parts = (weight, bias, *index, np.array(factors, dtype=np.float64), inner, outer)
         names = tuple(name for name, _ in rows)
-        self.layers.append(Layer(names, weight, bias, row, column, entry, factors, inner, outer))
+        self.layers.append(Layer(names, *(torch.from_numpy(part) for part in parts)))
         self.names = [name for name, _ in rows]
         if len(set(self.names)) != len(self.names):
             raise AssertionError(f"a layer names a channel twice: {self.names}")
