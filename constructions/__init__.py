@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from constructions.pathway_tree.prototype_tree import PrototypeTree
     from constructions.pathway_tree.tree import PathwayTree
     from constructions.store import load, save
-    from constructions.trained_momlp import TrainedMoMLP, train_momlp
+    from constructions.trained_momlp import Routing, TrainedMoMLP, train_momlp
 
 __all__ = [
     "BitExtractionMoMLP",
@@ -43,6 +43,7 @@ __all__ = [
     "PencilPlan",
     "Plan",
     "PrototypeTree",
+    "Routing",
     "StoreError",
     "TrainedMoMLP",
     "build_momlp",
@@ -68,7 +69,7 @@ _ROOMS = {
     "constructions.pathway_tree.prototype_tree": ("PrototypeTree",),
     "constructions.pathway_tree.tree": ("PathwayTree",),
     "constructions.store": ("load", "save"),
-    "constructions.trained_momlp": ("TrainedMoMLP", "train_momlp"),
+    "constructions.trained_momlp": ("Routing", "TrainedMoMLP", "train_momlp"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

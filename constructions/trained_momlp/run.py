@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,11 +26,11 @@ from constructions.errors import (
     shown,
 )
 from constructions.pathway_tree.prototype_tree import PrototypeTree
-from constructions.pathway_tree.tree import NET_METHODS, PathwayTree
 from constructions.progress import Log, require_log, silent
 from constructions.trained_momlp.bank import Widths, hidden_widths, initial, parameters, rescaled
-from constructions.trained_momlp.groups import Groups, assigned, spread
-from constructions.trained_momlp.model import ROUTERS, TASKS, TrainedMoMLP
+from constructions.trained_momlp.groups import Groups, spread
+from constructions.trained_momlp.model import TASKS, TrainedMoMLP
+from constructions.trained_momlp.routing import Routing, routing_of
 from constructions.trained_momlp.steps import all_at_once
 from constructions.trained_momlp.training import Options, Problem, Trained, train_bank
 
@@ -93,12 +94,9 @@ def train_momlp(
     *,
     leaves: int,
     expert_hidden: Sequence[int],
+    routing: Routing | None = None,
     task: str = "regression",
     validation: float | Tensor = 0.2,
-    method: str = "kmeans",
-    valency: int = 2,
-    router: str = "tree",
-    overlap: int = 1,
     options: Options | None = None,
     budget_bytes: int | None = None,
     checkpoint: str | Path | None = None,
@@ -106,16 +104,15 @@ def train_momlp(
     generator: torch.Generator | None = None,
     device: torch.device | str | None = None,
     dtype: torch.dtype = torch.float64,
+    **former: Any,
 ) -> TrainedMoMLP:
     """A MoMLP of `leaves` experts with hidden widths `expert_hidden`, trained on points x (N, n).
 
-    y is (N,) or (N, m) for regression, classes (N,) 0 … C − 1 for classification (m = C logits). `validation` is a
-    share, or a mask (N,) of the rows kept for early stopping. `method` and `valency` make the router
-    (`PathwayTree.from_points`) over the training inputs, `router` follows it down the "tree" or "flat". Each point
-    trains the expert it is routed to and, with `overlap` k, the k − 1 next nearest. With `budget_bytes` experts are
-    trained group after group, so that what is on `device` fits, with the same result. `checkpoint` is a file to
-    resume from; it belongs to this data, these options and this seed. The model stays on the CPU; `model.report` says
-    what training did.
+    y is (N,) or (N, m) for regression, classes (N,) 0 … C − 1 for classification (m = C logits). `routing` says how
+    points find their experts, `validation` is a share, or a mask (N,) of the rows kept for early stopping. With
+    `budget_bytes` experts are trained group after group, so that what is on `device` fits, with the same result.
+    `checkpoint` is a file to resume from; it belongs to this data, these options and this seed. The model stays on
+    the CPU; `model.report` says what training did. `former` takes the fields of `routing` one by one, for one release.
     Raises ValueError naming the argument, `BudgetExceeded`, `StoreError` for a foreign checkpoint.
     """
     require_instance("options", options, (Options, type(None)))
@@ -124,20 +121,9 @@ def train_momlp(
     require_log(log)
     if budget_bytes is not None:
         require_int("budget_bytes", budget_bytes, 1)
-    ready = prepare(
-        x,
-        y,
-        leaves=leaves,
-        expert_hidden=expert_hidden,
-        task=task,
-        validation=validation,
-        method=method,
-        valency=valency,
-        router=router,
-        overlap=overlap,
-        generator=generator,
-        dtype=dtype,
-    )
+    data = {"task": task, "validation": validation, "generator": generator, "dtype": dtype}
+    routing = routing_of(routing, former)
+    ready = prepare(x, y, leaves=leaves, expert_hidden=expert_hidden, routing=routing, **data)
     trained = train_bank(
         ready.problem,
         ready.initial,
@@ -158,20 +144,16 @@ def prepare(
     *,
     leaves: int,
     expert_hidden: Sequence[int],
+    routing: Routing | None = None,
     task: str = "regression",
     validation: float | Tensor = 0.2,
-    method: str = "kmeans",
-    valency: int = 2,
-    router: str = "tree",
-    overlap: int = 1,
     generator: torch.Generator | None = None,
     dtype: torch.dtype = torch.float64,
+    **former: Any,
 ) -> Prepared:
     """Everything before the training of `train_momlp`, with its arguments."""
     require_choice("task", task, TASKS)
-    require_choice("method", method, NET_METHODS)
-    require_choice("router", router, ROUTERS)
-    require_int("overlap", overlap, 1)
+    routing = routing_of(routing, former)
     if not isinstance(dtype, torch.dtype) or dtype not in DTYPES:
         raise ValueError(f"`dtype` must be torch.float64 or torch.float32, got {shown(dtype)}")
     require_instance("generator", generator, (torch.Generator, type(None)))
@@ -181,12 +163,11 @@ def prepare(
     rows = (~held).nonzero()[:, 0]
     shift, inverse = _standard("x", points[rows])
     z = (points - shift) * inverse
-    seed = _seed(generator)
-    tree = PathwayTree.from_points(z[rows], leaves=leaves, valency=valency, method=method, seed=seed)
-    owner, place = assigned(tree, z[rows], flat=router == "flat", overlap=overlap)
+    tree = routing.tree(z[rows], leaves, _seed(generator))
+    owner, place = routing.trained(tree, z[rows])
     train = Groups.of(owner, rows[place], tree.num_leaves)
     spare = held.nonzero()[:, 0]
-    owner, place = assigned(tree, z[spare], flat=router == "flat", overlap=1)
+    owner, place = routing.answering(tree, z[spare])
     centre, scale = spread(train, z)
     if task == "regression":
         output_shift, output_inverse = _standard("y", target[rows])
@@ -210,7 +191,7 @@ def prepare(
         output_shift.to(dtype),
         output_scale.to(dtype),
         task,
-        router,
+        routing.router,
     )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from constructions import LipschitzFunction, PathwayTree, build_momlp, fixed_order, load, save, train_momlp
+from constructions import LipschitzFunction, PathwayTree, Routing, build_momlp, fixed_order, load, save, train_momlp
 from constructions.distributed_momlp.shards import Shards
 from constructions.expert_rows.answers import stream
 from constructions.functions.box import Box
@@ -150,7 +150,7 @@ def training(folder):
     ):
         task = "regression" if values is y else "classification"
         options = Options(steps=12, batch_size=batch, evaluate_every=4)
-        fixed = {"leaves": 9, "expert_hidden": hidden, "task": task, "overlap": 2, "dtype": dtype}
+        fixed = {"leaves": 9, "expert_hidden": hidden, "task": task, "routing": Routing(overlap=2), "dtype": dtype}
         ready = prepare(x, values, generator=seeded(), **fixed)
         each = bytes_per_expert(ready.problem, ready.widths, options)
         fixed["options"] = options

@@ -10,6 +10,7 @@ from constructions import (
     LipschitzFunction,
     Modulus,
     PathwayTree,
+    Routing,
     build_momlp,
     load,
     save,
@@ -299,11 +300,11 @@ def trained(place, y=WAVE, x=INPUTS, **options):
     "options",
     [
         {},
-        {"dtype": torch.float32, "overlap": 2},
-        {"y": CLASSES, "task": "classification", "router": "flat"},
+        {"dtype": torch.float32, "routing": Routing(overlap=2)},
+        {"y": CLASSES, "task": "classification", "routing": Routing(router="flat")},
         {"budget_bytes": 130_000},
         {"budget_bytes": 400_000, "validation": 0},
-        {"method": "farthest_point", "valency": 3, "validation": torch.arange(300) % 4 == 0},
+        {"routing": Routing("farthest_point", valency=3), "validation": torch.arange(300) % 4 == 0},
     ],
 )
 def test_training_is_the_same_to_the_last_bit(sim, options):

@@ -28,6 +28,7 @@ from constructions import (
     Modulus,
     PathwayTree,
     PrototypeTree,
+    Routing,
     TrainedMoMLP,
     build_momlp,
     load,
@@ -253,14 +254,13 @@ def _calls():
         "expert_hidden": integer((2,)),
         "task": integer("regression"),
         "validation": integer(0.2),
-        "method": integer("kmeans"),
-        "valency": integer(2),
-        "router": integer("tree"),
-        "overlap": integer(1),
+        "routing": lambda: Routing(),
         "generator": integer(None),
         "dtype": integer(torch.float64),
     }
     yield "prepare", prepare, training
+    fields = {"method": integer("kmeans"), "valency": integer(2), "router": integer("tree"), "overlap": integer(1)}
+    yield "Routing", Routing, fields
     quick = {"options": lambda: Options(steps=1), "budget_bytes": integer(None), "device": integer(None)}
     yield "train_momlp", train_momlp, {**training, **quick, "checkpoint": integer(None), "log": integer(silent)}
     options = inspect.signature(Options).parameters

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from constructions import BudgetExceeded, StoreError, load, save, train_momlp
+from constructions import BudgetExceeded, Routing, StoreError, load, save, train_momlp
 from constructions.expert_rows.answers import stream
 from constructions.trained_momlp import central_hidden, prepare, train_together
 from constructions.trained_momlp import training as loop
@@ -35,7 +35,14 @@ def data(task="regression", count=1200, n=2):
 def test_it_learns(task, router):
     x, y = data(task)
     model = train_momlp(
-        x, y, leaves=12, expert_hidden=(16,), task=task, router=router, options=OPTIONS, generator=seeded(), valency=3
+        x,
+        y,
+        leaves=12,
+        expert_hidden=(16,),
+        routing=Routing(router=router, valency=3),
+        task=task,
+        options=OPTIONS,
+        generator=seeded(),
     )
     fresh, truth = data(task, 3000)
     if task == "regression":
@@ -75,7 +82,7 @@ def test_an_answer_does_not_depend_on_its_batch():
 def test_joint_and_budgeted_training_agree_bitwise(task, hidden, overlap, batch):
     x, y = data(task, n=3)
     options = Options(steps=60, batch_size=batch, evaluate_every=20)
-    fixed = {"leaves": 9, "expert_hidden": hidden, "task": task, "overlap": overlap}
+    fixed = {"leaves": 9, "expert_hidden": hidden, "task": task, "routing": Routing(overlap=overlap)}
     whole = train_momlp(x, y, **fixed, options=options, generator=seeded())
     assert whole.report.groups == 1
     ready = prepare(x, y, **fixed, generator=seeded())
@@ -296,7 +303,7 @@ def test_bank_layout():
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):
     x, y = data(count=6000)
-    options = {"method": "farthest_point", "options": Options(steps=2), "generator": seeded()}
+    options = {"routing": Routing("farthest_point"), "options": Options(steps=2), "generator": seeded()}
     model = train_momlp(x, y, leaves=3000, expert_hidden=(40, 40), **options)
     return model, x, save(model, tmp_path_factory.mktemp("store") / "t.safetensors")
 
@@ -356,6 +363,7 @@ def test_every_damaged_part_of_a_trained_file_is_noticed(stored, tmp_path):
         ({"validation": torch.ones(3, dtype=torch.bool)}, "boolean mask"),
         ({"router": "forest"}, "`router` must be one of"),
         ({"overlap": 0}, "`overlap` must be"),
+        ({"overlap": 2, "routing": Routing()}, "`overlap` must be a field of `routing`"),
         ({"dtype": torch.float16}, "`dtype` must be"),
         ({"budget_bytes": 0}, "`budget_bytes` must be"),
         ({"x": torch.full((20, 2), float("nan"))}, "`x` must be finite, row 0"),
@@ -365,6 +373,30 @@ def test_bad_arguments(change, message):
     arguments = {"x": torch.rand(20, 2, generator=seeded()), "y": torch.zeros(20), "leaves": 2, "expert_hidden": (3,)}
     with pytest.raises(ValueError, match=message.replace("torch.", r"torch\.")):
         train_momlp(**{**arguments, **change})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("method", "nets"), ("valency", 1), ("valency", 65), ("router", None), ("overlap", 0)]
+)
+def test_bad_routing(field, value):
+    with pytest.raises((TypeError, ValueError), match=f"`{field}` must be"):
+        Routing(**{field: value})
+
+
+def test_fields_of_routing_are_understood_as_arguments_for_one_release():
+    x, y = data()
+    fixed = {"leaves": 4, "expert_hidden": (5,)}
+    now = prepare(x, y, **fixed, routing=Routing("farthest_point", 3, "flat", 2), generator=seeded())
+    with pytest.warns(DeprecationWarning, match=r"pass routing=Routing\(method='farthest_point', valency=3"):
+        then = prepare(x, y, **fixed, method="farthest_point", valency=3, router="flat", overlap=2, generator=seeded())
+    assert torch.equal(now.tree.leaf_prototypes, then.tree.leaf_prototypes)
+    assert torch.equal(now.problem.train.rows, then.problem.train.rows)
+    assert now.router == then.router == "flat"
+    assert len(now.problem.train.rows) == 2 * int(len(x) * 0.8)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'overlaps'"):
+        prepare(x, y, **fixed, overlaps=2)
+    with pytest.raises(TypeError, match="`routing` must be"):
+        prepare(x, y, **fixed, routing="tree")
 
 
 def test_bad_options_and_queries():

@@ -17,7 +17,7 @@ from constructions.errors import require_instance, require_positive
 from constructions.pathway_tree.prototype_tree import PrototypeTree
 from theory.claim import Evidence, Report, Status, Verdict
 
-CHUNK_BYTES = 1 << 24
+CHUNK_BYTES = 1 << 20  # of a chunk's squared distances: they stay in the processor's cache
 SMALLEST_ROOT = 2.0**-536  # squares below 2^−1074 vanish, which hides distances up to √n times this
 
 
@@ -48,8 +48,7 @@ def covering_net(points: Tensor, prototypes: Tensor) -> CoveringReport:
     p = _require_cloud("prototypes", prototypes)
     x = _require_cloud("points", points, p.shape[1])
     slack, underflow = rounding(x.shape[1]), math.sqrt(x.shape[1]) * SMALLEST_ROOT
-    rows = max(1, CHUNK_BYTES // (8 * p.numel()))
-    nearest = torch.cat([(part[:, None] - p).square().sum(-1).amin(-1) for part in x.split(rows)]).sqrt()
+    nearest = torch.cat([_squares(part, p).amin(1) for part in x.split(max(1, CHUNK_BYTES // (8 * len(p))))]).sqrt()
     worst = int(nearest.argmax())
     if not math.isfinite(float(nearest[worst])):
         raise ValueError(f"`points` must be nearer: the square of a distance from row {worst} overflows")
@@ -58,6 +57,15 @@ def covering_net(points: Tensor, prototypes: Tensor) -> CoveringReport:
         found, _ = KDTree(p.cpu().numpy()).query(p.cpu().numpy(), k=2)
         separation = max(0.0, float(found[:, 1].min()) * (1 - slack) - underflow)
     return CoveringReport(len(x), len(p), float(nearest[worst]) * (1 + slack) + underflow, separation, worst)
+
+
+def _squares(x: Tensor, p: Tensor) -> Tensor:
+    """Squared distances (N, L), added up coordinate by coordinate."""
+    found = x.new_zeros(len(x), len(p))
+    for own, other in zip(x.T[:, :, None], p.T, strict=True):
+        gap = own - other
+        found += gap.mul_(gap)
+    return found
 
 
 def _require_cloud(name: str, points: Tensor, n: int | None = None) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from constructions import targets
-from constructions.trained_momlp import TrainedMoMLP, central_hidden, prepare, train_together
+from constructions.trained_momlp import Routing, TrainedMoMLP, central_hidden, prepare, train_together
 from constructions.trained_momlp.training import Options
 
 METHODS = ("momlp", "central", "active")
@@ -218,7 +218,7 @@ def _batch(task: Task, method: str, points: int) -> int:
 def _shape(task: Task, method: str, mixture: list[TrainedMoMLP] | None) -> dict:
     """Arguments of `prepare` that differ between the methods; a central MLP is a mixture of one."""
     if method == "momlp":
-        return {"leaves": task.leaves, "expert_hidden": task.expert_hidden, "overlap": task.overlap}
+        return {"leaves": task.leaves, "expert_hidden": task.expert_hidden, "routing": Routing(overlap=task.overlap)}
     assert mixture is not None
     if method == "active":
         return {"leaves": 1, "expert_hidden": task.expert_hidden}

@@ -11,7 +11,7 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
-from constructions import TrainedMoMLP, save, train_momlp
+from constructions import Routing, TrainedMoMLP, save, train_momlp
 from constructions.files import array_file, points_file
 from constructions.pathway_tree.tree import NET_METHODS
 from constructions.trained_momlp.model import ROUTERS, TASKS
@@ -66,12 +66,9 @@ def _trained(args: argparse.Namespace, x: Tensor, y: Tensor, log: Callable[[str]
         y,
         leaves=args.leaves,
         expert_hidden=_widths(args.hidden),
+        routing=Routing(args.method, args.valency, args.router, args.overlap),
         task=args.task,
         validation=args.validation,
-        method=args.method,
-        valency=args.valency,
-        router=args.router,
-        overlap=args.overlap,
         options=Options(steps=args.steps, batch_size=args.batch, learning_rate=args.rate),
         budget_bytes=args.budget_bytes,
         checkpoint=args.checkpoint,
