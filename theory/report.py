@@ -23,7 +23,7 @@ from theory.claim import Claim, Status, Table
 from theory.figure_style import save_figure
 from theory.verify import Run
 
-SCHEMA = 1
+SCHEMA = 2
 LARGEST_JSON_INTEGER = 2**53
 STYLES = {
     Status.PROVED: "bold green",

@@ -31,7 +31,10 @@ def test_small_listed_instances_are_certified(monkeypatch):
     verdict = REGISTRY["momlp.uniform_error"].verdict(Context())
     assert verdict.status is Status.CERTIFIED
     assert verdict.numbers["certificates"] == 12
-    assert verdict.numbers["upper_over_eps_n2"] <= 1
+    assert verdict.numbers["largest_upper_over_eps"] <= 1
+    intervals = verdict.tables["intervals"]
+    assert {(n, eps) for _, n, eps, _, _ in intervals.rows} == {(1, 0.02), (2, 0.05)}
+    assert all(low <= high <= eps for _, _, eps, low, high in intervals.rows)
     tight = REGISTRY["momlp.certificate_tightness"].verdict(Context())
     assert tight.status is Status.CERTIFIED
 

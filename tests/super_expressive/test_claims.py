@@ -8,10 +8,9 @@ from theory.super_expressive.checkers import every_labeling, realised_in_float, 
 
 
 def test_where_floating_point_first_fails(verdict_of):
-    numbers = verdict_of("super_expressive.floating_point").numbers
-    assert numbers["euaf_float32_first_failure"] == 13
-    assert numbers["euaf_float64_first_failure"] == 28
-    assert numbers["sine_float64_first_failure"] == 53
+    rows = verdict_of("super_expressive.floating_point").tables["failures"].rows
+    assert {("euaf", "float32", 13), ("euaf", "float64", 28), ("sine", "float64", 53)} < set(rows)
+    assert len(rows) == 4
 
 
 @pytest.mark.exact

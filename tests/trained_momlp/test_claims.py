@@ -31,7 +31,11 @@ def test_the_verdict_follows_the_paired_interval(monkeypatch, shift, status):
     monkeypatch.setattr(claims, "compare", rigged)
     verdict = claims.performance("checkerboard", Context())
     assert verdict.status is status
-    assert verdict.numbers["minus_central"] == pytest.approx(shift)
+    differences = verdict.tables["differences"]
+    assert differences.column("peer") == ("central", "active")
+    assert differences.column("mean") == pytest.approx((shift, shift))
+    for low, mean, high in zip(*(differences.column(name) for name in ("lower", "mean", "upper")), strict=True):
+        assert low < mean < high
     assert verdict.tables["methods"].column("method") == ("momlp", "central", "active")
 
 

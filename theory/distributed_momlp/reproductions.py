@@ -16,7 +16,7 @@ from constructions.distributed_momlp import plan_devices, simulated_traffic
 from constructions.expert_rows.answers import stream
 from constructions.momlp.model import MoMLP
 from theory.checkers.resident_memory import peak_resident_bytes, resident_bytes_le
-from theory.claim import Context, Evidence, Number, Status, Verdict, ensure
+from theory.claim import Context, Evidence, Number, Status, Table, Verdict, ensure
 from theory.torchrun import torchrun
 
 N, EPS = 3, 0.03
@@ -47,6 +47,7 @@ def same_outputs(context: Context) -> Verdict:
     x = torch.rand(count, N, generator=context.generator(), dtype=torch.float64)
     loads = {"spread": x, "one_expert": x * 1e-3}
     numbers: dict[str, Number] = {"points": 0}
+    busiest = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model = _stored(folder)
@@ -58,7 +59,7 @@ def same_outputs(context: Context) -> Verdict:
                 expected = model(points).numpy()
                 wrong = (found != expected).any(-1)
                 numbers["points"] = int(numbers["points"]) + count
-                numbers[f"busiest_rank_{kind}_{world}"] = int(simulated_traffic(model, points, world).sum(0).max())
+                busiest.append((world, kind, count, int(simulated_traffic(model, points, world).sum(0).max())))
                 if wrong.any():
                     row = int(wrong.argmax())
                     witness = f"{world} ranks, x = {points[row].tolist()}: {found[row]} is not {expected[row]}"
@@ -66,13 +67,15 @@ def same_outputs(context: Context) -> Verdict:
                 owned = sum(r["experts"] for r in reports)
                 ensure(owned == model.num_leaves, "the ranks do not own every expert once", **numbers)
     reason = f"{numbers['points']} outputs equal bit by bit, {' and '.join(map(str, worlds))} processes"
-    return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, reason, numbers)
+    tables = {"loads": Table(("processes", "load", "points", "of_the_busiest"), tuple(busiest))}
+    return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, reason, numbers, tables=tables)
 
 
 def device_plan(context: Context) -> Verdict:
     """Experts, bytes held, messages and bytes sent, rank by rank, by equality."""
     x = torch.rand(3000, N, generator=context.generator(), dtype=torch.float64)
-    numbers: dict[str, Number] = {}
+    numbers: dict[str, Number] = {"equalities": 0}
+    rows = []
     worlds = (2, 3, 4) if context.full else (3,)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -89,17 +92,15 @@ def device_plan(context: Context) -> Verdict:
             pairs += [(plan.bytes, max(r["resident_bytes"] for r in reports))]
             for r, out, back in zip(reports, sent, answered, strict=True):
                 pairs += [(plan.messages, r["forward_messages"]), (plan.sent_bytes(out, back), r["forward_bytes"])]
-            numbers |= {
-                f"bytes_held_{world}": plan.bytes,
-                f"bytes_sent_{world}": sum(r["forward_bytes"] for r in reports),
-            }
-            numbers["equalities"] = int(numbers.get("equalities", 0)) + len(pairs)
+            rows.append((world, plan.bytes, sum(r["forward_bytes"] for r in reports)))
+            numbers["equalities"] = int(numbers["equalities"]) + len(pairs)
             wrong = [p for p in pairs if p[0] != p[1]]
             if wrong:
                 witness = f"{world} ranks: planned {wrong[0][0]}, measured {wrong[0][1]}"
                 return Verdict(Status.REFUTED, Evidence.EXACT, witness, numbers, witness=witness)
     reason = f"{numbers['equalities']} counts of {', '.join(map(str, worlds))} processes equal the plan"
-    return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, reason, numbers)
+    tables = {"plans": Table(("processes", "bytes_held", "bytes_sent"), tuple(rows))}
+    return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, reason, numbers, tables=tables)
 
 
 def memory_budget(context: Context) -> Verdict:

@@ -6,7 +6,7 @@ import sympy
 import torch
 
 from constructions.super_expressive import FAMILIES
-from theory.claim import Context, Evidence, Number, Status, Verdict, ensure
+from theory.claim import Context, Evidence, Status, Table, Verdict, ensure
 from theory.super_expressive.checkers import (
     every_labeling,
     realised_in_float,
@@ -26,7 +26,7 @@ def infinite_vc_dimension(context: Context) -> Verdict:
     largest = sympy.simplify(2**-i + sympy.summation(sympy.Integer(2) ** -j, (j, 1, i - 1)))
     bounded = tail == sympy.Rational(1, 3) and sympy.simplify(largest - (1 - 2**-i)) == 0
     ensure(bounded, f"the fractions are bounded by {tail} and {largest}")
-    numbers: dict[str, Number] = {}
+    decided, margins = [], []
     for name in FAMILIES:
         count = 0
         for k in (*ENUMERATED, *((16,) if context.full else ())):
@@ -39,21 +39,26 @@ def infinite_vc_dimension(context: Context) -> Verdict:
             report = shattered_exactly(name, k, structured_and_random(k, 16, context.generator()))
             ensure(report, f"{name}, k = {k}")
             count += report.labelings
-            numbers[f"{name}_least_margin_k{k}"] = float(report.margin)
-        numbers[f"{name}_labelings_decided"] = count
+            margins.append((name, k, float(report.margin)))
+        decided.append((name, count))
+    tables = {
+        "labelings": Table(("family", "decided"), tuple(decided)),
+        "margins": Table(("family", "k", "least_margin"), tuple(margins)),
+    }
+    numbers = {"labelings_decided": sum(count for _, count in decided)}
     reason = "the fraction stays below 1/3 (EUAF) and inside (0, 1) (sine) for every k; no error in integers"
-    return Verdict(Status.PROVED, Evidence.SYMBOLIC, reason, numbers)
+    return Verdict(Status.PROVED, Evidence.SYMBOLIC, reason, numbers, tables=tables)
 
 
 def floating_point(context: Context) -> Verdict:
     """The least k at which some labeling fails, for each activation and precision."""
-    numbers: dict[str, Number] = {}
-    witness = None
+    rows, witness = [], None
     for name in FAMILIES:
         for dtype in FLOATS:
             found = realised_in_float(name, dtype, context.generator(), device=context.device)
             ensure(not found.holds, f"{name} in {dtype} did not fail up to k = {found.points}")
-            numbers[f"{name}_{str(dtype).removeprefix('torch.')}_first_failure"] = found.points
+            rows.append((name, str(dtype).removeprefix("torch."), found.points))
             witness = witness or found.failure
-    reason = ", ".join(f"{k.removesuffix('_first_failure')} fails at k = {v}" for k, v in numbers.items())
-    return Verdict(Status.REFUTED, Evidence.EXACT, reason, numbers, witness=witness)
+    reason = ", ".join(f"{family} in {precision} fails at k = {k}" for family, precision, k in rows)
+    tables = {"failures": Table(("family", "precision", "first_failure"), tuple(rows))}
+    return Verdict(Status.REFUTED, Evidence.EXACT, reason, {"cases": len(rows)}, witness=witness, tables=tables)

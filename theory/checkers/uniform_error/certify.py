@@ -73,35 +73,17 @@ def certify_uniform_error(
     if method is None:
         deep = isinstance(model, LatticeMixture) and model.steep
         method = "simplices" if deep else "branch_and_bound"
-    _require_arguments(model, f, eps, gap, abs_tol, max_evaluations, method, enclosed)
-    eps, gap = (None if value is None else float(value) for value in (eps, gap))
-    require_int("samples", samples, 1)
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"`model` must be a torch.nn.Module, got {type(model).__name__}")
+    question = Question(f, eps, gap, abs_tol, max_evaluations, method, enclosed, samples, seed, log)
+    question.require()
+    _require_model(model, question)
     require_instance("share", share, Share)
-    generator = torch.Generator().manual_seed(require_seed("seed", seed))
     if device is not None:
         model = model.to(require_device("device", device))
-    question = Question(f, eps, gap, abs_tol, max_evaluations, method, enclosed, samples, seed, log)
-    limit = MAX_LEAVES if method != "sampled" else SAMPLED_LEAVES
-    if isinstance(model, LatticeMixture) and model.num_leaves > MAX_LEAVES:
-        if method == "branch_and_bound":
-            raise ValueError(
-                f"`method` 'branch_and_bound' visits every leaf and `model` has {model.num_leaves}; use 'a_priori' or "
-                "'sampled'"
-            )
-        limit = SAMPLED_LEAVES
-    one = method == "sampled"
-    view = view_of(model, f.domain, f.m, max_leaves=limit, seed=seed, share=share, one_function=one)
-    eta, own_values, known = evaluation_error(f, generator)
-    premises = [_modulus_premise(f), own_values]
-    found = Findings(eta)
-    try:
-        premises += _shared_premises(view, f, generator, method)
-        premises += _decide(found, view, question, generator, all(p.holds for p in premises))
-    except NotFinite as fault:
-        found.lower, found.witness = math.inf, tuple(fault.x)
-        premises.append(Premise("finite outputs", False, str(fault)))
-    premises += _sane(found, eps, share)
-    sampled = one or not view.complete or not (known or enclosed)
+    view = _view(model, question, share)
+    found, premises, known = _findings(view, question)
+    sampled = method == "sampled" or not view.complete or not (known or enclosed)
     return UniformErrorCertificate(
         method=method,
         lower=found.lower,
@@ -136,10 +118,61 @@ class Question:
     seed: int
     log: Callable[[str], None]
 
+    def require(self) -> None:
+        """TypeError or ValueError naming the argument that is none."""
+        if not isinstance(self.f, LipschitzFunction):
+            raise TypeError(f"`f` must be a LipschitzFunction, got {type(self.f).__name__}")
+        for name, value in (("eps", self.eps), ("gap", self.gap)):
+            if value is not None:
+                require_positive(name, value)
+        require_positive("abs_tol", self.abs_tol, allow_zero=True)
+        require_int("max_evaluations", self.max_evaluations, 1)
+        require_choice("method", self.method, METHODS)
+        require_bool("enclosed", self.enclosed)
+        if self.enclosed and (self.f.tape is None or self.method != "branch_and_bound"):
+            raise ValueError(
+                "`enclosed` needs a target that is evaluated as its formula (LipschitzFunction.from_sympy) and "
+                "method='branch_and_bound'"
+            )
+        require_int("samples", self.samples, 1)
+        require_seed("seed", self.seed)
+
     @property
     def goal(self) -> Goal:
-        free = self.gap is None and self.eps is None and not self.abs_tol
-        return Goal(self.eps, DEFAULT_GAP if free else self.gap, self.abs_tol)
+        eps, gap = (None if value is None else float(value) for value in (self.eps, self.gap))
+        free = gap is None and eps is None and not self.abs_tol
+        return Goal(eps, DEFAULT_GAP if free else gap, float(self.abs_tol))
+
+
+def _view(model: nn.Module, question: Question, share: Share) -> MixtureView:
+    """The leaves to look at: all, or a sample of too many."""
+    one = question.method == "sampled"
+    limit = SAMPLED_LEAVES if one else MAX_LEAVES
+    if isinstance(model, LatticeMixture) and model.num_leaves > MAX_LEAVES:
+        if question.method == "branch_and_bound":
+            raise ValueError(
+                f"`method` 'branch_and_bound' visits every leaf and `model` has {model.num_leaves}; use 'a_priori' or "
+                "'sampled'"
+            )
+        limit = SAMPLED_LEAVES
+    f = question.f
+    return view_of(model, f.domain, f.m, max_leaves=limit, seed=question.seed, share=share, one_function=one)
+
+
+def _findings(view: MixtureView, question: Question) -> tuple[Findings, list[Premise], bool]:
+    """What the way asked for found, all premises, and whether f's own rounding is known."""
+    f, generator = question.f, torch.Generator().manual_seed(question.seed)
+    eta, own_values, known = evaluation_error(f, generator)
+    premises = [_modulus_premise(f), own_values]
+    found = Findings(eta)
+    try:
+        premises += _shared_premises(view, f, generator, question.method)
+        premises += _decide(found, view, question, generator, all(p.holds for p in premises))
+    except NotFinite as fault:
+        found.lower, found.witness = math.inf, tuple(fault.x)
+        premises.append(Premise("finite outputs", False, str(fault)))
+    premises += _sane(found, question.eps, view.share)
+    return found, premises, known
 
 
 def _decide(
@@ -272,39 +305,16 @@ def uniform_error_le_eps(model: nn.Module, f: LipschitzFunction, eps: float, **o
     )
 
 
-def _require_arguments(
-    model: nn.Module,
-    f: LipschitzFunction,
-    eps: float | None,
-    gap: float | None,
-    abs_tol: float,
-    max_evaluations: int,
-    method: str,
-    enclosed: bool,
-) -> None:
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"`model` must be a torch.nn.Module, got {type(model).__name__}")
-    if not isinstance(f, LipschitzFunction):
-        raise TypeError(f"`f` must be a LipschitzFunction, got {type(f).__name__}")
-    for name, value in (("eps", eps), ("gap", gap)):
-        if value is not None:
-            require_positive(name, value)
-    require_positive("abs_tol", abs_tol, allow_zero=True)
-    require_int("max_evaluations", max_evaluations, 1)
-    require_choice("method", method, METHODS)
-    require_bool("enclosed", enclosed)
-    if enclosed and (f.tape is None or method != "branch_and_bound"):
-        raise ValueError(
-            "`enclosed` needs a target that is evaluated as its formula (LipschitzFunction.from_sympy) and "
-            "method='branch_and_bound'"
-        )
+def _require_model(model: nn.Module, question: Question) -> None:
+    """TypeError or ValueError for a model that is none, lives elsewhere than f, or may run more than it shows."""
+    f = question.f
     if isinstance(model, LatticeMixture) and (model.n, model.m, model.domain) != (f.n, f.m, f.domain):
         raise ValueError(
             f"`f` must live where the model does (n = {model.n}, m = {model.m}, domain {model.domain}), "
             f"got n = {f.n}, m = {f.m}, domain {f.domain}"
         )
     precision(model)
-    why = None if method == "sampled" else exact.altered(model)
+    why = None if question.method == "sampled" else exact.altered(model)
     if why is not None:
         raise ValueError(f"`model`: {why}, so its call runs more than its class; use method='sampled'")
 

@@ -25,7 +25,7 @@ from constructions import (
 )
 from theory.checkers.lipschitz_constant import lipschitz_constant_le, modulus_refuted_by_building
 from theory.checkers.uniform_error import UniformErrorCertificate, certify_uniform_error
-from theory.claim import Context, Evidence, Number, Status, Verdict, ensure
+from theory.claim import Context, Evidence, Number, Status, Table, Verdict, ensure
 
 LISTED_EPS = {1: 1e-3, 2: 1e-3, 3: 0.01, 4: 0.05}
 LISTED_TARGETS = ("cone", "sum_of_sines", "max_affine", "rotated_sine", "sharp")
@@ -66,7 +66,6 @@ def _certificates(context: Context) -> Iterator[tuple[str, int, UniformErrorCert
 
 def uniform_error(context: Context) -> Verdict:
     """Every listed instance is certified, and the intervals of different methods overlap."""
-    numbers: dict[str, Number] = {}
     evidence, intervals, count = Evidence.EXACT, {}, 0
     for name, n, c in _certificates(context):
         ensure(c.status is Status.CERTIFIED, f"{name}, n = {n}, {c.method}: {c.reason}")
@@ -75,13 +74,12 @@ def uniform_error(context: Context) -> Verdict:
         low, high = intervals.get(key, (0.0, math.inf))
         low, high = intervals[key] = (max(low, c.lower), min(high, c.upper))
         ensure(low <= high, f"{name}, n = {n}: the methods contradict each other: {(low, high)}")
-    for n, eps in LISTED_EPS.items():
-        numbers[f"upper_over_eps_n{n}"] = max(
-            high / eps for (_, k, e), (_, high) in intervals.items() if (k, e) == (n, eps)
-        )
-    numbers["certificates"] = count
+    rows = tuple((name, n, eps, *ends) for (name, n, eps), ends in intervals.items())
+    tables = {"intervals": Table(("target", "n", "eps", "lower", "upper"), rows)}
+    worst = max(high / eps for _, _, eps, _, high in rows)
+    numbers: dict[str, Number] = {"certificates": count, "largest_upper_over_eps": worst}
     reason = f"{count} certificates on {len(intervals)} instances, each upper end ≤ eps"
-    return Verdict(Status.CERTIFIED, evidence, reason, numbers)
+    return Verdict(Status.CERTIFIED, evidence, reason, numbers, tables=tables)
 
 
 VARIANTS = {
@@ -99,7 +97,7 @@ VARIANTS = {
 
 def variants(context: Context) -> Verdict:
     """One certificate for every option of `build_momlp`, by branch and bound and by Theorem 1's hypotheses."""
-    numbers: dict[str, Number] = {}
+    rows = []
     for name, (target, n, options) in VARIANTS.items():
         f = _skew() if target == "skew" else targets.get(target, n=n)
         model = build_momlp(f, device=context.device, **options)
@@ -107,8 +105,10 @@ def variants(context: Context) -> Verdict:
             context.log(f"{name}: {method}")
             c = certify_uniform_error(model, f, eps=options["eps"], method=method, samples=SAMPLES)
             ensure(c.status is Status.CERTIFIED, f"{name}, {method}: {c.reason}")
-            numbers[f"{name}_{method}_upper"] = c.upper
-    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, f"{len(VARIANTS)} variants certified twice", numbers)
+            rows.append((name, target, n, options["eps"], method, c.lower, c.upper))
+    tables = {"variants": Table(("variant", "target", "n", "eps", "method", "lower", "upper"), tuple(rows))}
+    reason = f"{len(VARIANTS)} variants certified twice"
+    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, {"certificates": len(rows)}, tables=tables)
 
 
 def _skew() -> LipschitzFunction:
@@ -126,7 +126,7 @@ def uniform_error_n10(context: Context) -> Verdict:
     centres = f.domain.sample(CENTRES, generator)
     jitter = 0.01 * torch.randn(QUERIES, 10, dtype=torch.float64, generator=generator)
     clustered = (centres.repeat(QUERIES // CENTRES, 1) + jitter).clamp(0, 1)
-    numbers: dict[str, Number] = {}
+    rows = []
     worst, witness = 0.0, uniform[0]
     for name, x in (("uniform", uniform), ("clustered", clustered)):
         model = build_momlp(f, eps=0.1, lazy=True, cache_bytes=budget, device=context.device)
@@ -138,15 +138,11 @@ def uniform_error_n10(context: Context) -> Verdict:
         if not float(error.max()) <= worst:
             worst, witness = float(error.max()), x[error.argmax()]
         s = model.statistics
-        numbers |= {
-            f"{name}_error": float(error.max()),
-            f"{name}_hit_rate": round(s.hit_rate, 4),
-            f"{name}_experts_built": s.built,
-            f"{name}_peak_bytes": s.peak_bytes,
-        }
+        rows.append((name, float(error.max()), round(s.hit_rate, 4), s.built, s.peak_bytes))
         ensure(s.peak_bytes <= budget, f"peak {s.peak_bytes} bytes exceed the budget {budget}")
     c = certify_uniform_error(model, f, eps=0.1, method="a_priori", samples=SAMPLES, seed=context.seed)
-    numbers |= {
+    tables = {"queries": Table(("queries", "largest_error", "hit_rate", "experts_built", "peak_bytes"), tuple(rows))}
+    numbers: dict[str, Number] = {
         "leaves": model.num_leaves,
         "active_parameters": model.active_parameters,
         "total_parameters": model.total_parameters,
@@ -156,32 +152,33 @@ def uniform_error_n10(context: Context) -> Verdict:
     }
     if not worst <= 0.1:
         text = f"error {worst!r} at x = {witness.tolist()}"
-        return Verdict(Status.REFUTED, Evidence.SAMPLED, text, numbers, witness=text)
-    ensure(c.status is Status.NOT_REFUTED, c.reason, **numbers)
+        return Verdict(Status.REFUTED, Evidence.SAMPLED, text, numbers, witness=text, tables=tables)
+    ensure(c.status is Status.NOT_REFUTED, c.reason, **numbers, **tables)
     reason = f"largest sampled error {worst:.6g} ≤ 0.1 with {model.num_leaves} leaves"
-    return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, reason, numbers, {"eps": 0.1})
+    return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, reason, numbers, {"eps": 0.1}, tables=tables)
 
 
 def certificate_tightness(context: Context) -> Verdict:
     """gap = 1e-3; branch and bound does not know Theorem 1, which gives the true error in closed form."""
-    numbers: dict[str, Number] = {}
+    rows = []
+
+    def measured() -> dict[str, Table]:
+        return {
+            "intervals": Table(("n", "eps", "true", "upper_over_true", "lower_over_true", "evaluations"), tuple(rows))
+        }
+
     for n, eps in LISTED_EPS.items():
         f = _target("sharp", n, eps)
         model = build_momlp(f, eps=eps, device=context.device)
         context.log(f"n = {n}: gap 1e-3")
         c = certify_uniform_error(model, f, gap=1e-3, seed=context.seed)
         truth = math.sqrt(model.plan.half_diagonal_squared + model.plan.half_knot_squared)
-        pieces = model.num_leaves * model.plan.knots
-        numbers |= {
-            f"true_n{n}": truth,
-            f"upper_over_true_n{n}": c.upper / truth,
-            f"lower_over_true_n{n}": c.lower / truth,
-            f"evaluations_per_piece_n{n}": round(c.evaluations / pieces, 2),
-        }
+        rows.append((n, eps, truth, c.upper / truth, c.lower / truth, c.evaluations))
         tight = c.lower <= truth * (1 + 1e-12) and truth <= c.upper * (1 + 1e-12)
         good = not c.failed and tight and c.upper <= 1.001 * truth and c.lower >= 0.999 * truth
-        ensure(good, f"n = {n}: {c.reason}, the true error is {truth!r}", **numbers)
-    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, "all four intervals hold the true error", numbers)
+        ensure(good, f"n = {n}: {c.reason}, the true error is {truth!r}", **measured())
+    reason = f"all {len(rows)} intervals hold the true error"
+    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, {"intervals": len(rows)}, tables=measured())
 
 
 # --- sharpness of Theorem 1 ----------------------------------------------------------------------------

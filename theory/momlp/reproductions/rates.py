@@ -159,10 +159,12 @@ def trade_off(context: Context) -> Verdict:
 def curse_of_dimensionality(context: Context) -> Verdict:
     """The limit is positive and finite: what is O(1/ε) is what is loaded, not what exists."""
     c = bounds.pencil_counts()
-    numbers = {}
+    rows = []
     for k in range(2, 6):
         limit = rates.limit_of_rate((c.leaves * c.parameters).subs(bounds.n, k), bounds.eps, sympy.Integer(k))
         value = limit.subs({bounds.theta: sympy.Rational(1, k), bounds.lam: 1, bounds.ell: 1, bounds.m: 1})
-        numbers[f"limit_n{k}"] = float(value)
+        rows.append((k, float(value)))
         ensure(bool(value.is_finite and value.is_positive), f"n = {k}: lim eps^n·L·P is {limit}")
-    return Verdict(Status.PROVED, Evidence.SYMBOLIC, "positive finite limits for n = 2..5", numbers)
+    tables = {"limits": Table(("n", "limit"), tuple(rows))}
+    reason = "positive finite limits for n = 2..5"
+    return Verdict(Status.PROVED, Evidence.SYMBOLIC, reason, {"limits": len(rows)}, tables=tables)
