@@ -1,6 +1,7 @@
 """Counts of bit extraction: the tables of reference, closed forms, Theorem 4, and the trade-off's two sides."""
 
 import itertools
+import math
 from fractions import Fraction
 
 import pytest
@@ -110,6 +111,35 @@ def test_lower_side_grows_like_the_upper():
     assert counts.trade_off_lower(2, 10**6, 1) < counts.trade_off_point(2, 2, 10**6, Fraction(1))[1] ** 2
     assert counts.naive_parameters(10) == 16
     assert counts.naive_parameters(10**6) == 1500001
+
+
+def test_what_stored_numbers_can_tell_apart():
+    """One bit fewer than M sign patterns need is refused, M bits are allowed: N·b ≥ M for the least N."""
+    for n, inverse, experts, bits in ((1, 10**6, 1, 64), (1, 10, 1, 1), (2, 7, 3, 8), (3, 9, 5, 53), (1, 999, 7, 64)):
+        points = math.ceil(Fraction(inverse, 2)) ** n
+        least = counts.trade_off_information(n, inverse, experts, bits)
+        P = math.isqrt(least // experts)
+        assert experts * P**2 == least
+        assert experts * P * bits >= points > experts * (P - 1) * bits
+    assert counts.trade_off_information(1, 10**6, 1) == 7813**2
+    # where there is one expert the bound is far above what shattering gives, on a line
+    assert counts.trade_off_information(1, 10**6, 1) > 1000 * counts.trade_off_lower(1, 10**6, 1)
+
+
+def test_hats_of_all_signs_are_lipschitz_and_apart():
+    """The packing behind it: hats of height h > eps at spacing 2h on [0, 1], every sign pattern."""
+    inverse = 10
+    side, eps = math.ceil(Fraction(inverse, 2)), Fraction(1, inverse)
+    h = Fraction(1, 2 * (side - 1))
+    assert h > eps
+    centres = [2 * h * i for i in range(side)]
+    assert centres[-1] <= 1
+    knots = sorted({c + move for c in centres for move in (-h, 0, h) if 0 <= c + move <= 1})
+    for signs in itertools.product((-1, 1), repeat=side):
+        values = [sum(s * max(Fraction(0), h - abs(x - c)) for s, c in zip(signs, centres, strict=True)) for x in knots]
+        slopes = [(b - a) / (y - x) for (x, a), (y, b) in itertools.pairwise(zip(knots, values, strict=True))]
+        assert max(map(abs, slopes)) <= 1
+        assert [values[knots.index(c)] for c in centres] == [s * h for s in signs]
 
 
 def test_the_widths_can_disagree():

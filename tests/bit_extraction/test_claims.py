@@ -48,6 +48,9 @@ def test_the_trade_off_lists_what_is_promised(verdict_of):
         for row in rows:
             assert row["certified_error"] > 0
             assert row["scaled"] >= row["at_least"] > 0
+    distance = verdict_of("bit_extraction.trade_off").tables["distance"]
+    assert [row[:2] for row in distance.rows] == [(1, 65086), (4, 26082), (16, 14102)]
+    assert all(ratio >= 1 for name in distance.columns[-2:] for ratio in distance.column(name))
 
 
 def test_wrong_counts_are_noticed(monkeypatch):

@@ -60,6 +60,9 @@ FORMULAS = {
     "trade_off_point k": ("k", lambda v: counts.trade_off_point(2, v, 10, Fraction(1, 2))),
     "trade_off_point": ("inverse_eps", lambda v: counts.trade_off_point(2, 1, v, Fraction(1, 2))),
     "trade_off_lower": ("inverse_eps", lambda v: counts.trade_off_lower(2, v, 2)),
+    "trade_off_information": ("inverse_eps", lambda v: counts.trade_off_information(2, v, 2)),
+    "trade_off_information L": ("experts", lambda v: counts.trade_off_information(2, 10, v)),
+    "trade_off_information b": ("bits", lambda v: counts.trade_off_information(2, 10, 2, v)),
     "trade_off_lower L": ("experts", lambda v: counts.trade_off_lower(2, 10, v)),
     "naive_parameters": ("inverse_eps", counts.naive_parameters),
 }

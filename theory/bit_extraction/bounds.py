@@ -5,7 +5,7 @@ Notation: n resolved axes, J, m (odd), H header bits, r words, look-up "deep" or
 axis, P parameters in dense layers, nnz the entries of the sparsity pattern.
 
 Main definitions: `widths`, `parameters_of_widths`, `closed_parameters`, `closed_nonzeros`, `rate_bound`, `cheapest`,
-`trade_off_point`, `trade_off_constant`, `trade_off_lower`, `naive_parameters`.
+`trade_off_point`, `trade_off_constant`, `trade_off_lower`, `trade_off_information`, `naive_parameters`.
 Main statements: P = D_n(m, H) + I_n(J) for r = 1; P ≤ `rate_bound` when J balances; so P = O((λs√n/ε)^{n/2}) + O(log),
 with words of m^n − 1 + H bits, which float64 holds only up to 51 or 52.
 """
@@ -340,6 +340,21 @@ def trade_off_lower(n: int, inverse_eps: int, experts: int) -> int:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return experts * high**2
+
+
+def trade_off_information(n: int, inverse_eps: int, experts: int, bits: int = 64) -> int:
+    """The least L·P² of any mixture of L experts, each of P stored numbers of `bits` bits, that reaches ε =
+    λ/inverse_eps for all λ-Lipschitz f on the unit cube, whatever it computes from them.
+
+    Put hats of height h > ε on M = ⌈1/(2ε)⌉^n grid points 2h/λ apart (there is such an h, as ⌈1/(2ε)⌉ − 1 < 1/(2ε)).
+    Their supports have disjoint interiors, so every choice of signs is λ-Lipschitz, and two choices differ by 2h > 2ε
+    at a grid point: no model is ε-close to both. L·P numbers tell at most 2^{L·P·bits} models apart, so
+    L·P·bits ≥ M. A router that depends on f counts among the stored numbers.
+    """
+    require_int("inverse_eps", inverse_eps, 3)  # ε < 1/2
+    require_int("experts", experts, 1)
+    require_int("bits", bits, 1)
+    return experts * (-(-grid_points(n, Fraction(1, inverse_eps)) // (experts * bits))) ** 2
 
 
 def naive_parameters(inverse_eps: int) -> int:

@@ -66,7 +66,7 @@ STATEMENTS = {
             "upper side: exact counts with words of unbounded length; at practical eps additive O(log K) terms "
             "dominate, and float64 ends the words",
             "constants (k = 0, P = 1) obey it with a far smaller constant",
-            "lower side: VC bound of MoMLPs, " + LEMMA,
+            "lower side: VC bound of MoMLPs, " + LEMMA + "; for float64 weights also what N numbers can tell apart",
         ),
         slow=True,
     ),

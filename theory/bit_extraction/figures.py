@@ -5,6 +5,7 @@ Main definition: `optimal_rates_figure`.
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from functools import partial
 
@@ -59,7 +60,7 @@ def draw_capacity(axes: Axes, n: int, inverse_eps: int) -> None:
     """L against P over the splits of ε for every number k of resolved axes, and the law L·P² through the best
     pencils."""
     shares = [Fraction(j, 40) for j in range(2, 39)]
-    smallest = largest = law = 1
+    smallest = law = most = 1
     for k, colour in zip(range(1, n + 1), (WARM, ACCENT, INK), strict=False):
         splits = shares if k < n else [Fraction(1)]
         points = [bit_extraction.trade_off_point(n, k, inverse_eps, s) for s in splits]
@@ -68,25 +69,37 @@ def draw_capacity(axes: Axes, n: int, inverse_eps: int) -> None:
         axes.loglog([p for _, p in points], [count for count, _ in points], "o", color=colour, ms=3.5, label=label)
         if k == 1:
             smallest, law = min(p for _, p in points), min(count * p * p for count, p in points)
-        largest = max(p for _, p in points)
-    axes.loglog(
-        [smallest, largest], [law / smallest**2, law / largest**2], color=WARM, lw=0.8, ls="--", label="L·P² constant"
-    )
+        most = max(most, *(count for count, _ in points))
+    # from the best pencils down to a single expert
+    axes.loglog([smallest, law**0.5], [law / smallest**2, 1], color=WARM, lw=0.8, ls="--", label="L·P² constant")
     paper = plan(_lipschitz(n), Fraction(1, inverse_eps))
     label = "pencils with one hidden layer, P ~ λ/ε"
     axes.loglog([paper.parameters], [paper.leaves], "D", color="#15803d", ms=8, label=label)
+    _draw_least(axes, n, inverse_eps, most)
     axes.set_xlabel("P, parameters of the loaded expert")
     axes.set_ylabel("L, number of experts")
     axes.set_title(f"experts against their size, n = {n}, λ/ε = {inverse_eps:g}", loc="left")
     axes.grid(True, which="major", alpha=0.3)
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.14))
+
+
+def _draw_least(axes: Axes, n: int, inverse_eps: int, most: int) -> None:
+    """Below which P no mixture of 1 to `most` experts can do it: by shattering, and by what 64-bit numbers can tell."""
+    experts = [2**j for j in range(most.bit_length() + 1)]
+    bounds = (
+        ("at least (VC)", "-", bit_extraction.trade_off_lower),
+        ("at least, 64-bit numbers (information)", ":", bit_extraction.trade_off_information),
+    )
+    for label, style, bound in bounds:
+        least = [math.isqrt(bound(n, inverse_eps, L) // L) for L in experts]
+        axes.loglog(least, experts, style, color="#6b7280", lw=1.2, label=label)
 
 
 def optimal_rates_figure(n: int, inverse_eps: int) -> Figure:
     """P of a single MLP on [0, 1]^n and, for n = 2, 3, L against P of mixtures at ε = λ/inverse_eps."""
     require_int("n", n, 1, 3)
     require_int("inverse_eps", inverse_eps, 3, 10**12)
-    figure = Figure(figsize=(6 if n == 1 else 11, 4.2), layout="constrained")
+    figure = Figure(figsize=(6 if n == 1 else 11, 4.2 if n == 1 else 4.8), layout="constrained")
     if n == 1:
         draw_single_mlp(figure.subplots(), n)
         return figure

@@ -94,7 +94,7 @@ def trade_off(context: Context) -> Verdict:
             near = all(limit * shape / 3.5 <= value <= 3.5 * limit * shape for value in scaled)
             reason = f"n = {n}, k = {k}, split {share}: {scaled} against {limit * shape}"
             ensure(near, reason, counts=measured())
-    tables = {"counts": measured(), "built": _certified_points(context, measured())}
+    tables = {"counts": measured(), "built": _certified_points(context, measured()), "distance": _distance()}
     constants = tuple((n, counts.trade_off_constant(n, 0)) for n in (2, 3))
     tables["constant_experts"] = Table(("n", "scaled"), constants)
     reason = (
@@ -109,6 +109,21 @@ def _split_factor(n: int, k: int, share: Fraction) -> float:
     return float(share) ** -k * (1.0 if n == k else float(1 - share) ** -(n - k))
 
 
+LOWER = (counts.trade_off_lower, counts.trade_off_information)
+"""Of L·P² where weights are float64: by what a mixture can shatter, and by what its numbers can tell apart."""
+
+
+def _distance() -> Table:
+    """How far float64 networks on a line cut into L cells are from both lower bounds, at ε = λ/1,000,000."""
+    inverse, rows = 10**6, []
+    for L in (1, 4, 16):
+        needed = counts.needed_cells(1, Fraction(inverse, L))
+        designs = [choose(1, needed, lookup=lookup, cap=51) for lookup in ("wide", "deep")]
+        P = min(counts.parameters_of_widths(counts.widths(*_sizes(d)), 1) for d in designs)
+        rows.append((L, P, L * P**2, *(L * P**2 / bound(1, inverse, L) for bound in LOWER)))
+    return Table(("L", "P", "LP2", "over_vc_bound", "over_information_bound"), tuple(rows))
+
+
 SAMPLES = 5_000
 BUILT = [
     *((2, 1, 0.05, split) for split in ("1/4", "1/2", "2/3", "3/4")),
@@ -119,7 +134,7 @@ BUILT = [
 
 
 def _certified_points(context: Context, found: Table) -> Table:
-    """Built models at several splits: certified error, L, P, L·P²·(ε/λ)^n and the lower bound of L·P²."""
+    """Built models at several splits: certified error, L, P, L·P²·(ε/λ)^n and the larger lower bound of L·P²."""
     rows = []
     for n, k, eps, split in BUILT:
         context.log(f"n = {n}, k = {k}, split {split}")
@@ -130,7 +145,7 @@ def _certified_points(context: Context, found: Table) -> Table:
         c = certify_uniform_error(model, f, eps=eps, samples=SAMPLES, seed=context.seed)
         ensure(c.status is Status.CERTIFIED, f"n = {n}, k = {k}, split {split}: {c.reason}", counts=found)
         L, P = model.num_leaves, model.active_parameters
-        least = counts.trade_off_lower(n, round(1 / eps), L)
+        least = max(bound(n, round(1 / eps), L) for bound in LOWER)
         reason = f"n = {n}, k = {k}, split {split}: L·P² = {L * P**2} is below the lower bound {least}"
         ensure(least <= L * P**2, reason, counts=found)
         rows.append((n, k, eps, split, c.upper, L, P, L * P**2 * eps**n, least * eps**n))
