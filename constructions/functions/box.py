@@ -89,7 +89,7 @@ class Box:
 
     def require_inside(self, name: str, x: Tensor) -> None:
         """ValueError naming the first row of `x` (B, n) that is not finite or not in the box."""
-        require_points(name, x, self.n)
+        require_points(require_instance("name", name, str), x, self.n)
         lo, hi = self.tensors(x.device)
         outside = ~((x >= lo) & (x <= hi)).all(-1)
         if bool(outside.any()):
