@@ -250,3 +250,12 @@ def test_a_fraction_is_rounded_up_to_a_float():
 
     assert Fraction(Modulus.lipschitz(Fraction(1, 3)).lam) > Fraction(1, 3)
     assert Fraction(Modulus.lipschitz(2**53 + 1).lam) > 2**53
+
+
+def test_a_name_that_cannot_be_printed_is_no_name():
+    class Odd:
+        def __format__(self, spec):
+            raise RuntimeError("it cannot be printed")
+
+    with pytest.raises(TypeError, match="`name` must be a str, got Odd"):
+        Box.of(None, 1).require_inside(Odd(), torch.tensor([[2.0]]))  # pyright: ignore[reportArgumentType]
