@@ -13,7 +13,7 @@ import torch
 from constructions.bit_extraction.model import BitExtractionMoMLP
 from constructions.bit_extraction.plan import BitExtractionPlan
 from constructions.errors import StoreError, require_bool, require_device, require_int, require_path, shown
-from constructions.expert_rows.cache import DEFAULT_CACHE_BYTES
+from constructions.expert_rows.cache import DEFAULT_CACHE_BYTES, MOST_BYTES
 from constructions.expert_rows.file import DAMAGE, SCHEMA, read_spec
 from constructions.momlp.experts import FAMILIES
 from constructions.momlp.model import MoMLP
@@ -60,9 +60,9 @@ def load(
     source = require_path("path", path)
     require_bool("lazy", lazy)
     for name, value in (("cache_bytes", cache_bytes), ("max_bytes", max_bytes)):
-        require_int(name, value, 1)
+        require_int(name, value, 1, MOST_BYTES)
     if budget_bytes is not None:
-        require_int("budget_bytes", budget_bytes, 1)
+        require_int("budget_bytes", budget_bytes, 1, MOST_BYTES)
         if not lazy:
             raise ValueError(f"`budget_bytes` needs lazy=True, got {shown(budget_bytes)} with lazy=False")
     place = require_device("device", device)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from constructions.errors import require_int
 from constructions.expert_rows.answers import share_budget
-from constructions.expert_rows.cache import CacheStatistics, ExpertCache, ExpertSource, slot_overhead
+from constructions.expert_rows.cache import MOST_BYTES, CacheStatistics, ExpertCache, ExpertSource, slot_overhead
 
 
 class NoCacheStatistics(RuntimeError, AttributeError):
@@ -27,14 +27,16 @@ class NoCacheStatistics(RuntimeError, AttributeError):
 class ExpertBank(nn.Module):
     """Part of a mixture: an eager one has its experts as parameters, a lazy one calls `read_on_demand` and has `cache`.
 
-    `points_at_once` is how many points may be answered together.
+    `points_at_once` is how many points may be answered together, `batch` how many may be routed together (None: any).
     """
 
     points_at_once: int
+    batch: int | None
 
     def __init__(self, *arguments: Any):
         super().__init__(*arguments)
         self.cache: ExpertCache | None = None  # not of the class: an own one would be an altered module
+        self.batch = None
 
     def read_on_demand(
         self,
@@ -45,19 +47,25 @@ class ExpertBank(nn.Module):
         dtype: torch.dtype,
         device: torch.device,
         fixed_bytes: int,
+        point_bytes: int,
         cache_bytes: int,
         budget_bytes: int | None,
     ) -> None:
-        """Keep rows of these shapes under `cache_bytes`; or all weights, `fixed_bytes` of which are always there, under
-        `budget_bytes`."""
+        """Keep rows of these shapes under `cache_bytes`; or all weights, `fixed_bytes` of which are always there, and
+        the `point_bytes` that routing takes for each point of a batch, under `budget_bytes`."""
         options: dict[str, Any] = {"q": q, "shapes": shapes, "dtype": dtype, "device": device}
         if budget_bytes is None:
-            self.cache = ExpertCache(source, cache_bytes=require_int("cache_bytes", cache_bytes, 1), **options)
+            self.cache = ExpertCache(source, cache_bytes=cache_bytes, **options)
             return
         item = torch.empty(0, dtype=dtype).element_size()
         slot = sum(math.prod(shape) for shape in shapes) * item + slot_overhead(q)
-        shares = share_budget(require_int("budget_bytes", budget_bytes, 1), fixed_bytes=fixed_bytes, slot_bytes=slot)
-        self.points_at_once = shares.points
+        shares = share_budget(
+            require_int("budget_bytes", budget_bytes, 1, MOST_BYTES),
+            fixed_bytes=fixed_bytes,
+            slot_bytes=slot,
+            point_bytes=point_bytes,
+        )
+        self.points_at_once, self.batch = shares.points, shares.batch
         self.cache = ExpertCache(source, cache_bytes=shares.cache_bytes, staging_bytes=shares.staging_bytes, **options)
 
     @property

@@ -29,6 +29,7 @@ MOST_AXES = 1 << 20
 MULTIPLIER = 0x5851F42D4C957F2D  # odd, of the 64-bit linear congruential generators
 
 DEFAULT_CACHE_BYTES = 64 << 20
+MOST_BYTES = 2**62  # what a count of rows is made of must fit torch's integers
 
 
 def slot_overhead(q: int) -> int:
@@ -86,9 +87,9 @@ class ExpertCache:
             require_int("shapes", size, 0)
         require_instance("dtype", dtype, torch.dtype)
         require_instance("device", device, torch.device)
-        require_int("cache_bytes", cache_bytes, 1)
+        require_int("cache_bytes", cache_bytes, 1, MOST_BYTES)
         if staging_bytes is not None:
-            require_int("staging_bytes", staging_bytes, 1)
+            require_int("staging_bytes", staging_bytes, 1, MOST_BYTES)
         self.source, self.cache_bytes = source, cache_bytes
         self._q, self._shapes = q, shapes
         self._options = {"dtype": dtype, "device": device}

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from constructions.errors import require_tensor
-from constructions.expert_rows.answers import answer_by_leaf
+from constructions.expert_rows.answers import answer_by_leaf, grouping_bytes, in_batches
 from constructions.expert_rows.bank import ExpertBank
 from constructions.expert_rows.cache import DEFAULT_CACHE_BYTES, ExpertSource, Rows
 from constructions.functions.lipschitz_function import LipschitzFunction
@@ -69,6 +69,7 @@ class MoMLP(ExpertBank, RoutedExperts):
                 dtype=plan.dtype,
                 device=self.place,
                 fixed_bytes=sum(p.nbytes for p in self.parameters()),
+                point_bytes=grouping_bytes(plan.lattice.q, plan.m),
                 cache_bytes=cache_bytes,
                 budget_bytes=budget_bytes,
             )
@@ -170,13 +171,18 @@ class MoMLP(ExpertBank, RoutedExperts):
                 )
             return self._gather(x)
         if self.cache is not None:
-            leaves = None if upcoming is None else self.route(upcoming)
-            return answer_by_leaf(
-                x, self.route(x), self.cache, self.run_experts, m=self.m, points=self.points_at_once, upcoming=leaves
-            )
+            return in_batches(x, upcoming, self.batch, self._answer)
         assert self.out_weight is not None
         assert self.out_bias is not None
         return self.run_experts(x, (self.out_weight, self.out_bias), self.tree.flat_index(self.route(x)))
+
+    def _answer(self, x: Tensor, upcoming: Tensor | None) -> Tensor:
+        """Outputs (B, m) of a lazy model, a batch of points (B, n) at a time."""
+        assert self.cache is not None
+        ahead = None if upcoming is None else self.route(upcoming)
+        return answer_by_leaf(
+            x, self.route(x), self.cache, self.run_experts, m=self.m, points=self.points_at_once, upcoming=ahead
+        )
 
     def _looked_inside(self, x: Tensor) -> bool:
         """False under vmap, where no value may be looked at; ValueError for a point outside the domain."""

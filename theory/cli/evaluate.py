@@ -24,6 +24,8 @@ from constructions.ranks import DEFAULT_TIMEOUT, Ranks
 from constructions.store import load
 from theory.command import device_named, out, output_file, require_writable, working
 
+MOST_ROWS = 2**62  # torch counts in int64
+
 
 def add_eval(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("file", type=Path, help="a stored model (.safetensors)")
@@ -54,7 +56,7 @@ def _alone(args: argparse.Namespace) -> int:
     model = load(args.file, lazy=lazy, budget_bytes=args.budget_bytes, device=device)
     points = points_file(args.points, model.n, name="--points")
     x = torch.from_numpy(np.array(points, dtype=np.float64)).to(device)
-    parts = x.split(require_int("--batch", args.batch, 1))
+    parts = x.split(require_int("--batch", args.batch, 1, MOST_ROWS))
     with torch.no_grad(), working("evaluating") as log:
         results = list(stream(model, tracked(parts, "evaluating", log)))
     y = torch.cat(results)

@@ -30,7 +30,7 @@ from theory.checkers.uniform_error.premises import cells_cover, forward_is_exper
 from theory.checkers.uniform_error.sampled import sampled_error
 from theory.checkers.uniform_error.share import WHOLE, Share
 from theory.checkers.uniform_error.simplex_error import simplex_error
-from theory.checkers.uniform_error.stack import precision
+from theory.checkers.uniform_error.stack import floats_of, precision
 from theory.checkers.uniform_error.target_values import evaluation_error
 from theory.checkers.uniform_error.view import MixtureView, NotFinite, view_of
 from theory.claim import Evidence, Status, Verdict
@@ -188,13 +188,20 @@ def _decide(
 
 
 def _about(model: nn.Module, f: LipschitzFunction) -> str:
-    """A digest of what is asked about: the model's answers and f's, and the domain."""
-    digest = hashlib.sha256(repr((f.domain, f.m, str(f.modulus), type(model).__name__)).encode())
+    """A digest of what is asked about: every number that the model holds, what f is, and answers of both.
+
+    Of a lazy model, which holds no experts, and of a black box there are only the answers at 64 points.
+    """
+    modulus = (f.modulus.kind, f.modulus.lam, f.modulus.alpha, f.modulus.reach)
+    digest = hashlib.sha256(repr((f.domain, f.m, modulus, f.tape, type(model).__name__)).encode())
     x = f.domain.sample(ABOUT_POINTS, torch.Generator().manual_seed(0))
     place = next((p.device for p in model.parameters()), x.device)
     with torch.no_grad():
-        for values in (f.evaluate(x.to(place)), model(x.to(place))):
-            digest.update(values.double().cpu().numpy().tobytes())
+        answers = (f.evaluate(x.to(place)), model(x.to(place)))
+    for values in (*answers, *floats_of(model)):
+        numbers = values.detach().double().cpu().contiguous()
+        digest.update(repr(tuple(numbers.shape)).encode())
+        digest.update(numbers.numpy().tobytes())
     return digest.hexdigest()
 
 

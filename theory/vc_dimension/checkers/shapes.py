@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from constructions.vc_dimension.shattered_set import Layers
+from theory import exact
 
 REAL = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
@@ -51,7 +52,8 @@ def require_numbers(name: str, tensor: object, shape: Shape, *, whole: bool = Fa
 
 
 def require_points(name: str, points: object, n: int | None = None) -> Tensor:
-    """`points` (k, n), k, n ≥ 1, finite and exact in float64; ValueError otherwise."""
+    """`points` (k, n), k, n ≥ 1, finite and exact in float64; ValueError otherwise, and where denormals are flushed."""
+    exact.require_denormals()
     return require_numbers(name, points, (None, n))
 
 
