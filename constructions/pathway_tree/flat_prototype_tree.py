@@ -40,13 +40,18 @@ LARGEST = torch.finfo(torch.float64).max
 
 def require_queries(x: Any, prototypes: Tensor) -> Tensor:
     """`x` (B, n) as float64 on the device of prototypes (V, n); NaN is nearest to nothing."""
-    points = require_points("x", x, prototypes.shape[1]).double()
-    if points.device != prototypes.device:
-        raise ValueError(f"`x` must be on the tree's device {prototypes.device}, got {points.device}")
+    points = _shaped(x, prototypes)
     bad = torch.isnan(points).any(-1)
     if bool(bad.any()):
         row = first_row(bad)
         raise ValueError(f"`x` must not be NaN, row {row} is {points[row].tolist()}")
+    return points
+
+
+def _shaped(x: Any, prototypes: Tensor) -> Tensor:
+    points = require_points("x", x, prototypes.shape[1]).double()
+    if points.device != prototypes.device:
+        raise ValueError(f"`x` must be on the tree's device {prototypes.device}, got {points.device}")
     return points
 
 
@@ -83,17 +88,20 @@ class FlatPrototypeTree:
 
     def route(self, x: Tensor) -> Tensor:
         """Leaf ids (B,), int64, of points (B, n): those of `PrototypeTree.route`."""
-        points = require_queries(x, self.prototypes).detach().contiguous()
+        points = _shaped(x, self.prototypes).detach().contiguous()
         compiled = kernels() if self._arrays is not None else None
         if compiled is None:
             rows = max(1, CHUNK_BYTES // (8 * self.valency * self.n))
-            return torch.cat([self._descend(part) for part in points.split(rows)])
+            parts = require_queries(points, self.prototypes).split(rows)
+            return torch.cat([self._descend(part) for part in parts])
         assert self._arrays is not None
         bisectors, exact = self._arrays
         values, found = points.numpy(), np.empty(len(points), dtype=np.int64)
         compiled.in_threads(compiled.descend_bisectors, values, *bisectors, found=found)
         unsure = np.flatnonzero(found < 0)
         if len(unsure):
+            if np.isnan(values[unsure]).any():  # within no distance of the centre, so among these
+                require_queries(points, self.prototypes)
             decided = np.empty(len(unsure), dtype=np.int64)
             compiled.in_threads(compiled.descend_prototypes, values[unsure], *exact, found=decided)
             found[unsure] = decided

@@ -45,15 +45,19 @@ def kernels() -> ModuleType | None:
 
 def require_coordinates(z: Any, q: int) -> Tensor:
     """`z` (B, q) as float64; TypeError or ValueError when it is of another kind or shape, or not finite."""
-    require_tensor("z", z, f"(B, {q})")
-    if z.ndim != 2 or z.shape[1] != q:
-        raise ValueError(f"`z` must have shape (B, {q}), got {tuple(z.shape)}")
-    z = z.double()
+    z = _shaped(z, q)
     bad = ~torch.isfinite(z).all(-1)
     if bool(bad.any()):
         row = first_row(bad)
         raise ValueError(f"`z` must be finite, row {row} is {z[row].tolist()}")
     return z
+
+
+def _shaped(z: Any, q: int) -> Tensor:
+    require_tensor("z", z, f"(B, {q})")
+    if z.ndim != 2 or z.shape[1] != q:
+        raise ValueError(f"`z` must have shape (B, {q}), got {tuple(z.shape)}")
+    return z.double()
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,18 +119,20 @@ class FlatTree:
     def route(self, z: Tensor) -> Tensor:
         """Flat leaf ids (B,), int64, of points in lattice coordinates z (B, q): `PathwayTree.flat_index` of its
         `route`."""
-        z = require_coordinates(z, self.q).detach().contiguous()
-        if z.device != self.first.device:
-            raise ValueError(f"`z` must be on the tree's device {self.first.device}, got {z.device}")
-        on_cpu = z.device.type == "cpu"
+        points = _shaped(z, self.q).detach().contiguous()
+        if points.device != self.first.device:
+            raise ValueError(f"`z` must be on the tree's device {self.first.device}, got {points.device}")
+        on_cpu = points.device.type == "cpu"
         compiled = kernels() if on_cpu else None
         if compiled is None:
-            parts = z.split(ROWS_ON_CPU if on_cpu else ROWS_ELSEWHERE)
+            parts = require_coordinates(points, self.q).split(ROWS_ON_CPU if on_cpu else ROWS_ELSEWHERE)
             return torch.cat([self._descend(part) for part in parts])
-        found = torch.empty(len(z), dtype=torch.int64)
+        found = torch.empty(len(points), dtype=torch.int64)
         axis, first = (t.numpy().view("uint32") for t in (self.axis, self.first))
         arrays = (axis, self.bound.numpy(), first, self.leaf.numpy(), self.height)
-        compiled.in_threads(compiled.descend_lattice, z.numpy(), *arrays, found=found.numpy())
+        compiled.in_threads(compiled.descend_lattice, points.numpy(), *arrays, found=found.numpy())
+        if len(found) and int(found.min()) < 0:  # of points that are not finite
+            require_coordinates(points, self.q)
         return found
 
     def _descend(self, z: Tensor) -> Tensor:

@@ -35,7 +35,10 @@ def _jit(**options: Any) -> Callable[[Callable], Any]:
 
 @_jit()
 def descend_lattice(z, axis, bound, first, leaf, height, found):  # pragma: no cover
-    """found (B,) = leaf[node reached] by z (B, q): `height` steps node -> first + how many of its bounds are < z."""
+    """found (B,) = leaf[node reached] by z (B, q): `height` steps node -> first + how many of its bounds are < z.
+
+    −1 where z is not finite.
+    """
     node = np.zeros(LANES, np.uint32)
     bounds = bound.shape[1]
     for start in range(0, len(z), LANES):
@@ -50,7 +53,10 @@ def descend_lattice(z, axis, bound, first, leaf, height, found):  # pragma: no c
                     child += np.uint32(value > bound[here, j])
                 node[lane] = child
         for lane in range(lanes):
-            found[start + lane] = leaf[node[lane]]
+            rest = 0.0
+            for a in range(z.shape[1]):
+                rest += z[start + lane, a] - z[start + lane, a]  # 0, or NaN
+            found[start + lane] = leaf[node[lane]] if rest == 0.0 else -1
 
 
 @_jit()
