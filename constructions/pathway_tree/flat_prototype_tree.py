@@ -91,9 +91,7 @@ class FlatPrototypeTree:
         points = _shaped(x, self.prototypes).detach().contiguous()
         compiled = kernels() if self._arrays is not None else None
         if compiled is None:
-            rows = max(1, CHUNK_BYTES // (8 * self.valency * self.n))
-            parts = require_queries(points, self.prototypes).split(rows)
-            return torch.cat([self._descend(part) for part in parts])
+            return self.descend(points)
         assert self._arrays is not None
         bisectors, exact = self._arrays
         values, found = points.numpy(), np.empty(len(points), dtype=np.int64)
@@ -107,8 +105,14 @@ class FlatPrototypeTree:
             found[unsure] = decided
         return torch.from_numpy(found)
 
+    def descend(self, x: Tensor) -> Tensor:
+        """`route` in torch operations, on any device."""
+        points = require_queries(x, self.prototypes)
+        rows = max(1, CHUNK_BYTES // (8 * self.valency * self.n))
+        return torch.cat([self._descend(part) for part in points.split(rows)])
+
     def _descend(self, x: Tensor) -> Tensor:
-        """The same in torch operations, of points (B, n) in one part."""
+        """Points (B, n) in one part."""
         node = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         child = torch.arange(self.valency, device=x.device)
         for _ in range(self.height):

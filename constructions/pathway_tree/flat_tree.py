@@ -122,11 +122,9 @@ class FlatTree:
         points = _shaped(z, self.q).detach().contiguous()
         if points.device != self.first.device:
             raise ValueError(f"`z` must be on the tree's device {self.first.device}, got {points.device}")
-        on_cpu = points.device.type == "cpu"
-        compiled = kernels() if on_cpu else None
+        compiled = kernels() if points.device.type == "cpu" else None
         if compiled is None:
-            parts = require_coordinates(points, self.q).split(ROWS_ON_CPU if on_cpu else ROWS_ELSEWHERE)
-            return torch.cat([self._descend(part) for part in parts])
+            return self.descend(points)
         found = torch.empty(len(points), dtype=torch.int64)
         axis, first = (t.numpy().view("uint32") for t in (self.axis, self.first))
         arrays = (axis, self.bound.numpy(), first, self.leaf.numpy(), self.height)
@@ -135,8 +133,14 @@ class FlatTree:
             require_coordinates(points, self.q)
         return found
 
+    def descend(self, z: Tensor) -> Tensor:
+        """`route` in torch operations, on any device."""
+        points = require_coordinates(z, self.q).detach().contiguous()
+        rows = ROWS_ON_CPU if points.device.type == "cpu" else ROWS_ELSEWHERE
+        return torch.cat([self._descend(part) for part in points.split(rows)])
+
     def _descend(self, z: Tensor) -> Tensor:
-        """The same in torch operations, of points (B, q) in one part."""
+        """Points (B, q) in one part."""
         values, bounds, width = z.flatten(), self.bound.flatten(), self.bound.shape[1]
         row = torch.arange(len(z), device=z.device) * self.q
         node = torch.zeros(len(z), dtype=torch.int32, device=z.device)

@@ -26,7 +26,7 @@ COMPILED = flat_tree.kernels()
 
 def ways(flat):
     """The routers of a flat tree: as it comes (compiled where numba is), and in torch operations."""
-    return [flat.route, lambda x: flat._descend(x.double())]
+    return [flat.route, flat.descend]
 
 
 def neighbours(x):
@@ -122,7 +122,7 @@ def test_points_of_other_kinds():
     for cells in ((), (1,), (1, 1)):
         single, points = PathwayTree(cells), torch.zeros(3, len(cells))
         assert single.flatten().route(points).tolist() == [0, 0, 0]
-        assert single.flatten()._descend(points.double()).tolist() == [0, 0, 0]
+        assert single.flatten().descend(points).tolist() == [0, 0, 0]
 
 
 def test_trees_too_large_to_list():
