@@ -28,7 +28,7 @@ from constructions import MoMLP, build_momlp, targets
 from constructions.bit_extraction import layers_of
 from constructions.files import write_whole
 from theory import certify_uniform_error
-from theory.momlp import figures as plots
+from theory.figure_style import save_figure
 from theory.trained_momlp import figures as data_plots
 
 
@@ -112,7 +112,7 @@ def main() -> None:
     path = write_whole(args.out / "benchmarks.json", lambda draft: draft.write_text(text))
     console.print(f"written to {path}", highlight=False)
     picture = args.out / "throughput.png"
-    plots.save_figure(data_plots.throughput_figure({r["share"]: r["ours"] for r in curve}, curve[0]["theirs"]), picture)
+    save_figure(data_plots.throughput_figure({r["share"]: r["ours"] for r in curve}, curve[0]["theirs"]), picture)
     console.print(f"drawn to {picture}", highlight=False)
 
 
