@@ -145,6 +145,19 @@ def test_rows_in_one_bucket_take_the_long_way(monkeypatch):
     assert shattered_exhaustively(broken(change_one_hidden_bias)).failure == failure
 
 
+@pytest.mark.parametrize("differ", ["weights", "biases"])
+def test_units_in_one_bucket_that_differ_in_one_part_are_not_one(monkeypatch, differ):
+    """x and x + 1, or x and 2x: one row must not stand for the other."""
+    monkeypatch.setattr(hidden_rows, "MULTIPLIERS", (0,))
+    weight, bias = torch.ones(64, 1, 1).double(), torch.zeros(64, 1).double()
+    assert len(distinct_rows(weight, bias)[1]) == 1
+    if differ == "weights":
+        weight[::2] = 2
+    else:
+        bias[::2] = 1
+    assert distinct_rows(weight, bias) is None
+
+
 def test_a_second_hash_is_tried(monkeypatch):
     monkeypatch.setattr(hidden_rows, "MULTIPLIERS", (0, hidden_rows.MULTIPLIERS[0]))
     assert len(distinct_rows(*stacked()[0][0])[1]) == 48
