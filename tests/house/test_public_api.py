@@ -212,6 +212,10 @@ def _calls():
     yield "PathwayTree.split_axis", small.split_axis, {"node": integer(((0, 3), (0, 2)))}
     yield "PathwayTree.is_leaf", small.is_leaf, {"node": integer(((0, 3), (0, 2)))}
     yield "PathwayTree.leaf_indices", small.leaf_indices, {"device": integer(None)}
+    yield "PathwayTree.flatten", small.flatten, {"*": None, "max_nodes": integer(100), "device": integer(None)}
+    flat = small.flatten()
+    yield "FlatTree.route", flat.route, {"z": z}
+    yield "FlatTree.to", flat.to, {"device": integer("cpu")}
     yield "PathwayTree.to_networkx", small.to_networkx, {"*": None, "max_nodes": integer(100)}
     parts = {k: lambda k=k: getattr(made("net"), k) for k in ("prototypes", "children", "leaf_prototypes")}
     yield "PrototypeTree", PrototypeTree, parts
@@ -219,6 +223,8 @@ def _calls():
     yield "PrototypeTree.nearest_leaf", made("net").nearest_leaf, {"x": x}
     yield "PrototypeTree.to_networkx", made("net").to_networkx, {"*": None, "max_nodes": integer(100)}
     yield "PrototypeTree.to", made("net").to, {"device": integer("cpu")}
+    yield "FlatPrototypeTree.route", made("net").flatten().route, {"x": x}
+    yield "FlatPrototypeTree.to", made("net").flatten().to, {"device": integer("cpu")}
     for name in ("coordinates", "offset_from_nodes"):
         yield f"Lattice.{name}", getattr(lattice(), name), {"x": x}
     for name in ("centres", "faces"):
