@@ -307,6 +307,15 @@ def test_an_interruption_that_a_claim_loses_still_ends_the_run():
     assert not found.as_expected
 
 
+@pytest.fixture
+def heard():
+    """An interruption reaches this process, also where the tests run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_a_command_whose_interruption_got_lost_says_so(monkeypatch, capsys):
     def lose(args):
         with suppress(KeyboardInterrupt):

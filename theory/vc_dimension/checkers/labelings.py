@@ -38,7 +38,7 @@ def all_labelings(start: int, stop: int, k: int, device: torch.device | str) -> 
     # the eight labels of a byte are copied at once, as one 64-bit number
     byte = ((torch.arange(256, device=device)[:, None] >> bit) & 1).to(torch.uint8).view(torch.int64).flatten()
     part = (numbers[:, None] >> torch.arange(0, k, 8, device=device)) & 255
-    labels = byte.index_select(0, part.flatten()).view(torch.uint8).view(len(numbers), -1)
+    labels = byte.index_select(0, part.flatten()).view(torch.uint8).view(len(numbers), 8 * part.shape[1])
     return labels[:, :k].contiguous().view(torch.bool)
 
 
