@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -114,7 +115,7 @@ def run(x: Tensor, table: Tensor, places: Places) -> Tensor | None:
     outside = [False] * threads
 
     def part(i: int) -> None:
-        outside[i] = work(*arguments, ends[i], ends[i + 1])
+        outside[i] = bool(work(*arguments, ends[i], ends[i + 1]))
 
     others = [threading.Thread(target=part, args=(i,)) for i in range(1, threads)]
     for thread in others:
@@ -136,7 +137,7 @@ def _plain(x: Tensor) -> np.ndarray | None:
 
 
 @cache
-def kernel() -> Callable[..., bool] | None:
+def kernel() -> Callable[..., Any] | None:
     """The compiled kernel, None (said once) without numba."""
     try:
         from constructions.table_loops import interpolate

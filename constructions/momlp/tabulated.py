@@ -40,7 +40,7 @@ import torch
 from torch import Tensor, nn
 
 from constructions import table_kernel
-from constructions.errors import BudgetExceeded, require_instance, require_int, shown
+from constructions.errors import BudgetExceeded, require_int, shown
 from constructions.functions.lipschitz_function import LipschitzFunction
 from constructions.mixture import LatticeMixture, NodeTable, built_here
 from constructions.momlp.plan import DTYPES, Plan, require_dtype
@@ -67,7 +67,6 @@ class TabulatedMoMLP(RoutedExperts):
         self._held = (network,)  # in a tuple: a submodule would be moved and cast together with the table
         self._nodes, self._spread = nodes.axes, spread
         self.table = nn.Parameter(table, requires_grad=False)
-        self.steep = network.steep
         self.places = Places.of(network.domain, network.cells, network.lattice.scale, nodes.axes)
 
     @classmethod
@@ -124,6 +123,10 @@ class TabulatedMoMLP(RoutedExperts):
         return self.table.device
 
     @property
+    def steep(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.network.steep
+
+    @property
     def lazy(self) -> bool:
         return False
 
@@ -141,8 +144,10 @@ class TabulatedMoMLP(RoutedExperts):
         return self.network.total_parameters
 
     def node_table(self) -> NodeTable:
-        lo, scale, cells = ((getattr(axis, name) for axis in self._nodes) for name in ("lo", "scale", "cells"))
-        return NodeTable(self.network, self.table.detach(), tuple(lo), tuple(scale), tuple(cells), self.slack)
+        lo, scale, cells = (
+            zip(*((a.lo, a.scale, a.cells) for a in self._nodes), strict=True) if self._nodes else ((),) * 3
+        )
+        return NodeTable(self.network, self.table.detach(), lo, scale, cells, self.slack)
 
     def expert(self, leaf: Leaf) -> nn.Module:
         """The network's expert of one leaf."""
@@ -217,5 +222,7 @@ def tabulate(model: LatticeMixture, **options: Any) -> TabulatedMoMLP:
     TypeError for a model whose experts have no nodes (trained on data, or not built here), ValueError where its weights
     are no longer those of nodes, BudgetExceeded above `max_bytes`.
     """
-    table: Any = require_instance("model", model, LatticeMixture).tabulate(**options)
+    if not isinstance(model, LatticeMixture):
+        raise TypeError(f"`model` must be a MoMLP to be tabulated, got {type(model).__name__}")
+    table: Any = model.tabulate(**options)
     return table
