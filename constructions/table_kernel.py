@@ -50,7 +50,7 @@ class Places:
 
     def leaves(self, x: Tensor) -> Tensor:
         """Rows of experts (B,), int64, by the index rule of the lattice."""
-        row = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        row = torch.zeros(x.shape[0], dtype=torch.int64, device=x.device)
         for a, count in enumerate(self.leaf_cells):
             if count > 1:
                 z = (x[:, a].double() - self.lo[a]) * self.scale[a]
