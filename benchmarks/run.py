@@ -20,6 +20,7 @@ from pathlib import Path
 import data_and_machines
 import numpy as np
 import scipy
+import tables
 import torch
 from rich.console import Console
 from rich.progress import track
@@ -175,6 +176,8 @@ def main() -> None:
         theirs = "-" if r["theirs"] is None else _number(r["theirs"])
         table.add_row(r["measured"], r["peer"], r["unit"], _number(r["ours"]), theirs, ratio)
     console.print(table)
+    wide = Console(width=190) if not console.is_terminal else console
+    measured = tables.report(wide, quick=args.quick)
     machine = {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -182,7 +185,7 @@ def main() -> None:
         "cores": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
     }
-    text = json.dumps({"schema": 1, "machine": machine, "rows": rows}, indent=2)
+    text = json.dumps({"schema": 1, "machine": machine, "rows": rows, "tables": measured}, indent=2)
     path = write_whole(args.out / "benchmarks.json", lambda draft: draft.write_text(text))
     console.print(f"written to {path}", highlight=False)
     picture = args.out / "throughput.png"
