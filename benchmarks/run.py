@@ -18,6 +18,7 @@ import data_and_machines
 import numpy as np
 import routers
 import shattering
+import tables
 import torch
 from rich.console import Console
 from rich.progress import track
@@ -108,7 +109,9 @@ def main() -> None:
     rows.extend(curve)
     rows.extend(data_and_machines.rest(quick=args.quick))
     show(rows, console)
-    text = json.dumps({"schema": 1, "machine": machine(), "rows": rows}, indent=2)
+    wide = Console(width=190) if not console.is_terminal else console
+    measured = tables.report(wide, quick=args.quick)
+    text = json.dumps({"schema": 1, "machine": machine(), "rows": rows, "tables": measured}, indent=2)
     path = write_whole(args.out / "benchmarks.json", lambda draft: draft.write_text(text))
     console.print(f"written to {path}", highlight=False)
     picture = args.out / "throughput.png"

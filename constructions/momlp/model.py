@@ -22,7 +22,9 @@ from constructions.expert_rows.answers import answer_by_leaf, grouping_bytes, in
 from constructions.expert_rows.bank import ExpertBank
 from constructions.expert_rows.cache import DEFAULT_CACHE_BYTES, ExpertSource, Rows
 from constructions.functions.lipschitz_function import LipschitzFunction
-from constructions.momlp.plan import Plan
+from constructions.momlp.plan import DEFAULT_MAX_BYTES, Plan
+from constructions.momlp.tabulated import TabulatedMoMLP
+from constructions.nodes import Nodes
 from constructions.pathway_tree.routed import RoutedExperts
 
 
@@ -93,6 +95,10 @@ class MoMLP(ExpertBank, RoutedExperts):
     def _gather(self, x: Tensor) -> Tensor:
         """Outputs (B, m) without looking at any value, for transforms and compilers."""
 
+    @abstractmethod
+    def nodes(self) -> Nodes:
+        """Where the experts have nodes, and their exact values there; ValueError when the weights no longer say."""
+
     def shared_digest(self) -> str | None:
         """A digest of layers that follow from the plan and are not stored; None for a model that stores all it has."""
         return None
@@ -152,6 +158,14 @@ class MoMLP(ExpertBank, RoutedExperts):
         return self.out_weight[flat], self.out_bias[flat]
 
     # --- evaluation ---
+
+    def tabulate(self, *, dtype: torch.dtype | None = None, max_bytes: int = DEFAULT_MAX_BYTES) -> TabulatedMoMLP:
+        """The same function from a table of the experts' values at their nodes, within its `slack`.
+
+        `dtype` of the table and its answers is the model's own by default; a lazy model reads all its experts.
+        ValueError when first layer or words are not (any more) those of nodes, BudgetExceeded above `max_bytes`.
+        """
+        return TabulatedMoMLP.of(self, self.nodes(), self.plan.dtype if dtype is None else dtype, max_bytes)
 
     def forward(self, x: Tensor, *, upcoming: Tensor | None = None) -> Tensor:
         """f̂(x), (B, n) -> (B, m), in the model's dtype.

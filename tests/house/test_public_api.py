@@ -34,6 +34,7 @@ from constructions import (
     load,
     plan,
     save,
+    tabulate,
     targets,
     train_momlp,
 )
@@ -354,6 +355,9 @@ def _calls():
         yield bound.__name__, bound, {"architecture": lambda: Architecture(2, 1, 2), "experts": integer(2)}
     yield "no_go_eps", no_go_eps, {"vc": integer(10), "n": integer(2)}
 
+    options = {"*": None, "dtype": integer(torch.float32), "max_bytes": integer(10**6)}
+    yield "tabulate", tabulate, {"model": model, **options}
+
     # verdicts and checkers
     options = {"*": None, "eps": integer(0.25), "gap": integer(None), "method": integer("sampled"), "seed": integer(0)}
     yield "certify_uniform_error", certify_uniform_error, {"model": model, "f": cone, **options}
@@ -470,7 +474,7 @@ def _elsewhere(monkeypatch, tmp_path):
 
 
 NOT_CALLED = {"Lattice", "Plan", "MoMLP"}  # the next ones are made by `plan` and `build_momlp`
-NOT_CALLED |= {"BitExtractionMoMLP", "BitExtractionPlan", "PencilMoMLP", "PencilPlan"}
+NOT_CALLED |= {"TabulatedMoMLP", "BitExtractionMoMLP", "BitExtractionPlan", "PencilMoMLP", "PencilPlan"}
 NOT_CALLED |= {"BudgetExceeded", "ExpressionError", "ModulusViolation", "StoreError"}  # errors
 NOT_CALLED |= {"REGISTRY", "Evidence", "Status", "UniformErrorCertificate", "ModulusPremise", "claim", "targets"}
 

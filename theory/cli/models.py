@@ -15,7 +15,18 @@ import torch
 from rich.markup import escape
 from rich.table import Table
 
-from constructions import BitExtractionPlan, LipschitzFunction, Modulus, MoMLP, build_momlp, load, plan, save, targets
+from constructions import (
+    BitExtractionPlan,
+    LipschitzFunction,
+    Modulus,
+    MoMLP,
+    TabulatedMoMLP,
+    build_momlp,
+    load,
+    plan,
+    save,
+    targets,
+)
 from constructions.bit_extraction.design import LOOKUPS
 from constructions.build import EXPERTS
 from constructions.errors import shown
@@ -211,7 +222,7 @@ def _import_function(text: str) -> LipschitzFunction:
     return f
 
 
-def _function_of(model: MoMLP, text: str | None) -> LipschitzFunction | None:
+def _function_of(model: MoMLP | TabulatedMoMLP, text: str | None) -> LipschitzFunction | None:
     if text is None:
         return model.target
     f, p = _import_function(text), model.plan
@@ -223,10 +234,10 @@ def _function_of(model: MoMLP, text: str | None) -> LipschitzFunction | None:
     return f
 
 
-def _built(path: Path, *, lazy: bool = False, device: torch.device | str = "cpu") -> MoMLP:
+def _built(path: Path, *, lazy: bool = False, device: torch.device | str = "cpu") -> MoMLP | TabulatedMoMLP:
     """A stored model that was built for a function; ValueError for one that was trained on data."""
     model = load(path, lazy=lazy, device=device)
-    if not isinstance(model, MoMLP):
+    if not isinstance(model, MoMLP | TabulatedMoMLP):
         raise ValueError(f"{path} was trained on data: it has no function and no cells, `momlp eval` answers with it")
     return model
 
@@ -284,6 +295,7 @@ def _print_certificate(c: UniformErrorCertificate, ranks: int) -> None:
 def run_show(args: argparse.Namespace) -> int:
     require_writable(args.out, args.file)
     model = load(args.file)
+    model = model.network if isinstance(model, TabulatedMoMLP) else model
     save_figure(model_figure(model, _function_of(model, args.function) if isinstance(model, MoMLP) else None), args.out)
     out.print(f"drawn to {args.out}", highlight=False)
     return 0

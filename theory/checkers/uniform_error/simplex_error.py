@@ -49,7 +49,7 @@ def simplex_error(
     generator = torch.Generator().manual_seed(0)
     for leaves in view.leaves.split(EXPERTS_PER_BATCH):
         try:
-            pieces = _pieces(view, leaves)
+            pieces = pieces_of(view, leaves)
             if pieces.values.shape[-1] != f.m:
                 raise NotAffine(f"the experts have {pieces.values.shape[-1]} outputs, f has {f.m}")
         except NotAffine as failure:
@@ -58,8 +58,9 @@ def simplex_error(
         _measure(view, leaves, pieces, f, measured)
         difference = _forward_difference(view, leaves, pieces, generator)
         measured.forward = max(measured.forward, difference)
-        if not difference <= measured.slack:
-            detail = f"forward() differs by {difference:.3g} from the weights, rounding allows {measured.slack:.3g}"
+        allowed = measured.slack + view.table_slack
+        if not difference <= allowed:
+            detail = f"forward() differs by {difference:.3g} from the weights, rounding allows {allowed:.3g}"
             return math.inf, measured, [Premise("forward() uses these weights", False, detail)]
         log(f"simplices: {measured.simplices} proved affine")
     upper = (measured.line + measured.offset + eta + measured.slack) * (1 + 2.0**-50)
@@ -74,7 +75,8 @@ def simplex_error(
     return math.nextafter(upper, math.inf), measured, premises
 
 
-def _pieces(view: MixtureView, leaves: Tensor) -> AffinePieces:
+def pieces_of(view: MixtureView, leaves: Tensor) -> AffinePieces:
+    """The experts of leaves (E, q) on the simplices of their grid; NotAffine for others."""
     stacks = []
     for leaf in leaves:
         expert = view.expert(leaf)
