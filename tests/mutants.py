@@ -57,6 +57,7 @@ LEFT_OUT = (
     "test_claims_on_the_device.py",
     "test_command_lines.py",
     "test_contributing.py",
+    "test_doctor.py",
     "test_kills.py",
     "test_memory_budget.py",
     "test_public_api.py",
