@@ -39,7 +39,19 @@ def routed(levels, points):
 @pytest.mark.parametrize("n", [1, 2, 3])
 @pytest.mark.parametrize(
     ("digits", "size", "reach"),
-    [(0, 3, 3), (4, 7, 3), (0, 30, 32), (0, 33, 5), (5, 40, 30), (20, 41, 30), (20, 52, 8), (0, 52, 33), (2, 53, 20)],
+    [
+        (0, 3, 3),
+        (4, 7, 3),
+        (0, 30, 32),
+        (0, 33, 5),
+        (0, 34, 34),
+        (3, 37, 34),
+        (5, 40, 30),
+        (20, 41, 30),
+        (20, 52, 8),
+        (0, 52, 33),
+        (2, 53, 20),
+    ],
 )
 def test_routes_are_those_of_rational_distances(n, digits, size, reach):
     """Two trees of levels with 3, 2 and 2 children; prototypes of `size` bits, `digits` of them behind the point.
@@ -58,7 +70,9 @@ def test_routes_are_those_of_rational_distances(n, digits, size, reach):
         whole = [[[[near(v, top) for v in start] for _ in range(children)] for _ in range(nodes)] for _ in range(2)]
         levels.append(double(whole) / 2.0**digits)
     points = [[dice.randint(-far, far) for _ in range(n)] for _ in range(12)]
-    points += [[min(far, max(-far, int(v))) for v in levels[0][0, 0, 0].tolist()], [far] * n, [-far] * n]
+    for level in levels:  # beside prototypes
+        points += [[min(far, max(-far, round(v))) for v in proto.tolist()] for proto in level[1].reshape(-1, n)]
+    points += [[far] * n, [-far] * n]
     points = double(points)
     assert route_exactly(levels, points).tolist() == routed(levels, points)
 
