@@ -14,6 +14,7 @@ from constructions.functions.symbolic.balls import (
     _capped,
     _cofactors,
     _hull,
+    _norm_gradient,
     _power,
     _spectral_above,
     _sum,
@@ -279,12 +280,6 @@ def test_norms_over_a_set():
     tried = gradient((1, 2), (-4, -3), radius=(Fraction(1, 2), Fraction(3, 4)))
     assert float(tried.norm_above()) == pytest.approx(math.sqrt(20) + 0.75, rel=1e-8)
     assert float(tried.norm_below()) == pytest.approx(math.sqrt(10) - 0.75, rel=1e-8)
-    third = gradient(Fraction(1, 3), Fraction(1, 7))
-    # √ of what is no square, rounded outward
-    exact = arb(58).sqrt() / 21
-    assert not third.norm_above() < exact
-    assert not third.norm_below() > exact
-    assert ends(third.norm_above())[0] == ends(third.norm_above())[1]
     assert float(norm_above([tried, gradient(5, 1), gradient(0, 0)])) == pytest.approx(math.sqrt(20) + 0.75, rel=SLACK)
     assert float(norm_above([gradient(0, 0), gradient(5, 1)])) == pytest.approx(math.sqrt(26), rel=SLACK)
 
@@ -337,7 +332,47 @@ def test_bounds_of_a_jacobian():
         other = math.sqrt(max(map(sum, size)) * max(map(sum, zip(*size, strict=True))))
         found = _spectral_above([tuple(interval(*v) for v in row) for row in rows])
         assert float(found) == pytest.approx(min(frobenius, other), rel=SLACK)
-    third = interval(Fraction(1, 3), Fraction(1, 3))
-    bound = _spectral_above([(third, third)])
-    assert not bound < arb(2).sqrt() / 3
-    assert ends(bound)[0] == ends(bound)[1]
+
+
+def number(ball):
+    """The exact value of a ball without a radius."""
+    mantissa, exponent = ball.man_exp()
+    return Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
+
+
+@pytest.mark.exact
+def test_bounds_are_rounded_outward():
+    """√2, √3 and √5, which no float is, with and without a radius that is none either."""
+    for entries, square in (((1, 1), 2), ((1, -1, 1), 3), ((2, 1), 5)):
+        tried = gradient(*entries)
+        above, below = number(tried.norm_above()), number(tried.norm_below())
+        assert below**2 < square < above**2
+        assert above - below < Fraction(1, 2**40)
+        assert number(_spectral_above([tried.vector])) ** 2 > square
+        assert number(_spectral_above([(v,) for v in tried.vector])) ** 2 > square
+    root = arb(2).sqrt()
+    with_radius = GradientSet((arb(0),), root)
+    assert number(with_radius.norm_above()) ** 2 > 2
+    assert number(-with_radius.norm_below()) ** 2 > 2
+    tape = compile_tape(parse("sqrt(x0**2 + (x0 + x1)**2)", 2), 2)
+    (found,) = enclose_gradients(tape, [interval(-1, 1)] * 2, directions=True)[0]
+    assert number(found.radius) ** 2 > 3  # of the rows (1, 0) and (1, 1): √3 is below √(2·2)
+    assert number(found.radius) < Fraction(1733, 1000)
+
+
+def test_radii_of_rows_of_a_norm():
+    """Rows with radii 3 and 4 add 5 to the norm of their vectors; with a direction they add in proportion."""
+    rows = [[gradient(1, 0, radius=(3, 3))], [gradient(0, 2, radius=(4, 4))]]
+    (found,) = _norm_gradient(interval(0, 5), [interval(0, 3), interval(0, 4)], rows, True)
+    assert around(found.radius, 7, 7)
+    assert [ends(v) for v in found.vector] == [(0, 0), (0, 0)]
+    (found,) = _norm_gradient(interval(5, 5), [interval(3, 3), interval(4, 4)], rows, True)
+    assert around(found.vector[0], 0.6, 0.6)
+    assert around(found.vector[1], 1.6, 1.6)
+    assert around(found.radius, 0.6 * 3 + 0.8 * 4, 0.6 * 3 + 0.8 * 4)
+    for value, directions in ((interval(5, 5), False), (interval(0, 0), True), (interval(-1, 5), True)):
+        (found,) = _norm_gradient(value, [interval(3, 3), interval(4, 4)], rows, directions)
+        assert around(found.radius, 7, 7)
+    wide = [[gradient(1, radius=(0, 3)), gradient(2)], [gradient(1, radius=(1, 4))]]
+    (found,) = _norm_gradient(interval(0, 1), [interval(0, 1)] * 2, wide, True)
+    assert around(found.radius, math.sqrt(5) + 5, math.sqrt(5) + 5)
