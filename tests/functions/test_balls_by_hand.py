@@ -105,6 +105,7 @@ def test_powers_next_to_0():
         assert not _power(interval(-4, -1), exponent).is_finite()
         assert not _power(interval(-1, 4), -exponent).is_finite()
         assert not _power(interval(-4, -1), -exponent).is_finite()
+    assert around(_power(interval(Fraction(-1, 4), Fraction(1, 4)), Fraction(1, 2)), 0.0, 0.5)
     assert around(_power(interval(-2, 3), Fraction(2)), 0.0, 9.0)
     assert around(_power(interval(-2, 3), Fraction(1)), -2.0, 3.0)
     assert around(_power(interval(-2, 3), Fraction(0)), 1.0, 1.0)

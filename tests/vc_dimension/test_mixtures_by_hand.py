@@ -28,6 +28,7 @@ from theory.vc_dimension.checkers import (
 )
 from theory.vc_dimension.checkers.file import KEY, check_file, save_shattered
 from theory.vc_dimension.checkers.mixtures import _same, exact_cells, routes_home
+from theory.vc_dimension.checkers.networks import _mixture_failure, _router_failure, inexact_routing
 from theory.vc_dimension.checkers.report import ShatteringReport
 
 
@@ -91,6 +92,8 @@ def test_mixtures_of_one_cell_and_of_too_many(tmp_path):
         ([[0, 0], [9, 9], [9, 9]], "`domain` must be two lists of as many numbers"),
         ([[0, 0], [9]], "`domain` must be two lists of as many numbers"),
         ([[0], [9, 9]], "`domain` must be two lists of as many numbers"),
+        ([[0, 0], 5], "`domain` must be two lists of as many numbers"),
+        ([5, [0, 0]], "`domain` must be two lists of as many numbers"),
         ([[0, 0], "99"], "`domain` must be two lists of as many numbers"),
         (["00", [9, 9]], "`domain` must be two lists of as many numbers"),
         ([[0, 0], [9, "9"]], "`domain` must be numbers, got"),
@@ -202,6 +205,68 @@ def test_experts_that_are_not_their_cells():
     report = shattered_by_cells(broken, counted)
     assert report.failure is not None
     assert (report.points, report.labelings, report.evaluations) == (9, 0, 0)
+
+
+def test_modules_of_mixtures_by_hand():
+    """Three cells of three points: each expert's own points decide, and exact routing."""
+    shattered = mixture(one_hidden_layer(2, 1), 3)
+    x = shattered.points.double()
+    for word in ([False] * 9, [True, False, True] * 3):
+        labels = torch.tensor(word)
+        module = shattered.module(labels)
+        leaf = module.route(x)
+        assert _mixture_failure(module, labels, x) is None
+        assert inexact_routing(module, leaf, x) is None
+        for point in (0, 4, 8):
+            cell = point // 3
+            wrong = labels.clone()
+            wrong[point] = ~wrong[point]
+            inside = "".join(map(str, wrong[3 * cell : 3 * cell + 3].int().tolist()))
+            failure = _mixture_failure(module, wrong, x)
+            assert failure.startswith(
+                f"expert {cell}: labeling {inside}: point {point % 3}, {x[point].tolist()}, has label"
+            )
+            other = leaf.clone()
+            other[point] = (cell + 1) % 3
+            sentence = f"point {point}, {x[point].tolist()}, is routed to ({(cell + 1) % 3},), exactly the nearest prototype is"
+            assert inexact_routing(module, other, x) == f"{sentence} ({cell},)"
+        with torch.no_grad():
+            module.biases[-1][1].neg_()
+            module.weights[-1][1].neg_()
+        assert _mixture_failure(module, labels, x).startswith("expert 1: labeling ")
+        flat = torch.cat([x, x[:, :1]], dim=1)
+        assert inexact_routing(module, leaf, flat) == "the mixture is on R^2, the points are in R^3"
+        with pytest.raises(ValueError, match="`points`"):
+            inexact_routing(module, leaf, x + 10**6)
+        misled = shattered.module(labels)
+        misled.route = lambda points, leaf=leaf: (leaf + 1) % 3
+        with pytest.raises(
+            TypeError, match="`module` must be as its class makes it, but StackedMoMLP has its own route"
+        ):
+            _mixture_failure(misled, labels, x)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(module), "route", lambda self, points, leaf=leaf: (leaf + 1) % 3)
+            sentence = "point 0, [0.0, 0.0], is routed to (1,), exactly the nearest prototype is (0,)"
+            assert _mixture_failure(shattered.module(labels), labels, x).split(",")[0] == sentence.split(",")[0]
+            assert "exactly the nearest prototype is (0,)" in _mixture_failure(shattered.module(labels), labels, x)
+
+
+def test_routers_as_modules_by_hand():
+    """Each label turned is noticed at its point, and prototypes that are no dyadic numbers, too."""
+    shattered = routing_only(2, 3)
+    x = shattered.points.double()
+    labels = torch.tensor([True, False, True, True, False])
+    module = shattered.module(labels)
+    assert _router_failure(module, labels, x) is None
+    for point in range(5):
+        wrong = labels.clone()
+        wrong[point] = ~wrong[point]
+        word = "".join(map(str, wrong.int().tolist()))
+        assert _router_failure(module, wrong, x).startswith(f"labeling {word}: point {point}, {x[point].tolist()}")
+    with torch.no_grad():
+        module.levels[0][0, 1, 0] += 2.0**-61
+        module.levels[0][0, 1, 0] *= 2.0**-61
+    assert "not multiples of 2^-60" in _router_failure(module, labels, x)
 
 
 # --- which certificate ------------------------------------------------------------------------------------

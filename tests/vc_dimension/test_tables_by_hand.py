@@ -262,6 +262,26 @@ def test_words_times_a_slope_do_not_wrap():
 
 
 @pytest.mark.exact
+@pytest.mark.parametrize("bits", [1, 3, 4])
+def test_the_last_word_is_run(bits):
+    """One unit more, X − (2^K − 2): 1 at the last word alone, where it turns every answer."""
+    family = family_of(deep(1, 1, bits))
+    a, b = _memory(family)
+    weight, bias = family.base[family.memory + 1]
+    base = list(family.base)
+    large = np.full((len(weight), 1), -(10**6))
+    base[family.memory + 1] = (np.concatenate([weight, large], axis=1), bias)
+    forms = (
+        np.concatenate([a, np.full((bits, 1), 2 - 2**bits)], axis=1),
+        np.concatenate([b, np.ones((bits, 1), int)], 1),
+    )
+    broken = replace(family, base=base)
+    assert every_word(broken, *forms) == words_by_hand(broken, *forms)
+    assert every_word(broken, *forms).startswith(f"word {2**bits - 1}: bit ")
+    assert bits_come_out(broken, *forms) is not None
+
+
+@pytest.mark.exact
 def test_halves_of_words():
     """X = 4, 5, 6, 7 of 3 bits, the highest fixed: a + b·Y with Y < 4, halved at Y = 2."""
     part = _Part(2, 2, None, (10, -3), (1, 2))

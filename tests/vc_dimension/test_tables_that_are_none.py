@@ -216,6 +216,25 @@ def test_entries_read_no_unit_that_depends_on_the_table():
         assert check_table(replace(other, vectors=np.array([[-1, 0, 0], vector]))).failure != sentence
 
 
+def test_one_of_two_entries_reads_what_depends_on_the_table():
+    """Both in layer 1, of four units; the first one reads the point alone, the second what layer 0 wrote."""
+    base = [
+        (np.array([[1], [0]]), np.array([0, 0])),
+        (np.array([[1, 0], [0, 0], [0, 0]]), np.array([0, 0, 0])),
+        (np.array([[0, 1, 0]]), np.array([0])),
+        (np.array([[1]]), np.array([0])),
+    ]
+    family = TableFamily(
+        np.array([[1]]), np.array([1]), np.array([1]), 1, 2, base, np.array([0, 1, 1]), np.array([1, 1, 2]),
+        np.array([[1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]]),
+    )  # fmt: skip
+    assert check_table(family).failure is None
+    sentence = "layer 1: an entry of the table multiplies a unit that depends on the table"
+    for vector in ([0, 1, 0, 0], [1, -1, 0, 0]):
+        assert check_table(replace(family, vectors=np.array([*family.vectors[:2], vector]))).failure == sentence
+        assert check_table(replace(family, vectors=np.array([family.vectors[0], vector, vector]))).failure == sentence
+
+
 # --- reading ----------------------------------------------------------------------------------------------
 
 
