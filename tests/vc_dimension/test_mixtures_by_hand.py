@@ -223,13 +223,12 @@ def test_modules_of_mixtures_by_hand():
             wrong[point] = ~wrong[point]
             inside = "".join(map(str, wrong[3 * cell : 3 * cell + 3].int().tolist()))
             failure = _mixture_failure(module, wrong, x)
-            assert failure.startswith(
-                f"expert {cell}: labeling {inside}: point {point % 3}, {x[point].tolist()}, has label"
-            )
-            other = leaf.clone()
-            other[point] = (cell + 1) % 3
-            sentence = f"point {point}, {x[point].tolist()}, is routed to ({(cell + 1) % 3},), exactly the nearest prototype is"
-            assert inexact_routing(module, other, x) == f"{sentence} ({cell},)"
+            place = x[point].tolist()
+            assert failure.startswith(f"expert {cell}: labeling {inside}: point {point % 3}, {place}, has label")
+            other, away = leaf.clone(), (cell + 1) % 3
+            other[point] = away
+            sentence = f"point {point}, {place}, is routed to ({away},), exactly the nearest prototype is ({cell},)"
+            assert inexact_routing(module, other, x) == sentence
         with torch.no_grad():
             module.biases[-1][1].neg_()
             module.weights[-1][1].neg_()
@@ -240,15 +239,12 @@ def test_modules_of_mixtures_by_hand():
             inexact_routing(module, leaf, x + 10**6)
         misled = shattered.module(labels)
         misled.route = lambda points, leaf=leaf: (leaf + 1) % 3
-        with pytest.raises(
-            TypeError, match="`module` must be as its class makes it, but StackedMoMLP has its own route"
-        ):
+        with pytest.raises(TypeError, match="as its class makes it, but StackedMoMLP has its own route"):
             _mixture_failure(misled, labels, x)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(type(module), "route", lambda self, points, leaf=leaf: (leaf + 1) % 3)
-            sentence = "point 0, [0.0, 0.0], is routed to (1,), exactly the nearest prototype is (0,)"
-            assert _mixture_failure(shattered.module(labels), labels, x).split(",")[0] == sentence.split(",")[0]
-            assert "exactly the nearest prototype is (0,)" in _mixture_failure(shattered.module(labels), labels, x)
+            failure = _mixture_failure(shattered.module(labels), labels, x)
+        assert failure.endswith("is routed to (1,), exactly the nearest prototype is (0,)")
 
 
 def test_routers_as_modules_by_hand():

@@ -14,7 +14,7 @@ from theory.vc_dimension.checkers.table import (
     _one_row_a_bit,
     read_set,
 )
-from theory.vc_dimension.checkers.table_bits import _Part, bits_come_out, every_word
+from theory.vc_dimension.checkers.table_bits import _Part, _through, bits_come_out, every_word
 from theory.vc_dimension.checkers.table_family import TableFamily
 
 READ = [deep(2, 1, 3), two_hidden_layers(3), wide(3, 2, 2), deep(1, 2, 2)]
@@ -290,6 +290,20 @@ def test_halves_of_words():
     assert other.halves(3) == [_Part(3, 1, 1, (0,), (1,)), _Part(3, 1, 1, (2,), (1,))]
     last = _Part(3, 1, None, (5,), (-4,))
     assert last.halves(3) == [_Part(3, 0, 0, (5,), (-4,)), _Part(3, 0, 1, (1,), (-4,))]
+
+
+@pytest.mark.exact
+def test_a_layer_of_decided_units():
+    """ReLU of a + b·Y, Y = 0 … 3, of one sign, which may end at 0; then one affine layer."""
+    units = [(3, -1), (0, 1), (-3, 1), (0, -1), (-1, 0), (5, 2), (2, 0), (0, 0), (9, -3)]
+    weight = [[1, 2, 3, 4, 5, 6, 7, 8, 9], [-1, 1, -1, 1, -1, 1, -1, 1, -1], *np.eye(9, dtype=int).tolist()]
+    bias = list(range(10, 21))
+    part = _Part(2, 2, 1, *zip(*units, strict=True))
+    after = _through(part, weight, bias)
+    assert (after.bit, after.free, after.answer) == (2, 2, 1)
+    for y in range(4):
+        truth = affine(weight, bias, relu([a + b * y for a, b in units]))
+        assert [a + b * y for a, b in zip(after.a, after.b, strict=True)] == truth
 
 
 @pytest.mark.exact
