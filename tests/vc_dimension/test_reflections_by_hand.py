@@ -85,6 +85,19 @@ def test_digits_that_keep_reflections_apart_are_those_of_fractions(n, width):
         assert reflections_by_hand(family, 25) is None
 
 
+@pytest.mark.exact
+def test_digits_on_the_line():
+    """s·(x − R) ± 1, where the square of the rounding decides at R = 7 and one digit: 24 + 1/4 is not below 24."""
+    for slope in (1, 2, 3):
+        for reach in range(2, 14):
+            family = SignFamily(torch.tensor([[0], [reach]]), double([[slope, -slope * reach]]), double([[[0, 1]]]))
+            for digits in range(6):
+                assert check_reflections(family, digits).failure == reflections_by_hand(family, digits)
+    seven = SignFamily(torch.tensor([[0], [7]]), double([[1, -7]]), double([[[0, 1]]]))
+    assert check_reflections(seven, 1).failure == "unit 0: 1 binary digits do not keep its prototypes apart"
+    assert check_reflections(seven, 2).holds
+
+
 def slanted(a, first, second, directions):
     """One unit in the plane, a·(its line), with its points `first` and `second`; the apex is 0."""
     return SignFamily(torch.tensor([[0, 0], first, second]), double([a]), double([directions]))
