@@ -118,6 +118,15 @@ def test_squares_of_reflections_stay_below_2_53(side, right):
         assert found.worst == check_signs(family).worst
 
 
+@pytest.mark.parametrize("unit", [0, 1])
+def test_one_unit_may_be_too_steep(unit):
+    family = family_of(2, 2)
+    family.base[unit] *= 2**26
+    assert check_signs(family).holds
+    sentence = "the affine forms or the points are too large for float64 to be exact"
+    assert check_reflections(family, 200).failure == sentence
+
+
 def test_a_certificate_that_fails_has_no_reflections():
     family = SignFamily(torch.tensor([[0], [1]]), double([[1, -1]]), double([[[0, 1]]]))
     assert check_reflections(family, 9) == check_signs(family)

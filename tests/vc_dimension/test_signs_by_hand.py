@@ -280,6 +280,8 @@ def test_what_hands_on_unchanged():
         other[place] = -1
         assert not _is_identity(eye, other)
     assert not _is_identity(eye, none + 1)
+    assert _is_identity(torch.eye(2, 3)[None], torch.zeros(1, 2))  # the first two of three
+    assert not _is_identity(torch.ones(1, 2, 3), torch.zeros(1, 2))
     deeper = with_extra_layers(one_hidden_layer(2, 3), 2)
     for layer in (1, 2):
         for part, place in ((0, (0, 1)), (1, (2,))):

@@ -1,6 +1,5 @@
 """Tables whose arrays, networks or numbers do not belong together are named; integers of every size are exact."""
 
-import random
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +8,8 @@ import torch
 
 from constructions import BudgetExceeded
 from constructions.vc_dimension import deep, one_hidden_layer, two_hidden_layers, wide
-from constructions.vc_dimension.shattered_set import MOST_BITS, MOST_LAYERS
+from constructions.vc_dimension.shattered_set import MOST_BITS, MOST_LAYERS, Table
 from theory.vc_dimension.checkers import shattered_by_table
-from theory.vc_dimension.checkers.integers import compact, product, times
 from theory.vc_dimension.checkers.table import (
     _inconsistent,
     _malformed,
@@ -354,6 +352,14 @@ def test_a_table_that_takes_too_many_numbers_to_read(monkeypatch):
         read_table(table, points)
 
 
+def test_a_little_more_than_2_28_numbers_are_not_read():
+    """2²⁰ + 1 entries of 257 numbers."""
+    zeros = [(np.zeros((1, 1, 256), dtype=np.int64), np.zeros((1, 1), dtype=np.int64))]
+    table = Table(1, torch.tensor([2**20]), torch.tensor([1]), 1, lambda entries: zeros)
+    with pytest.raises(BudgetExceeded, match="entries takes 269484289 numbers to read, more than 268435456"):
+        read_table(table, np.zeros((1, 256), dtype=np.int64))
+
+
 def test_as_many_pairs_as_are_tried(monkeypatch):
     family = two_entries()
     monkeypatch.setattr("theory.vc_dimension.checkers.table.MOST_PAIRS", 4)
@@ -390,30 +396,3 @@ def test_the_sets_own_networks_are_those_of_its_table():
     assert other(lambda layers, labels: [*layers, layers[-1]]) == sentence
     assert check_set(replace(shattered, weights=lambda labels: shattered.weights(~labels)), family).failure == sentence
     assert read_set(one_hidden_layer(2, 2)) == "the labels are not kept in a table"
-
-
-# --- integers ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.exact
-def test_integers_of_every_size():
-    dice = random.Random(5)
-
-    def number():
-        return dice.choice((0, 1, -1)) * (2 ** dice.choice((0, 5, 25, 26, 27, 52, 53, 62)) - dice.randint(0, 1))
-
-    for _ in range(150):
-        inputs = dice.choice((1, 2, 3, 4))
-        rows = [[number() for _ in range(inputs)] for _ in range(2)]
-        weight = [[number() for _ in range(inputs)] for _ in range(3)]
-        truth = [[sum(u * v for u, v in zip(r, w, strict=True)) for w in weight] for r in rows]
-        r, w = (compact(np.array(values, dtype=object)) for values in (rows, weight))
-        assert whole(product(r, w)) == truth
-        factor = number()
-        assert whole(times(factor, r)) == [[factor * v for v in row] for row in rows]
-        largest = max(abs(v) for row in rows for v in row)
-        assert (r.dtype == np.int64) == (largest < 2**53)
-        small = largest * max(abs(v) for row in weight for v in row) * inputs < 2**53
-        assert (product(r, w).dtype == np.int64) == small
-        assert (times(factor, r).dtype == np.int64) == (r.dtype == np.int64 and abs(factor) * max(1, largest) < 2**53)
-    assert torch.equal(torch.from_numpy(compact(np.array([3, -4]))), torch.tensor([3, -4]))
