@@ -151,6 +151,13 @@ def test_numbers_of_leaves_at_their_limits():
     assert PathwayTree((9,), valency=8).valency == 8
 
 
+def test_how_many_leaves_of_a_line_are_listed(monkeypatch):
+    monkeypatch.setattr("constructions.pathway_tree.tree.MAX_LISTED_BYTES", 8 * 6)
+    assert PathwayTree((6,)).leaf_indices().tolist() == [[i] for i in range(6)]
+    with pytest.raises(BudgetExceeded, match="7 leaf indices of 1 numbers take more than 48 bytes"):
+        PathwayTree((7,)).leaf_indices()
+
+
 def test_shapes_of_boxes(monkeypatch):
     tree = PathwayTree((5, 3))
 
@@ -182,6 +189,7 @@ def test_points_of_a_cloud_by_hand():
     assert PathwayTree.from_points(cloud, leaves=5).num_leaves == 5
     assert PathwayTree.from_points(cloud, leaves=1).num_leaves == 1
     assert PathwayTree.from_points(cloud, leaves=4, valency=64).valency == 64
+    assert PathwayTree.from_points(cloud, leaves=4).valency == 2
     means = PathwayTree.from_points(cloud, leaves=2, method="kmeans")
     assert sorted(means.leaf_prototypes[:, 0].tolist()) == pytest.approx([2.0, 9.5])
     for options, message in (

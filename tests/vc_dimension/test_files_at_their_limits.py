@@ -17,7 +17,14 @@ from constructions.vc_dimension import (
     two_hidden_layers,
     with_extra_layers,
 )
-from theory.vc_dimension.checkers.file import KEY, _random_tables, check_file, check_routers, save_shattered
+from theory.vc_dimension.checkers.file import (
+    KEY,
+    _every_labeling,
+    _random_tables,
+    check_file,
+    check_routers,
+    save_shattered,
+)
 from theory.vc_dimension.checkers.report import ShatteringReport
 from theory.vc_dimension.checkers.stored import Stored
 from theory.vc_dimension.checkers.table import read_set
@@ -55,6 +62,12 @@ def test_how_many_bytes_of_networks_are_stored(tmp_path, monkeypatch):
     monkeypatch.setattr("theory.vc_dimension.checkers.file.MAX_BYTES", 2**60)
     with pytest.raises(BudgetExceeded, match=r"2\^21 networks of 23 numbers"):
         save_shattered(one_hidden_layer(20, 1), tmp_path / "s", every_network=True)
+
+
+def test_networks_of_20_points_are_all_there_are():
+    labels = _every_labeling(one_hidden_layer(19, 1))
+    assert labels.shape == (2**20, 20)
+    assert labels.sum(0).tolist() == [2**19] * 20
 
 
 def test_networks_of_a_little_more_than_2_28_bytes_are_not_stored(tmp_path):

@@ -265,6 +265,21 @@ def test_routers_as_modules_by_hand():
     assert "not multiples of 2^-60" in _router_failure(module, labels, x)
 
 
+def test_experts_that_change_between_two_looks():
+    """The second cell's networks double with every look: the labels stay right, the networks are not the same."""
+    honest = mixture(one_hidden_layer(2, 1), 3)
+    first, second, third = honest.cells
+    looks = []
+
+    def doubling(labels):
+        looks.append(None)
+        return [*second.weights(labels)[:-1], tuple(part * 2.0 ** len(looks) for part in second.weights(labels)[-1])]
+
+    changing = replace(honest, cells=(first, replace(second, weights=doubling), third))
+    report = shattered_by_cells(changing, lambda cell: ShatteringReport(cell.size, 0, 1, None))
+    assert report.failure == "expert 1 of the mixture is not the network of its cell"
+
+
 # --- which certificate ------------------------------------------------------------------------------------
 
 
