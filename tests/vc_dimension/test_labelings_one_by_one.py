@@ -12,7 +12,7 @@ from torch import nn
 from constructions import BudgetExceeded
 from constructions.vc_dimension import mixture, one_hidden_layer
 from theory.vc_dimension.checkers import shattered_by_random_labelings, shattered_exhaustively
-from theory.vc_dimension.checkers.labelings import _experts_fault
+from theory.vc_dimension.checkers.labelings import _experts_fault, float64_is_exact
 from theory.vc_dimension.checkers.networks import (
     check_networks,
     evaluate_with_slack,
@@ -408,3 +408,24 @@ def test_experts_must_be_exact_on_their_own_points_only():
         cells = [replace(c, weights=weights) if i == number else c for i, c in enumerate(honest.cells)]
         report = shattered_exhaustively(replace(honest, cells=tuple(cells)))
         assert report.failure == f"the weights of expert {number} are not integers that float64 evaluates exactly"
+
+
+def test_points_of_other_cells_do_not_make_an_expert_inexact():
+    """The first cell's units times 2^e: exact on its own points, and not on those of the last cell."""
+    honest = mixture(one_hidden_layer(2, 1), 3)
+    first, *others = honest.cells
+
+    def scaled(labels, exponent):
+        (weight, bias), *rest = first.weights(labels)
+        return [(weight * 2.0**exponent, bias * 2.0**exponent), *rest]
+
+    labels = torch.zeros(1, 3, dtype=torch.bool)
+    between = [
+        e
+        for e in range(30, 53)
+        if float64_is_exact(scaled(labels, e), first.points.double())
+        and not float64_is_exact(scaled(labels, e), others[-1].points.double())
+    ]
+    assert between
+    cell = replace(first, weights=lambda labels: scaled(labels, between[0]))
+    assert shattered_exhaustively(replace(honest, cells=(cell, *others))).failure is None
