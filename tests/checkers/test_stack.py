@@ -48,7 +48,13 @@ def test_stacks_are_read_down_to_the_deepest_that_is_allowed():
 def test_what_is_read_is_what_the_layers_hold():
     torch.manual_seed(0)
     net = nn.Sequential(
-        nn.Linear(2, 3, bias=False), nn.PReLU(3), nn.Identity(), nn.Linear(3, 2), nn.PReLU(1), nn.Linear(2, 2), nn.ReLU()
+        nn.Linear(2, 3, bias=False),
+        nn.PReLU(3),
+        nn.Identity(),
+        nn.Linear(3, 2),
+        nn.PReLU(1),
+        nn.Linear(2, 2),
+        nn.ReLU(),
     )
     with torch.no_grad():
         net[1].weight.copy_(torch.tensor([0.5, -1.0, 2.0]))
@@ -153,7 +159,8 @@ def rounding_by_hand(layers, lower, upper):
             for row in weight
         ]
         size = [
-            sum(abs(w) * s for w, s in zip(row, size, strict=True)) + abs(b) for row, b in zip(weight, bias, strict=True)
+            sum(abs(w) * s for w, s in zip(row, size, strict=True)) + abs(b)
+            for row, b in zip(weight, bias, strict=True)
         ]
         depth += n + 4
         for i, slope in enumerate(slopes or ()):
@@ -165,7 +172,10 @@ def rounding_by_hand(layers, lower, upper):
 
 @given(stacks(), st.tuples(small, small), st.tuples(small, small))
 def test_what_a_stack_may_round_by_is_the_stated_sum(layers, one, other):
-    lower, upper = [float(min(p)) for p in zip(one, other, strict=True)], [float(max(p)) for p in zip(one, other, strict=True)]
+    lower, upper = (
+        [float(min(p)) for p in zip(one, other, strict=True)],
+        [float(max(p)) for p in zip(one, other, strict=True)],
+    )
     kept = [Affine(tensor(w), tensor(b), None if a is None else tensor(a)) for w, b, a in layers]
     bank = StackBank.of(kept, tensor([lower]), tensor([upper]), unit=0.5, least=0.25)
     rounding, underflow = rounding_by_hand(layers, lower, upper)
@@ -325,7 +335,9 @@ def test_the_true_allowances_are_the_stated_ones():
 
 
 def test_boxes_and_seeds_lie_in_the_cell():
-    bank = StackBank.of([Affine(tensor([[1.0, 1.0]]), tensor([0.0]), None)], tensor([[1.0, 2.0]]), tensor([[2.0, 6.0]]), unit=1.0)
+    bank = StackBank.of(
+        [Affine(tensor([[1.0, 1.0]]), tensor([0.0]), None)], tensor([[1.0, 2.0]]), tensor([[2.0, 6.0]]), unit=1.0
+    )
     unit = torch.rand(16 * 3, 2, generator=torch.Generator().manual_seed(0), **DOUBLE)
     expert, piece, x = bank.seeds(3)
     assert torch.equal(x[:-1], tensor([1.0, 2.0]) + unit * tensor([1.0, 4.0]))
