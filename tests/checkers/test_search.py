@@ -119,7 +119,7 @@ def test_seeds_are_confirmed_with_all_slacks(monkeypatch):
     none = SimpleNamespace(own_boxes=lambda boxes: tuple(t[:0] for t in boxes), errors=None)
     empty = search_of()
     _seed(none, Known(), empty)
-    assert (empty.witness, empty.evaluations) == (None, 0)
+    assert (empty.witness, empty.evaluations, empty.lower, empty.upper) == (None, 0, 0.0, 0.0)
 
 
 # --- bounds of boxes -------------------------------------------------------------------------------------
@@ -280,6 +280,23 @@ def test_a_larger_error_at_a_centre_is_confirmed_and_an_equal_one_is_not():
         search = Recorded(ZERO, Goal(abs_tol=2.0), 0.125, 10, False, lambda message: None, lower=lower)
         refined(search, Known(value=0.5, table_slack=0.25))
     assert confirmed == [([[0.5]], 0.375)]
+
+
+def test_the_worst_centre_of_a_batch_is_confirmed():
+    confirmed = []
+
+    class Recorded(Search):
+        def raise_lower(self, view, candidates, slack):
+            confirmed.append(candidates.tolist())
+
+    class Three(Known):
+        def initial_boxes(self):
+            ids = torch.zeros(3, dtype=torch.int64)
+            return ids, ids, tensor([[0.0], [0.25], [0.75]]), tensor([[0.25], [0.75], [1.0]])
+
+    bump = LipschitzFunction(lambda x: 1 - (x[:, :1] - 0.5).abs(), n=1, lipschitz=1.0)
+    refined(Recorded(bump, Goal(abs_tol=8.0), 0.0, 10, False, lambda message: None), Three())
+    assert confirmed == [[[0.5]]]
 
 
 def test_a_refuted_eps_ends_it():

@@ -1,5 +1,6 @@
 """What is measured on the simplices, against loops over vertices; and forward passes beside them."""
 
+import dataclasses
 import itertools
 import math
 from fractions import Fraction
@@ -81,7 +82,7 @@ def test_two_experts_on_a_plane(modulus):
     spread, largest = float(values.max() - values.min()), float(values.abs().max())
     rounding = 64 * 3 * U * spread + 8 * U * largest + 2 * U * 7
     moved = 8 * U * (2.5 + 2) / 0.5
-    assert measured.slack == pytest.approx(rounding + f.modulus.upper(Fraction(moved) ** 2 * 2), rel=1e-9)
+    assert measured.slack == pytest.approx(rounding + f.modulus.upper(Fraction(moved) ** 2 * 2), rel=1e-9, abs=0)
     assert (measured.simplices, measured.nodes) == (16, 2 * 9)
 
 
@@ -95,6 +96,7 @@ def test_worst_cases_are_kept_and_counts_add_up():
         simplex_error._measure(views, torch.zeros(1, 1), pieces, f, into)
         return into
 
+    assert dataclasses.astuple(Measured()) == (0,) * 7
     small, large = measure(Measured(), [0.0, 1.0], 1.0), measure(Measured(), [8.0, 1.0], 1e4)
     assert (small.vertex, large.vertex) == (0.0, 8.0)
     for first, second in (([0.0, 1.0], [8.0, 1.0]), ([8.0, 1.0], [0.0, 1.0])):
@@ -104,6 +106,19 @@ def test_worst_cases_are_kept_and_counts_add_up():
     start = Measured(line=100.0, vertex=200.0, offset=300.0, slack=400.0)
     measure(start, [8.0, 1.0], 1.0)
     assert (start.line, start.vertex, start.offset, start.slack) == (100, 200, 300, 400)
+
+
+@pytest.mark.parametrize(("steps", "farthest"), [(3, 2), (1, 1)])
+def test_a_cell_reaches_to_its_farther_end(steps, farthest):
+    """The middle of 1 and 1 + 3·2⁻⁵² is rounded up, that of 1 and 1 + 2⁻⁵² down."""
+    f = target(2, domain=((0, 1), (0, 2)))
+    pieces = AffinePieces(
+        Grid(1, (0,), (1.0,), (1.0,), (0,)), torch.tensor([[[0], [1]]]), torch.zeros(1, 1, 2, 1, **DOUBLE), 0.0
+    )
+    measured = Measured()
+    view = view_of_cells([[0.0, 1.0]], [[1.0, 1 + steps * 2.0**-52]])
+    simplex_error._measure(view, torch.zeros(1, 1), pieces, f, measured)
+    assert measured.offset == pytest.approx(50 * farthest * 2.0**-52, rel=1e-12, abs=0)
 
 
 @pytest.mark.parametrize("modulus", [Modulus.lipschitz(2.0), HOELDER])
@@ -153,6 +168,7 @@ class Ramp(torch.nn.Module):
 
     def forward(self, x):
         self.asked.append(len(x))
+        self.seen = x
         return torch.stack([x[:, 0], 2 * x[:, 0] + self.wrong(x)], dim=1)
 
 
@@ -180,6 +196,12 @@ def test_an_honest_forward_pass_differs_by_rounding_alone():
     model = Ramp()
     assert difference(model) < 1e-15
     assert model.asked == [2048]
+    # each expert inside its cell, on a line of its own, all over the grid
+    share = model.seen[:, 1].unique() * 4
+    assert share.floor().tolist() == [0, 1, 2, 3]
+    assert bool(((share % 1 > 0.01) & (share % 1 < 0.99)).all())
+    assert len((share % 1).unique()) == 4
+    assert float(model.seen[:, 0].max() - model.seen[:, 0].min()) > 0.9
 
 
 @pytest.mark.parametrize("where", [lambda x: x[:, 1] > 0.75, lambda x: x[:, 1] < 0.25, lambda x: x[:, 0] > 0.9])

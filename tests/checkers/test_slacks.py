@@ -29,7 +29,7 @@ def coarse(monkeypatch):
 
 def near(value, rel=1e-7):
     """Balls keep 30 bits of a radius."""
-    return pytest.approx(value, rel=rel)
+    return pytest.approx(value, rel=rel, abs=0)
 
 
 def ball(lo, hi):
