@@ -194,6 +194,12 @@ def test_what_a_pencil_may_round_by_is_the_stated_sum(units, data):
     assert tiny.forward_slack == lost * LEAST
 
 
+def test_what_is_lost_counts_where_nothing_else_does():
+    bank = bank_of([(0.0, 0.0, 0.0)], [[[0.0]]], [[0.0]])
+    _, lost = roundings_by_hand([(0.0, 0.0, 0.0)], [[0.0]], [0.0], 0.0, 1.0)
+    assert bank.table_slack == bank.forward_slack == lost * LEAST > 0
+
+
 def test_no_output_rounds_by_nothing():
     layer, none = layer_of([1.0], [0.0], [0.0]), torch.zeros(1, 0, **DOUBLE)
     assert RidgeBank._roundings(layer, none[..., None], none, tensor([0.0]), 0.0, 1.0) == (0.0, 0.0)

@@ -232,6 +232,15 @@ def test_experts_side_by_side_are_those_one_by_one():
     assert together.values.shape[:2] == (3, 3)
 
 
+def test_what_all_experts_share_is_kept_once():
+    same, other, half = tensor([1.0, 2.0]), tensor([3.0, 4.0]), tensor([1.0, 4.0])
+    groups = [[same, same.clone()], [same, other], [same, half], [same], [same, same, half]]
+    assert simplices._agree(groups) == [True, False, False, True, False]
+    stacks = [stack_of([([[1.0]], [0.0]), ([[a]], [0.0])]) for a in (1.0, 2.0)]
+    assert [(len(w), len(b)) for w, b in simplices._stacked(stacks)] == [(1, 1), (2, 1)]
+    assert simplices._share_what_makes_the_grid(stacks)
+
+
 # --- what is refused -------------------------------------------------------------------------------------
 
 

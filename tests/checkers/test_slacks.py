@@ -73,12 +73,6 @@ def test_a_norm_of_two_is_inflated_by_10_u_and_a_step():
 # --- single operations -----------------------------------------------------------------------------------
 
 
-def test_the_true_allowances():
-    assert rounding.UNIT == 2.0**-53
-    assert rounding.ELEMENTARY == 4 * 2.0**-53
-    assert rounding.LEAST == 2.0**-1022
-
-
 @pytest.mark.usefixtures("coarse")
 def test_what_each_operation_is_off_by():
     args = [(arb(3), 0.5), (arb(-2), 0.25)]
@@ -153,6 +147,14 @@ def test_what_a_rounded_exponent_costs(base, logarithm):
     off = abs(Fraction(1 / 3) - Fraction(1, 3))
     assert rounding._rounded_exponent(third, ball(*base), 7.0) == near(float(off) * logarithm * 7 * (1 + E))
     assert rounding._rounded_exponent(Instruction("pow", exponent=Fraction(3, 2)), ball(*base), 7.0) == 0.0
+
+
+def test_the_true_allowances():
+    """4u of √2 for an elementary function, 2u of a constant, and the least normal number below all."""
+    assert (rounding.UNIT, rounding.ELEMENTARY, rounding.LEAST) == (2.0**-53, 4 * 2.0**-53, 2.0**-1022)
+    exact = [(arb(2), 0.0)]
+    assert rounding._error(Instruction("exp"), arb(2), exact) == near(8 * 2.0**-53)
+    assert rounding._error(Instruction("const"), arb(2), []) == near(4 * 2.0**-53)
 
 
 def test_numbers_are_rounded_up():

@@ -184,6 +184,12 @@ def test_what_a_stack_may_round_by_is_the_stated_sum(layers, one, other):
     assert StackBank.of(kept, tensor([lower]), tensor([upper]), unit=0.0).forward_slack == underflow * 2.0**-1022
 
 
+def test_what_is_lost_counts_where_nothing_else_does():
+    layers = [([[0.0, 0.0]], [0.0], None)]
+    bank = StackBank.of([Affine(tensor(w), tensor(b), a) for w, b, a in layers], *[tensor([[0.0, 0.0]])] * 2, unit=1.0)
+    assert bank.table_slack == bank.forward_slack == 2 * 6 * 2.0**-1022
+
+
 @settings(max_examples=40)
 @given(st.integers(0, 10**6), st.sampled_from([torch.float32, torch.float64]))
 def test_the_slacks_hold_what_really_rounds(seed, dtype):
@@ -305,6 +311,41 @@ def test_variation_is_the_stated_interval_jacobian():
         assert found == pytest.approx([float(v) for v in variation_by_hand(layers, centre, half)], rel=1e-12)
 
     check()
+
+
+@pytest.mark.usefixtures("coarse")
+def test_boxes_side_by_side_are_those_one_by_one():
+    layers = [([[1.0, 2.0], [-3.0, 1.0]], [0.0, 1.0], [0.5, -2.0]), ([[1.0, 0.5], [1.0, -1.0]], [0.5, 0.0], None)]
+    centre, half = torch.randn(5, 2, **DOUBLE), torch.rand(5, 2, **DOUBLE)
+    found = bank_of(layers).variation(NOWHERE, NOWHERE, centre, half)
+    alone = [bank_of(layers).variation(NOWHERE, NOWHERE, c[None], h[None]) for c, h in zip(centre, half, strict=True)]
+    assert torch.allclose(found, torch.cat(alone), rtol=1e-14)
+
+
+@pytest.mark.usefixtures("coarse")
+@pytest.mark.parametrize("slope", [0.5, 3.0, -2.0])
+@pytest.mark.parametrize("centre", [2.0, 0.25, -0.25, -2.0])
+@pytest.mark.parametrize("side", [1, -1])
+def test_units_behind_others_switch_where_their_intervals_say(slope, centre, side):
+    """The bias from which on a unit of the second layer is surely on (or off), in rationals, and a little beside it."""
+
+    def layers(bias):
+        return [([[1.0], [-3.0]], [0.0, 1.0], [slope, 0.25]), ([[1.0, 0.5]], [bias], [3.0]), ([[1.0]], [0.0], None)]
+
+    def by_hand(bias):
+        return variation_by_hand(layers(bias), [centre], [1.0])[0]
+
+    near, far = 0.0, side * 1000.0
+    sure = by_hand(far)
+    assert by_hand(near) != sure
+    for _ in range(60):
+        middle = (near + far) / 2
+        near, far = (near, middle) if by_hand(middle) == sure else (middle, far)
+    for bias in (near - side * 1e-9, far + side * 1e-9):
+        bank = bank_of(layers(bias), n=1)
+        found = float(bank.variation(NOWHERE, NOWHERE, tensor([[centre]]), tensor([[1.0]])))
+        assert found == pytest.approx(float(by_hand(bias)), rel=1e-12)
+    assert by_hand(near - side * 1e-9) != by_hand(far + side * 1e-9)
 
 
 def test_a_unit_is_on_where_all_of_the_box_is(monkeypatch):
