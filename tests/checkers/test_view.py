@@ -1,0 +1,415 @@
+"""How a checker sees a model, and what `certify_uniform_error` asks of it: every limit from both sides."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from constructions import LipschitzFunction, PencilMoMLP, build_momlp, targets
+from constructions.functions.box import Box
+from theory import certify_uniform_error
+from theory.checkers.uniform_error import certify, sampled
+from theory.checkers.uniform_error import view as view_module
+from theory.checkers.uniform_error.branch_and_bound import Goal
+from theory.checkers.uniform_error.certificate import Premise
+from theory.checkers.uniform_error.certify import Findings, Question
+from theory.checkers.uniform_error.cover import volume_cover
+from theory.checkers.uniform_error.share import Share
+from theory.checkers.uniform_error.view import NotFinite, view_of
+
+DOUBLE = {"dtype": torch.float64}
+SQUARE = Box((0.0, -1.0), (1.0, 2.0))
+
+
+def tensor(values):
+    return torch.tensor(values, **DOUBLE)
+
+
+class Foreign(nn.Module):
+    """Three leaves on the square that answer as they are told."""
+
+    num_leaves = 3
+
+    def __init__(self, leaf=lambda x: torch.zeros(len(x), dtype=torch.int64), bounds=None, answer=lambda x: x):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1, **DOUBLE))
+        self._leaf, self._bounds, self._answer = leaf, bounds, answer
+
+    def forward(self, x):
+        return self._answer(x)
+
+    def route(self, x):
+        return self._leaf(x)
+
+    def expert(self, leaf):
+        return nn.Linear(2, leaf + 1)
+
+    def cell_bounds(self, leaf):
+        return self._bounds
+
+
+def view(**parts):
+    return view_of(Foreign(**parts), SQUARE, 2, max_leaves=9)
+
+
+POINTS = tensor([[0.0, 0.0], [0.5, 1.0]])
+
+# --- routes and cells ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8])
+def test_leaves_may_be_any_integers(dtype):
+    for shape in ((2,), (2, 1)):
+        found = view(leaf=lambda x, s=shape: torch.tensor([0, 2], dtype=dtype).reshape(s)).route(POINTS)
+        assert (found.tolist(), found.dtype) == ([[0], [2]], torch.int64)
+
+
+@pytest.mark.parametrize(
+    ("leaf", "message"),
+    [
+        (torch.tensor([0.0, 1.0]), r"integer leaves \(2,\) for 2 points, got torch.float32 \(2, 1\)"),
+        (torch.tensor([True, False]), r"got torch.bool \(2, 1\)"),
+        (torch.tensor([0, 1, 2]), r"got torch.int64 \(3, 1\)"),
+        (torch.tensor([[0, 1], [1, 0]]), r"got torch.int64 \(2, 2\)"),
+        ([0, 1], "got list"),
+        (torch.tensor([0, 3]), r"leaves below \(3,\), got \[3\] at x = \[0.5, 1.0\]"),
+        (torch.tensor([-1, 0]), r"leaves below \(3,\), got \[-1\] at x = \[0.0, 0.0\]"),
+    ],
+)
+def test_other_leaves_are_refused(leaf, message):
+    with pytest.raises(ValueError, match=message):
+        view(leaf=lambda x: leaf).route(POINTS)
+
+
+def test_every_index_of_a_lattice_leaf_has_its_limit(monkeypatch):
+    f = targets.get("cone", n=3)
+    model = build_momlp(f, eps=0.4)
+    seen = view_of(model, f.domain, 1, max_leaves=10**6)
+    x = torch.full((1, 3), 0.5, **DOUBLE)
+    last = torch.tensor([[c - 1 for c in model.cells]])
+    monkeypatch.setattr(type(model), "route", lambda self, x: last)
+    assert seen.route(x).tolist() == last.tolist()
+    for axis in range(last.shape[1]):
+        beyond = last.clone()
+        beyond[0, axis] += 1
+        monkeypatch.setattr(type(model), "route", lambda self, x, b=beyond: b)
+        with pytest.raises(ValueError, match="must give leaves below"):
+            seen.route(x)
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        ([0.0, -1.0], [1.0, 2.0]),
+        [torch.zeros(2), torch.zeros(2)],
+        (torch.tensor([0.25, 0.0]), tensor([0.25, 0.5])),
+    ],
+)
+def test_cells_are_taken_as_stated(ends):
+    lower, upper = view(bounds=ends).bounds(torch.tensor([[0], [2], [0]]))
+    for found, end in ((lower, ends[0]), (upper, ends[1])):
+        expected = end.double() if isinstance(end, torch.Tensor) else tensor(end)
+        assert torch.equal(found, expected.expand(3, -1))
+
+
+GOOD = (tensor([0.0, 0.0]), tensor([1.0, 1.0]))
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        None,
+        GOOD[:1],
+        (*GOOD, GOOD[0]),
+        torch.stack(GOOD),
+        (GOOD[0][:1], GOOD[1]),
+        (GOOD[0], GOOD[1][:1]),
+        (GOOD[0].long(), GOOD[1]),
+        (GOOD[0], GOOD[1].half()),
+        (tensor([0.0, math.nan]), GOOD[1]),
+        (GOOD[0], tensor([math.inf, 1.0])),
+        (tensor([-math.inf, 0.0]), GOOD[1]),
+        (tensor([0.0, 1.5]), GOOD[1]),
+    ],
+)
+def test_other_cells_are_refused(ends):
+    with pytest.raises(ValueError, match=r"`model.cell_bounds\(0\)` must be two finite corners \(2,\), lower <= upper"):
+        view(bounds=ends).bounds(torch.tensor([[0]]))
+
+
+def test_every_foreign_leaf_has_its_own_cell_and_expert():
+    model = Foreign()
+    model.cell_bounds = None
+    del model.cell_bounds
+    rows = [(tensor([leaf / 4, 0.0]), tensor([(leaf + 1) / 4, 1.0])) for leaf in range(3)]
+    type(model).cell_bounds, honest = (lambda self, leaf: rows[leaf]), type(model).cell_bounds
+    try:
+        seen = view_of(model, SQUARE, 2, max_leaves=9)
+        lower, upper = seen.bounds(torch.tensor([[2], [0], [1], [2]]))
+    finally:
+        type(model).cell_bounds = honest
+    assert (lower[:, 0].tolist(), upper[:, 0].tolist()) == ([0.5, 0.0, 0.25, 0.5], [0.75, 0.25, 0.5, 0.75])
+    assert seen.expert(torch.tensor([2])).out_features == 3
+
+
+def test_reach_is_wider_by_8_u_of_a_side_and_2_u_of_the_numbers():
+    f = LipschitzFunction(lambda x: x[:, :1] * 0, n=1, lipschitz=0.0, domain=(-3, 1))
+    unit = 2.0**-53
+    model = Foreign(bounds=([0.0], [0.5]))
+    seen = view_of(model, f.domain, 1, max_leaves=9)
+    margin = 4 * 8 * unit + 3 * 2 * unit
+    assert [float(e) for e in seen.reach(torch.tensor([[0]]))] == [-margin, 0.5 + margin]
+    model._bounds = ([-3.0], [1.0])
+    assert [float(e) for e in seen.reach(torch.tensor([[0]]))] == [-3, 1]
+
+
+# --- answers ---------------------------------------------------------------------------------------------
+
+
+def test_errors_are_those_of_the_worst_output():
+    f = LipschitzFunction(lambda x: x * 0, n=2, m=2, lipschitz=0.0, domain=((0, 1), (-1, 2)))
+    assert view(answer=lambda x: tensor([[1.0, -3.0], [2.0, 0.5]])).errors(f, POINTS).tolist() == [3.0, 2.0]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("output", [0, 1])
+def test_one_answer_that_is_no_number_is_named(bad, output):
+    def answer(x):
+        y = x.clone()
+        y[1, output] = bad
+        return y
+
+    with pytest.raises(NotFinite, match=r"at x = \[0.5, 1.0\] \(leaf \[2\]\)") as fault:
+        view(answer=answer, leaf=lambda x: torch.full((len(x),), 2)).forward(POINTS)
+    assert fault.value.x == [0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    "answer", [lambda x: x[:1], lambda x: x[:, :1], lambda x: x.half(), lambda x: x.long(), lambda x: x.tolist()]
+)
+def test_other_answers_are_refused(answer):
+    with pytest.raises(ValueError, match=r"`model` must map \(B, 2\) to \(B, 2\) float64 or float32"):
+        view(answer=answer).forward(POINTS)
+    found = view(answer=lambda x: x.float()).forward(POINTS)
+    assert found.dtype == torch.float64
+
+
+# --- views -----------------------------------------------------------------------------------------------
+
+
+def test_all_leaves_are_seen_up_to_the_most():
+    f = targets.get("cone", n=3)
+    model = build_momlp(f, eps=0.4)
+    whole = view_of(model, f.domain, 1, max_leaves=model.num_leaves)
+    assert torch.equal(whole.every, model.tree.leaf_indices())
+    assert whole.complete
+    some = view_of(model, f.domain, 1, max_leaves=model.num_leaves - 1, seed=3)
+    generator = torch.Generator().manual_seed(3)
+    columns = [torch.randint(c, (model.num_leaves - 1,), generator=generator) for c in model.cells]
+    assert torch.equal(some.every, torch.unique(torch.stack(columns, dim=1), dim=0))
+    assert (some.total, some.complete) == (model.num_leaves, False)
+
+
+def test_foreign_mixtures_have_up_to_4096_leaves():
+    model = Foreign()
+    model.num_leaves = 4096
+    assert view_of(model, SQUARE, 2, max_leaves=1).every.tolist() == [[leaf] for leaf in range(4096)]
+    model.num_leaves = 4097
+    with pytest.raises(ValueError, match=r"`model` has 4097 leaves; .* up to 4096"):
+        view_of(model, SQUARE, 2, max_leaves=10**6)
+    ends = torch.linspace(0, 1, 4098, **DOUBLE)[:, None]
+    found = volume_cover("cover", ends[:-1], ends[1:], Box((0.0,), (1.0,)))
+    assert found.detail == "4097 cells are no product of adjacent intervals"
+
+
+@pytest.mark.parametrize("one_function", [True, False])
+def test_plain_networks_are_one_function(one_function):
+    seen = view_of(nn.Linear(2, 1), SQUARE, 1, max_leaves=9, one_function=one_function)
+    assert (seen.total, seen.routed, seen.every.tolist(), seen.complete) == (1, False, [[0]], True)
+    assert seen.route(POINTS).tolist() == [[0], [0]]
+    assert [e.tolist() for e in seen.bounds(seen.leaves)] == [[[0, -1]], [[1, 2]]]
+    assert view_of(Foreign(), SQUARE, 2, max_leaves=9, one_function=one_function).routed
+
+
+def test_margins_and_integers_are_what_they_were():
+    assert view_module.ROUTER_ROUNDING == 8
+    assert not any(dtype.is_floating_point for dtype in view_module.INTEGERS)
+
+
+# --- what is asked ---------------------------------------------------------------------------------------
+
+LINE = LipschitzFunction(lambda x: x[:, :1], n=1, lipschitz=1.0)
+
+
+def question(**changes):
+    fields = {
+        "f": LINE, "eps": None, "gap": None, "abs_tol": 0.0, "max_evaluations": 10, "method": "sampled",
+        "enclosed": False, "samples": 10, "seed": 5, "log": lambda message: None,
+    }  # fmt: skip
+    return Question(**fields | changes)
+
+
+def test_a_gap_of_a_hundredth_is_asked_for_where_nothing_else_is():
+    assert question().goal == Goal(None, 0.01, 0.0)
+    assert question(eps=0.5).goal == Goal(0.5, None, 0.0)
+    assert question(gap=0.25).goal == Goal(None, 0.25, 0.0)
+    assert question(abs_tol=0.125).goal == Goal(None, None, 0.125)
+    assert question(eps=0.5, gap=0.25).goal == Goal(0.5, 0.25, 0.0)
+
+
+def test_every_part_samples_its_share_with_its_own_seed(monkeypatch):
+    taken = []
+
+    def sample(found, view, f, generator, samples, log):
+        taken.append((generator.initial_seed(), samples))
+
+    monkeypatch.setattr(certify, "_sample", sample)
+    monkeypatch.setitem(certify.WAYS, "branch_and_bound", lambda *args: ["searched"])
+
+    def decide(share, sound=True, **changes):
+        part = SimpleNamespace(share=share)
+        return certify._decide(Findings(0.0), part, question(**changes), torch.Generator().manual_seed(77), sound)
+
+    assert decide(Share()) == []
+    assert decide(Share(2, 3)) == []
+    assert decide(Share(2, 3), seed=2**63 - 1, samples=9) == []
+    assert taken == [(77, 10), (7, 4), (1, 3)]
+    taken.clear()
+    assert decide(Share(), method="branch_and_bound") == ["searched"]
+    assert taken == []
+    assert decide(Share(), method="branch_and_bound", sound=False) == []
+    assert taken == [(77, 10)]
+
+
+def test_what_a_sample_finds_is_less_by_the_slack(monkeypatch):
+    for error, lower in ((1.0, 0.75), (0.125, 0.0)):
+        monkeypatch.setattr(certify, "sampled_error", lambda *args, e=error: (e, (0.5,), 7))
+        found = Findings(0.25)
+        certify._sample(found, None, LINE, None, 10, None)
+        assert (found.lower, found.witness, found.evaluations) == (lower, (0.5,), 7)
+
+
+@pytest.mark.parametrize(("lower", "refuted"), [(1.0, False), (1.25, True), (0.5, False)])
+def test_an_error_above_theorem_1_refutes_the_modulus(monkeypatch, lower, refuted):
+    measured = SimpleNamespace(slack=0.125, nodes=3)
+    monkeypatch.setattr(certify, "a_priori", lambda *args: (0.875, measured, []))
+    found = Findings(0.25, lower=lower, evaluations=4)
+    failing = certify._read_theorem(found, None, question())
+    assert [(p.name, p.holds) for p in failing] == ([("modulus", False)] if refuted else [])
+    assert (found.slack, found.evaluations, found.lower) == (0.375, 7, lower - 0.125)
+    poor = Findings(0.25, lower=0.0625)
+    certify._widen(poor, 0.125, 1)
+    assert poor.lower == 0.0
+
+
+def test_beginnings_are_empty():
+    assert Findings(0.25) == Findings(0.25, 0.0, math.inf, None, 0, certify.Evidence.FLOAT64)
+
+
+@pytest.mark.parametrize(("size", "points"), [(0, 32), (1, 32), (12_500, 32), (40_000, 10), (150_000, 4), (10**6, 4)])
+def test_large_experts_are_compared_at_fewer_points(monkeypatch, size, points):
+    asked = []
+    monkeypatch.setattr(certify, "cells_cover", lambda view: Premise("cells", True, ""))
+    monkeypatch.setattr(certify, "forward_is_expert", lambda view, x: asked.append(len(x)) or Premise("fwd", True, ""))
+    halves = SimpleNamespace(parameters=lambda: [torch.empty(size // 2), torch.empty(size - size // 2)])
+    part = SimpleNamespace(every=torch.zeros(1, 1), forward=lambda x: x, expert=lambda leaf: halves)
+    generator = torch.Generator().manual_seed(0)
+    assert [p.name for p in certify._shared_premises(part, LINE, generator, "a_priori")] == ["cells", "fwd"]
+    assert asked == [points]
+    assert [p.name for p in certify._shared_premises(part, LINE, generator, "simplices")] == ["cells"]
+    assert certify._shared_premises(part, LINE, generator, "sampled") == []
+
+
+class Many(PencilMoMLP):
+    num_leaves = property(lambda self: 2_000_001)
+
+
+def test_more_than_two_million_leaves_are_not_searched(monkeypatch):
+    f = targets.get("cone", n=2)
+    model = build_momlp(f, eps=0.3)
+    monkeypatch.setattr(certify, "MAX_LEAVES", model.num_leaves)
+    assert certify_uniform_error(model, f, eps=0.3).status.name == "CERTIFIED"
+    monkeypatch.setattr(certify, "MAX_LEAVES", model.num_leaves - 1)
+    with pytest.raises(ValueError, match=f"visits every leaf and `model` has {model.num_leaves}"):
+        certify_uniform_error(model, f, eps=0.3)
+    monkeypatch.undo()
+    many = Many(model.plan, weights=(model.out_weight.data, model.out_bias.data), target=f)
+    with pytest.raises(ValueError, match="visits every leaf and `model` has 2000001"):
+        certify_uniform_error(many, f, eps=0.3)
+
+
+def test_a_whole_search_needs_no_digest_and_a_part_has_one():
+    f = targets.get("cone", n=2)
+    model = build_momlp(f, eps=0.3)
+    assert certify_uniform_error(model, f, eps=0.3).about == ""
+    part, other = (certify_uniform_error(model, f, eps=0.3, share=Share(rank, 2)) for rank in range(2))
+    assert part.about == other.about != ""
+    assert (part.part, other.part) == ((0, 2), (1, 2))
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("enclosed", [True, False])
+def test_without_a_bound_of_fs_rounding_only_balls_are_more_than_a_sample(monkeypatch, known, enclosed):
+    f = LipschitzFunction.from_sympy("x0/2", n=1)
+    model = build_momlp(f, eps=0.3)
+    own = Premise("f's own values", True, "")
+    monkeypatch.setattr(certify, "evaluation_error", lambda *args: (1e-15, own, known))
+    c = certify_uniform_error(model, f, eps=0.3, enclosed=enclosed)
+    evidence = "ENCLOSED" if enclosed else "FLOAT64" if known else "SAMPLED"
+    assert c.evidence.name == evidence
+
+
+# --- samples ---------------------------------------------------------------------------------------------
+
+
+def test_three_of_four_coordinates_are_snapped_to_faces():
+    """By the same random numbers: a share below 3/4 snaps to the nearer end, every other point to a mid-knot."""
+    f = targets.get("cone", n=3)
+    model = build_momlp(f, eps=0.4)
+    seen = view_of(model, f.domain, 1, max_leaves=10**6)
+    x = sampled._adversarial(seen, f, torch.Generator().manual_seed(4), 400)
+    again = torch.Generator().manual_seed(4)
+    picks = torch.randint(len(seen.leaves), (400,), generator=again)
+    lower, upper = seen.bounds(seen.leaves[picks])
+    shares, coins = torch.rand(400, 3, generator=again, **DOUBLE), torch.rand(400, 3, generator=again)
+    knots = model.knots()
+    pieces = torch.randint(len(knots) - 1, (400,), generator=again)
+    for i in range(400):
+        for a in range(3):
+            share = float(shares[i, a])
+            share = round(share) if float(coins[i, a]) < 0.75 else share
+            expected = float(lower[i, a]) + share * float(upper[i, a] - lower[i, a])
+            if a == 2 and i % 2 == 0:
+                expected = float(knots[pieces[i]] + knots[pieces[i] + 1]) / 2
+            assert float(x[i, a]) == pytest.approx(expected, abs=1e-15)
+
+
+def test_ascent_steps_by_a_thousandth_of_the_shortest_side():
+    """Sixty-one points on the way up a ramp, of steps 1/1000 of 2; each is asked for once."""
+    f = LipschitzFunction(lambda x: x[:, :1], n=2, lipschitz=1.0, domain=((0, 2), (0, 8)))
+    net = nn.Sequential(nn.Linear(2, 1, **DOUBLE))
+    with torch.no_grad():
+        for p in net.parameters():
+            p.zero_()
+    found, asked = sampled._ascend(view_of(net, f.domain, 1, max_leaves=1), f, tensor([[0.5, 1.0], [1.0, 2.0]]))
+    assert found[:, 0].tolist() == pytest.approx([0.5 + 60 * 0.002, 1.0 + 60 * 0.002], rel=1e-6)
+    assert found[:, 1].tolist() == [1.0, 2.0]
+    assert asked == 2 * 61
+
+
+def test_the_best_point_is_found_from_all_of_them():
+    f = LipschitzFunction(lambda x: (x - 0.75).abs().neg() + 1, n=1, lipschitz=1.0)
+    net = nn.Sequential(nn.Linear(1, 1, **DOUBLE))
+    with torch.no_grad():
+        for p in net.parameters():
+            p.zero_()
+    said = []
+    seen = view_of(net, f.domain, 1, max_leaves=1)
+    error, point, asked = sampled.sampled_error(seen, f, torch.Generator().manual_seed(0), 300, said.append)
+    assert error == pytest.approx(1.0, abs=1e-3)
+    assert abs(point[0] - 0.75) < 1e-3
+    starts = 256
+    assert asked == 600 + starts * 61 + 2 * starts
+    assert said[0].startswith("sampled 600 points: largest error 0.99")
