@@ -418,6 +418,13 @@ def test_theorem_1s_bound_is_the_sum_of_its_parts(monkeypatch):
     assert a_priori.a_priori(None, f, 0.5, lambda message: None)[::2] == (math.inf, [failing])
 
 
+def test_theorem_1_speaks_of_pencils_alone(monkeypatch):
+    monkeypatch.setattr(a_priori, "banks_of", lambda view: [(torch.tensor([[3]]), Points())])
+    upper, _, (failing,) = a_priori.a_priori(None, LINE, 0.5, lambda message: None)
+    assert (upper, failing.holds, failing.detail) == (math.inf, False, "leaf [3] is not")
+    assert failing.name == "experts are one-hidden-layer pencils"
+
+
 # --- f's own values --------------------------------------------------------------------------------------
 
 
