@@ -49,6 +49,26 @@ def test_a_wrong_formula_and_a_grown_expert_are_mismatches():
     assert not parameter_count_eq(model, {"active": right}).equal
 
 
+def test_the_largest_and_the_smallest_of_experts_are_told():
+    class Three(nn.Module):
+        num_leaves = 3
+
+        def route(self, x):
+            return torch.zeros(len(x), dtype=torch.int64)
+
+        def cell_bounds(self, leaf):
+            return torch.zeros(1), torch.ones(1)
+
+        def expert(self, leaf):
+            layer = nn.Linear(leaf + 1, 1, bias=False)
+            with torch.no_grad():
+                layer.weight.copy_(torch.tensor([[1.0, 1.0, 0.0][: leaf + 1]]))
+            return layer
+
+    found = measured_counts(Three())
+    assert (found.active, found.smallest, found.nonzero, found.read) == (3, 1, 2, 3)
+
+
 def test_a_surplus_expert_is_a_mismatch():
     model = build_momlp(targets.get("cone", n=2), eps=0.1)
     leaves = model.num_leaves

@@ -81,6 +81,37 @@ def test_a_forward_pass_may_be_off_by_its_rounding(value, off, holds):
         assert found.detail.endswith("at 1 points; elsewhere forward() is taken at its word")
 
 
+def test_the_limit_of_a_forward_pass_is_a_hundredth_above_its_slack():
+    view = view_of(Beside(0.0, 0.0), LINE.domain, 1, max_leaves=9)
+    stack = banks.foreign_bank(view.model.net, *view.reach(view.leaves), UNIT, 2.0**-1022)
+    limit = stack.forward_slack * 1.01 + 1e-300
+    for off, holds in ((limit, True), (-limit, True), (math.nextafter(limit, 1), False)):
+        assert (
+            forward_is_expert(view_of(Beside(0.0, off), LINE.domain, 1, max_leaves=9), tensor([[0.5]])).holds is holds
+        )
+
+
+@pytest.mark.parametrize("output", [0, 1])
+def test_one_output_beside_the_weights_is_enough(output):
+    off = torch.zeros(2, **DOUBLE)
+    off[output] = 1e-9
+    model = Beside(1.0, 0.0, outputs=2)
+    view = SimpleNamespace(
+        forward=lambda x: model.net(x) + off, route=lambda x: torch.zeros(len(x), 1), m=2, model=model,
+        reach=lambda leaves: (torch.zeros(len(leaves), 1, **DOUBLE), torch.ones(len(leaves), 1, **DOUBLE)),
+        expert=lambda leaf: model.net, read_whole=True,
+    )  # fmt: skip
+    assert not forward_is_expert(view, tensor([[0.25], [0.75]])).holds
+
+    class Two(Points):
+        def values(self, expert, piece, x):
+            return torch.cat([x, x], 1)
+
+    shift = 1e9 * off
+    assert matched(lambda x: torch.cat([x, x], 1) + shift, Two()) is not None
+    assert matched(lambda x: torch.cat([x, x], 1) + shift / 2, Two()) is None
+
+
 def test_points_lie_in_the_cells_that_they_are_routed_to():
     f = LipschitzFunction(lambda x: x[:, :1] * 0, n=1, lipschitz=0.0, domain=(-1, 2))
     view = view_of(Beside(0.0, 0.0), f.domain, 1, max_leaves=9)

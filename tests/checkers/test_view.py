@@ -274,8 +274,9 @@ def test_every_part_samples_its_share_with_its_own_seed(monkeypatch):
 
     assert decide(Share()) == []
     assert decide(Share(2, 3)) == []
+    assert decide(Share(1, 2)) == []
     assert decide(Share(2, 3), seed=2**63 - 1, samples=9) == []
-    assert taken == [(77, 10), (7, 4), (1, 3)]
+    assert taken == [(77, 10), (7, 4), (6, 5), (1, 3)]
     taken.clear()
     assert decide(Share(), method="branch_and_bound") == ["searched"]
     assert taken == []
@@ -359,6 +360,13 @@ def test_without_a_bound_of_fs_rounding_only_balls_are_more_than_a_sample(monkey
     c = certify_uniform_error(model, f, eps=0.3, enclosed=enclosed)
     evidence = "ENCLOSED" if enclosed else "FLOAT64" if known else "SAMPLED"
     assert c.evidence.name == evidence
+
+
+def test_ranks_are_below_their_number():
+    assert (Share(2, 3).rank, Share(0, 1).world) == (2, 1)
+    for rank, world in ((3, 3), (1, 1), (-1, 2), (0, 0)):
+        with pytest.raises(ValueError, match=r"`rank`|`world`"):
+            Share(rank, world)
 
 
 # --- samples ---------------------------------------------------------------------------------------------
