@@ -254,6 +254,8 @@ def test_which_bank_an_expert_gets(network, kind):
     lower, upper = tensor([[0.0, 1.0]]), tensor([[1.0, 3.0]])
     bank = banks.foreign_bank(network, lower, upper, 2.0**-24, 2.0**-126)
     assert type(bank) is kind
+    assert torch.equal(bank.lower, lower)
+    assert torch.equal(bank.upper, upper)
     x = tensor([[0.25, 1.5], [0.75, 2.5]])
     expert = torch.zeros(2, dtype=torch.int64)
     piece = expert if kind is StackBank else torch.bucketize(x[:, bank.layer.axis], bank.ends[1:-1])

@@ -362,6 +362,18 @@ def test_without_a_bound_of_fs_rounding_only_balls_are_more_than_a_sample(monkey
     assert c.evidence.name == evidence
 
 
+def test_where_one_premise_fails_nothing_is_searched_and_nothing_stands(monkeypatch):
+    f = targets.get("cone", n=2)
+    model = build_momlp(f, eps=0.3)
+    answers = iter([Premise("f's own values", False, "no")])
+    monkeypatch.setattr(certify, "evaluation_error", lambda *args: (1e-15, next(answers), True))
+    monkeypatch.setitem(certify.WAYS, "branch_and_bound", None)
+    c = certify_uniform_error(model, f, eps=0.3, samples=100)
+    assert [(p.name, p.holds) for p in c.failed] == [("f's own values", False)]
+    assert (c.upper, c.status.name) == (math.inf, "INCONCLUSIVE")
+    assert c.lower > 0
+
+
 def test_ranks_are_below_their_number():
     assert (Share(2, 3).rank, Share(0, 1).world) == (2, 1)
     for rank, world in ((3, 3), (1, 1), (-1, 2), (0, 0)):
