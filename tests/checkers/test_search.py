@@ -295,8 +295,9 @@ def test_the_worst_centre_of_a_batch_is_confirmed():
             return ids, ids, tensor([[0.0], [0.25], [0.75]]), tensor([[0.25], [0.75], [1.0]])
 
     bump = LipschitzFunction(lambda x: 1 - (x[:, :1] - 0.5).abs(), n=1, lipschitz=1.0)
-    refined(Recorded(bump, Goal(abs_tol=8.0), 0.0, 10, False, lambda message: None), Three())
-    assert confirmed == [[[0.5]]]
+    for lower in (0.0, 0.9375):  # above the other two
+        refined(Recorded(bump, Goal(abs_tol=8.0), 0.0, 10, False, lambda message: None, lower=lower), Three())
+    assert confirmed == [[[0.5]]] * 2
 
 
 def test_a_refuted_eps_ends_it():

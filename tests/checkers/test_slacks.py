@@ -164,6 +164,7 @@ def test_the_true_allowances():
 def test_numbers_are_rounded_up():
     assert rounding._up(arb(1)) == rounding._largest(arb(-1)) == math.nextafter(1, 2)
     assert rounding._up(arb(-1)) == math.nextafter(-1, 2)
+    assert 3 <= rounding._up(ball(1, 3)) <= 3 * (1 + 1e-8)
     assert 5 <= rounding._largest(ball(-5, 3)) <= 5 * (1 + 1e-8)
     assert rounding._up(arb.nan()) == rounding._largest(arb.nan()) == math.inf
 
@@ -225,6 +226,14 @@ def test_a_cut_that_is_no_float_counts_where_it_is():
         moved = 2 * float(abs(Fraction(1 / 3) - Fraction(1, 3))) * (1 + E) * 5
         found = rounding._measured(tape, corners((place,), (place,)))[0]
         assert -found == near(-own + moved + LEAST)
+
+
+def test_a_cut_that_is_no_float_counts_where_nothing_else_does(monkeypatch):
+    for name in ("UNIT", "ELEMENTARY", "LEAST"):
+        monkeypatch.setattr(rounding, name, 0.0)
+    tape = compile_tape(parse("Piecewise((2*x0 + 1, x0 < 1/3), (5*x0, True))", 1), 1)
+    moved = 2 * float(abs(Fraction(1 / 3) - Fraction(1, 3))) * 5
+    assert -rounding._measured(tape, corners((0.25,), (0.5,)))[0] == near(moved)
 
 
 def test_a_bound_that_is_no_number_is_none():
