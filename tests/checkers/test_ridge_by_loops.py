@@ -64,6 +64,7 @@ def test_tables_of_every_kind_of_unit(units):
     several = sorted(-b / w for w, b, _ in units if w and 0 < -b / w < 1)
     assert bank.ends.tolist() == [0.0, *several, 1.0]
     assert bank.pieces == len(several) + 1
+    assert bank.resolves is any(w for w, _, _ in units)
     for piece, (a, b) in enumerate(itertools.pairwise(bank.ends.tolist())):
         for t in (a, (a + b) / 2, b):
             found = bank.values(torch.tensor([0]), torch.tensor([piece]), tensor([[t]]))
