@@ -7,10 +7,12 @@ import pytest
 import torch
 from torch import nn
 
+from constructions import build_momlp, targets
 from constructions.networks import Constant
 from theory.checkers.uniform_error import banks
 from theory.checkers.uniform_error.ridge import FirstLayer, RidgeBank
 from theory.checkers.uniform_error.stack import UNIT, StackBank
+from theory.checkers.uniform_error.view import view_of
 
 DOUBLE = {"dtype": torch.float64}
 
@@ -58,6 +60,7 @@ def test_which_bank_an_expert_gets(network, kind):
         assert torch.allclose(bank.values(expert, piece, x), network(x).double(), atol=1e-12)
     if kind is RidgeBank:
         assert bank.layer.axis == 1
+        assert bank.out_weight.shape == (1, *bank.out_bias.shape[1:], len(bank.layer.bias))
     assert bank.forward_slack > bank.table_slack * 2.0**28
 
 
@@ -142,3 +145,21 @@ def test_shared_layers_are_read_in_float64():
     assert banks._shared_layer(SimpleNamespace(shared_layer=lambda: None)) is None
     with pytest.raises(ValueError, match="rows along one axis"):
         banks._shared_layer(SimpleNamespace(shared_layer=lambda: (torch.eye(2), torch.ones(2), None)))
+
+
+@pytest.mark.parametrize("expert", ["pencil", "constant"])
+def test_experts_that_share_a_layer_are_in_one_bank(expert):
+    f = targets.get("cone", n=2)
+    model = build_momlp(f, eps=0.3, expert=expert)
+    view = view_of(model, f.domain, 1, max_leaves=10**6)
+    ((leaves, bank),) = banks.banks_of(view)
+    assert torch.equal(leaves, view.leaves)
+    assert bank.experts == model.num_leaves > 1
+
+
+def test_experts_of_others_have_a_bank_each():
+    f = targets.get("cone", n=2)
+    net = layers(2, 3, 1)
+    ((leaves, bank),) = banks.banks_of(view_of(net, f.domain, 1, max_leaves=9))
+    assert (leaves.tolist(), bank.experts) == ([[0]], 1)
+    assert (bank.lower.tolist(), bank.upper.tolist()) == ([[0, 0]], [[1, 1]])

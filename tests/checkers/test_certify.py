@@ -9,7 +9,7 @@ from torch import nn
 
 from constructions import LipschitzFunction, PencilMoMLP, build_momlp, targets
 from constructions.functions.modulus import Modulus
-from theory import certify_uniform_error, uniform_error_le_eps
+from theory import Evidence, certify_uniform_error, uniform_error_le_eps
 from theory.checkers.uniform_error import certify, sampled
 from theory.checkers.uniform_error.branch_and_bound import Goal
 from theory.checkers.uniform_error.certificate import Premise
@@ -117,8 +117,46 @@ def test_one_sample_is_enough_and_none_is_not():
         certify_uniform_error(model, f, eps=0.3, method="sampled", samples=0)
 
 
-def test_beginnings_are_empty():
-    assert Findings(0.25) == Findings(0.25, 0.0, math.inf, None, 0, certify.Evidence.FLOAT64)
+def test_what_a_search_found_is_taken_over(monkeypatch):
+    found = Findings(0.25)
+    assert found == Findings(0.25, 0.0, math.inf, None, 0, Evidence.FLOAT64)
+    wrong = Premise("forward() uses these weights", False, "no")
+    certified = LipschitzFunction.from_sympy("x0/2", n=1)
+
+    def search(view, search):
+        assert (search.eta, search.max_evaluations, search.goal) == (0.25, 10, Goal(None, 0.01, 0.0))
+        search.lower, search.upper, search.witness, search.slack, search.evaluations = 1.0, 2.0, (0.5,), 0.375, 7
+        search.mismatch = mismatch
+
+    monkeypatch.setattr(certify, "branch_and_bound", search)
+    for f, enclosed, evidence, mismatch in (
+        (LINE, False, Evidence.FLOAT64, None),
+        (LINE, True, Evidence.FLOAT64, None),
+        (certified, False, Evidence.FLOAT64, wrong),
+        (certified, True, Evidence.ENCLOSED, wrong),
+    ):
+        found = Findings(0.25)
+        assert certify._search(found, None, question(f=f, enclosed=enclosed)) == ([mismatch] if mismatch else [])
+        assert found == Findings(0.375, 1.0, 2.0, (0.5,), 7, evidence)
+
+
+@pytest.mark.parametrize("method", ["branch_and_bound", "a_priori", "simplices", "sampled"])
+def test_only_samples_look_at_a_thousand_leaves(monkeypatch, method):
+    seen = {}
+
+    class Enough(Exception):
+        pass
+
+    def stop(model, domain, m, **options):
+        seen.update(options)
+        raise Enough
+
+    f = targets.get("cone", n=2)
+    monkeypatch.setattr(certify, "view_of", stop)
+    with pytest.raises(Enough):
+        certify_uniform_error(build_momlp(f, eps=0.3), f, eps=0.3, method=method, seed=5)
+    assert seen["max_leaves"] == (1024 if method == "sampled" else 2_000_000)
+    assert (seen["one_function"], seen["seed"]) == (method == "sampled", 5)
 
 
 @pytest.mark.parametrize(("size", "points"), [(0, 32), (1, 32), (12_500, 32), (40_000, 10), (150_000, 4), (10**6, 4)])
@@ -229,6 +267,18 @@ def test_ascent_steps_by_a_thousandth_of_the_shortest_side():
     assert found[:, 0].tolist() == pytest.approx([0.5 + 60 * 0.002, 1.0 + 60 * 0.002], rel=1e-6)
     assert found[:, 1].tolist() == [1.0, 2.0]
     assert asked == 2 * 61
+
+
+def test_the_worst_output_is_climbed():
+    """60 steps of 1/1000 up the first output; the second is 0 everywhere, or the other way round."""
+    net = nn.Sequential(nn.Linear(1, 2, **DOUBLE))
+    with torch.no_grad():
+        for p in net.parameters():
+            p.zero_()
+    for order in ((0, 1), (1, 0)):
+        f = LipschitzFunction(lambda x, o=order: torch.cat([x, x * 0], 1)[:, o], n=1, m=2, lipschitz=1.0)
+        found, _ = sampled._ascend(view_of(net, f.domain, 2, max_leaves=1), f, tensor([[0.5]]))
+        assert float(found) == pytest.approx(0.56, rel=1e-6)
 
 
 def test_a_start_without_a_slope_stops_no_other():

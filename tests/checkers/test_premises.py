@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from constructions import LipschitzFunction
+from constructions.functions.box import Box
 from theory.checkers.uniform_error import banks, premises
 from theory.checkers.uniform_error.premises import forward_is_expert, forward_matches
 from theory.checkers.uniform_error.ridge import FirstLayer, RidgeBank
@@ -109,9 +110,28 @@ def test_points_lie_in_the_cells_that_they_are_routed_to():
     view = view_of(Beside(0.0, 0.0), f.domain, 1, max_leaves=9)
     margin = 3 * 8 * UNIT + 2 * 2 * UNIT
     assert [float(e) for e in view.reach(view.leaves)] == [0 - margin, 1 + margin]
-    for x, holds in ((0.0, True), (1.0, True), (1 + margin, True), (1 + 2 * margin, False), (-2 * margin, False)):
+    for x, holds in (
+        (0.0, True),
+        (1.0, True),
+        (-margin, True),
+        (1 + margin, True),
+        (1 + 2 * margin, False),
+        (-2 * margin, False),
+    ):
         found = forward_is_expert(view, tensor([[0.5], [x]]))
         assert (found.holds, found.name) == (holds, found.name if holds else "route(x) agrees with cell_bounds")
+
+
+@pytest.mark.parametrize(("gap", "holds"), [(0.0, True), (0.125, False)])
+def test_cells_that_are_no_product_cover_by_their_volumes(gap, holds):
+    """Three cells of the unit square, one of them as high as the other two together."""
+    lower, upper = tensor([[0, 0], [0.5, 0], [0.5, 0.5]]), tensor([[0.5, 1], [1, 0.5], [1, 1 - gap]])
+    view = SimpleNamespace(
+        routed=True, complete=True, every=torch.arange(3)[:, None], total=3, domain=Box((0.0, 0.0), (1.0, 1.0)),
+        bounds=lambda leaves: (lower, upper),
+    )  # fmt: skip
+    found = premises.cells_cover(view)
+    assert (found.name, found.holds) == ("cells cover the domain", holds)
 
 
 @pytest.mark.parametrize(("x", "holds"), [([0.5, 0.5], True), ([0.5, 2.0], False), ([-1.0, 0.5], False)])

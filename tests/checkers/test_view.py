@@ -8,7 +8,6 @@ from torch import nn
 
 from constructions import LipschitzFunction, build_momlp, targets
 from constructions.functions.box import Box
-from theory.checkers.uniform_error import view as view_module
 from theory.checkers.uniform_error.cover import volume_cover
 from theory.checkers.uniform_error.view import NotFinite, view_of
 
@@ -226,6 +225,13 @@ def test_plain_networks_are_one_function(one_function):
     assert view_of(Foreign(), SQUARE, 2, max_leaves=9, one_function=one_function).routed
 
 
-def test_margins_and_integers_are_what_they_were():
-    assert view_module.ROUTER_ROUNDING == 8
-    assert not any(dtype.is_floating_point for dtype in view_module.INTEGERS)
+def test_a_part_of_the_protocol_is_no_function_unless_it_is_asked_for():
+    class Routes(nn.Linear):
+        def route(self, x):
+            return torch.zeros(len(x))
+
+    model = Routes(2, 1)
+    with pytest.raises(ValueError, match="use method='sampled'"):
+        view_of(model, SQUARE, 1, max_leaves=9)
+    seen = view_of(model, SQUARE, 1, max_leaves=9, one_function=True)
+    assert (seen.total, seen.routed, seen.every.tolist(), seen.complete) == (1, False, [[0]], True)
