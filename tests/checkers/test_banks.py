@@ -60,6 +60,7 @@ def test_which_bank_an_expert_gets(network, kind):
         assert torch.allclose(bank.values(expert, piece, x), network(x).double(), atol=1e-12)
     if kind is RidgeBank:
         assert bank.layer.axis == 1
+        assert len(bank.layer.slope) == len(bank.layer.bias) == len(bank.layer.weight)
         assert bank.out_weight.shape == (1, *bank.out_bias.shape[1:], len(bank.layer.bias))
     assert bank.forward_slack > bank.table_slack * 2.0**28
 

@@ -281,6 +281,16 @@ def test_the_worst_output_is_climbed():
         assert float(found) == pytest.approx(0.56, rel=1e-6)
 
 
+def test_the_difference_is_climbed_and_not_the_function():
+    """|x − 4/5| grows to the left of 4/5."""
+    net = nn.Sequential(nn.Linear(1, 1, **DOUBLE))
+    with torch.no_grad():
+        net[0].weight.zero_()
+        net[0].bias.fill_(0.8)
+    found, _ = sampled._ascend(view_of(net, LINE.domain, 1, max_leaves=1), LINE, tensor([[0.5]]))
+    assert float(found) == pytest.approx(0.44, rel=1e-6)
+
+
 def test_a_start_without_a_slope_stops_no_other():
     """√|x − 1/2| has none at 1/2: a step that is no number would make f refuse all points after it."""
     f = LipschitzFunction(lambda x: (x[:, :1] - 0.5).abs().sqrt(), n=1, modulus=Modulus.holder(1.0, 0.5))

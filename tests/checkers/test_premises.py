@@ -122,6 +122,20 @@ def test_points_lie_in_the_cells_that_they_are_routed_to():
         assert (found.holds, found.name) == (holds, found.name if holds else "route(x) agrees with cell_bounds")
 
 
+@pytest.mark.parametrize("ends", [(-3.0, 1.0), (-1.0, 3.0)])
+def test_the_farther_end_of_a_cell_says_what_rounds(ends):
+    """2x on a cell that reaches to 3 rounds by 2·(1 + 4)·6 units, and 3 times less where it reaches to 1 only."""
+    net = nn.Linear(1, 1, bias=False, **DOUBLE)
+    with torch.no_grad():
+        net.weight.fill_(2.0)
+    for units, holds in ((50, True), (70, False)):
+        view = SimpleNamespace(
+            forward=lambda x, u=units: net(x) + u * UNIT, route=lambda x: torch.zeros(len(x), 1), m=1, model=net,
+            reach=lambda leaves: tuple(tensor([[e]]) for e in ends), expert=lambda leaf: net, read_whole=True,
+        )  # fmt: skip
+        assert forward_is_expert(view, tensor([[0.25]])).holds is holds
+
+
 @pytest.mark.parametrize(("gap", "holds"), [(0.0, True), (0.125, False)])
 def test_cells_that_are_no_product_cover_by_their_volumes(gap, holds):
     """Three cells of the unit square, one of them as high as the other two together."""

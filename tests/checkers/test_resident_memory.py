@@ -100,3 +100,13 @@ def test_a_peak_may_fill_the_budget(peak, status):
     assert verdict.numbers == {"peak_bytes": peak, "whole_bytes": 40, "times_larger": 4.0}
     assert verdict.bounds == {"budget_bytes": 10}
     assert (verdict.witness is None) == (status is Status.NOT_REFUTED)
+
+
+def test_on_a_gpu_the_allocators_own_peak_counts_beyond_what_was_there(monkeypatch):
+    told = []
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 100)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", told.append)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 350)
+    gpu = torch.device("cuda")
+    parts, peak = peak_resident_bytes(lambda: iter([block(1), block(2)]), device=gpu)
+    assert ([len(part) for part in parts], peak, told) == ([KIB, 2 * KIB], 250, [gpu])

@@ -149,6 +149,31 @@ def test_the_worst_output_counts():
     assert 5 <= float(bound) <= 5 * (1 + 1e-14)
 
 
+def test_an_error_is_a_difference():
+    one = LipschitzFunction(lambda x: x[:, :1] * 0 + 1, n=1, lipschitz=0.0)
+    ids = torch.zeros(2, dtype=torch.int64)
+    assert search_of(f=one).errors(Known(0.25), ids, ids, tensor([[0.0], [1.0]])).tolist() == [[0.75], [0.75]]
+
+
+def test_the_worst_output_of_a_seed_counts():
+    f = LipschitzFunction(lambda x: torch.cat([x * 0, x], 1), n=1, m=2, lipschitz=1.0)
+    bank, asked = Known(), []
+    bank.values = lambda expert, piece, x: torch.cat([x * 0, x * 0], 1)
+    view = view_of(lambda x: asked.append(x.flatten().tolist()) or x[:, 0])
+    _seed(view, bank, search_of(f=f))
+    assert asked == [[0.75]]
+
+
+@pytest.mark.usefixtures("by_width")
+def test_the_largest_of_settled_bounds_counts():
+    class Three(Known):
+        def initial_boxes(self):
+            ids = torch.zeros(3, dtype=torch.int64)
+            return ids, ids, tensor([[0.0], [0.25], [0.75]]), tensor([[0.25], [0.75], [1.0]])
+
+    assert refined(search_of(Goal(abs_tol=1.0)), Three()).upper == 0.25
+
+
 def test_batches_are_parts_of_the_boxes(monkeypatch):
     monkeypatch.setattr(search_module, "BATCH", 2)
     boxes = (torch.arange(5), torch.arange(5) + 1, torch.zeros(5, 1), torch.ones(5, 1), torch.arange(5) * 2.0)

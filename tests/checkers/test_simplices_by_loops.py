@@ -274,6 +274,16 @@ def test_only_the_output_may_have_fractions(place, layer):
 
 
 @pytest.mark.parametrize("place", ["weight", "bias"])
+@pytest.mark.parametrize("entry", [0, 1])
+def test_one_entry_is_enough(place, entry):
+    for value, why in ((math.nan, "not all finite"), (0.5, "layer 2: the weights are not integers")):
+        stack = stack_of([([[1.0], [2.0]], [0.0, 1.0]), ([[1.0, 1.0]], [0.0])])
+        getattr(stack[2], place)[entry] = value
+        with pytest.raises(NotAffine, match=why):
+            affine_pieces([stack])
+
+
+@pytest.mark.parametrize("place", ["weight", "bias"])
 @pytest.mark.parametrize("layer", [0, 2, 3])
 def test_weights_that_are_no_numbers_are_refused(place, layer):
     stacks = [stack_of([([[1.0]], [0.0]), ([[1.0]], [0.0])]) for _ in range(2)]

@@ -235,3 +235,10 @@ def test_a_part_of_the_protocol_is_no_function_unless_it_is_asked_for():
         view_of(model, SQUARE, 1, max_leaves=9)
     seen = view_of(model, SQUARE, 1, max_leaves=9, one_function=True)
     assert (seen.total, seen.routed, seen.every.tolist(), seen.complete) == (1, False, [[0]], True)
+
+
+def test_only_code_of_this_package_and_plain_layers_are_read_whole():
+    f = targets.get("cone", n=2)
+    assert view_of(build_momlp(f, eps=0.3), f.domain, 1, max_leaves=10**6).read_whole
+    assert view_of(nn.Linear(2, 1), SQUARE, 1, max_leaves=9).read_whole
+    assert not view_of(Foreign(), SQUARE, 2, max_leaves=9).read_whole
