@@ -156,6 +156,18 @@ def test_the_error_of_a_segment_is_that_of_its_cones(values, network, lam, h):
         assert found == float(16 * Fraction(U) * scale)
 
 
+@pytest.mark.parametrize("worst", [0, 1, 2])
+def test_the_worst_segment_counts(worst):
+    network = torch.zeros(3, 1, 2, 1, **DOUBLE)
+    target = torch.zeros(3, 1, 2, 1, **DOUBLE)
+    target[worst] = 2.0
+    for sides in (target, target.transpose(0, 1)):
+        found = simplex_error._segment_error(sides, network.reshape(sides.shape), sides, Fraction(1), Fraction(1))
+        assert found == pytest.approx(2.5, rel=1e-14)
+        found = simplex_error._segment_error(-sides, network.reshape(sides.shape), -sides, Fraction(1), Fraction(1))
+        assert found == pytest.approx(2.5, rel=1e-14)
+
+
 # --- forward passes --------------------------------------------------------------------------------------
 
 

@@ -300,8 +300,9 @@ def test_experts_that_do_not_share_the_grid_are_refused(odd, place):
     name, layer = place.split()
     part = getattr(stacks[odd][int(layer)], name)
     part += -1.0 if name == "weight" else 1.0
-    with pytest.raises(NotAffine, match=r"do not share their first two layers|not a Linear/ReLU stack"):
-        affine_pieces(stacks)
+    for several in (stacks, [stacks[0], stacks[odd]]):
+        with pytest.raises(NotAffine, match=r"do not share their first two layers|not a Linear/ReLU stack"):
+            affine_pieces(several)
 
 
 @pytest.mark.parametrize("odd", [0, 1, 2])
