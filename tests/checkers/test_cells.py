@@ -125,7 +125,8 @@ def test_what_the_view_says_of_cover():
     assert cells_cover(some).holds
     assert cells_cover(some).detail == f"not looked at: {len(some.every)} of {model.num_leaves} leaves"
     net = nn.Sequential(nn.Linear(3, 1, dtype=torch.float64))
-    assert cells_cover(view_of(net, f.domain, 1, max_leaves=1)).detail == "one expert on the whole domain"
+    alone = cells_cover(view_of(net, f.domain, 1, max_leaves=1))
+    assert (alone.holds, alone.detail) == (True, "one expert on the whole domain")
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 4, 7])

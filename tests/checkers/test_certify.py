@@ -224,6 +224,42 @@ def test_where_one_premise_fails_nothing_is_searched_and_nothing_stands(monkeypa
     assert c.lower > 0
 
 
+def test_leaves_are_dealt_out_where_every_part_gets_one():
+    for count, shares in ((2, True), (3, False), (4, False)):
+        parts = [Share(rank, 3).of_leaves(torch.arange(count)).tolist() for rank in range(3)]
+        assert [Share(rank, 3).shares_boxes(torch.arange(count)) for rank in range(3)] == [shares] * 3
+        assert parts == ([[0, 1]] * 3 if shares else [part.tolist() for part in torch.arange(count).tensor_split(3)])
+
+
+def test_a_model_is_moved_where_that_is_asked_for(monkeypatch):
+    moved = []
+
+    class Moved(PencilMoMLP):
+        def to(self, place):
+            moved.append(place)
+            return self
+
+    f = targets.get("cone", n=2)
+    model = build_momlp(f, eps=0.3)
+    model = Moved(model.plan, weights=(model.out_weight.data, model.out_bias.data), target=f)
+    clock = iter([100.0, 107.0] * 2)
+    monkeypatch.setattr(certify, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    for device, places in ((None, []), ("cpu", [torch.device("cpu")])):
+        c = certify_uniform_error(model, f, eps=0.3, method="a_priori", samples=10, device=device)
+        assert (moved, c.device, c.seconds) == (places, "cpu", 7.0)
+        assert 0 < c.lower < c.upper < 0.3
+
+
+@pytest.mark.parametrize("method", ["a_priori", "sampled", "simplices"])
+def test_balls_are_for_formulas_and_the_search_alone(method):
+    f = LipschitzFunction.from_sympy("x0/2", n=1)
+    model = build_momlp(f, eps=0.3)
+    with pytest.raises(ValueError, match="`enclosed` needs"):
+        certify_uniform_error(model, f, eps=0.3, method=method, enclosed=True)
+    with pytest.raises(ValueError, match="`enclosed` needs"):
+        certify_uniform_error(model, LINE, eps=0.3, enclosed=True)
+
+
 def test_ranks_are_below_their_number():
     assert (Share(2, 3).rank, Share(0, 1).world) == (2, 1)
     for rank, world in ((3, 3), (1, 1), (-1, 2), (0, 0)):
@@ -258,13 +294,13 @@ def test_three_of_four_coordinates_are_snapped_to_faces():
 
 def test_ascent_steps_by_a_thousandth_of_the_shortest_side():
     """Sixty-one points on the way up a ramp, of steps 1/1000 of 2; each is asked for once."""
-    f = LipschitzFunction(lambda x: x[:, :1], n=2, lipschitz=1.0, domain=((0, 2), (0, 8)))
+    f = LipschitzFunction(lambda x: x[:, :1], n=2, lipschitz=1.0, domain=((1, 3), (0, 8)))
     net = nn.Sequential(nn.Linear(2, 1, **DOUBLE))
     with torch.no_grad():
         for p in net.parameters():
             p.zero_()
-    found, asked = sampled._ascend(view_of(net, f.domain, 1, max_leaves=1), f, tensor([[0.5, 1.0], [1.0, 2.0]]))
-    assert found[:, 0].tolist() == pytest.approx([0.5 + 60 * 0.002, 1.0 + 60 * 0.002], rel=1e-6)
+    found, asked = sampled._ascend(view_of(net, f.domain, 1, max_leaves=1), f, tensor([[1.5, 1.0], [2.0, 2.0]]))
+    assert found[:, 0].tolist() == pytest.approx([1.5 + 60 * 0.002, 2.0 + 60 * 0.002], rel=1e-6)
     assert found[:, 1].tolist() == [1.0, 2.0]
     assert asked == 2 * 61
 

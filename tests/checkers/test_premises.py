@@ -212,9 +212,9 @@ def test_a_forward_pass_is_compared_with_both_slacks():
     zero = Points()
     zero.table_slack = zero.forward_slack = 0.0
     assert matched(lambda x: x, zero) is None
-    assert matched(lambda x: torch.cat([x, x], 1), zero).detail.startswith(
-        "it gives 2 outputs, the experts from leaf [7] on 1"
-    )
+    found = matched(lambda x: torch.cat([x, x], 1), zero)
+    assert found.detail.startswith("it gives 2 outputs, the experts from leaf [7] on 1")
+    assert not found.holds
 
 
 def test_pencils_are_compared_at_the_middles_of_pieces(monkeypatch):
