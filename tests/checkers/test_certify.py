@@ -224,6 +224,28 @@ def test_where_one_premise_fails_nothing_is_searched_and_nothing_stands(monkeypa
     assert c.lower > 0
 
 
+def test_an_upper_end_does_not_stand_without_all_premises(monkeypatch):
+    """η alone is more than eps/2: the search comes to an end, and the interval is void."""
+    f = targets.get("cone", n=2)
+    model = build_momlp(f, eps=0.3)
+    own = Premise("f's own values", True, "")
+    monkeypatch.setattr(certify, "evaluation_error", lambda *args: (0.25, own, True))
+    c = certify_uniform_error(model, f, eps=0.375)
+    assert [p.name for p in c.failed] == ["rounding"]
+    assert (c.upper, c.status.name) == (math.inf, "INCONCLUSIVE")
+    assert 0.25 <= c.slack < 0.26
+
+
+def test_a_call_that_runs_more_than_its_class_is_sampled_at_most():
+    f = targets.get("cone", n=2)
+    model = build_momlp(f, eps=0.3)
+    honest = model.forward
+    model.forward = lambda x: honest(x)
+    with pytest.raises(ValueError, match="use method='sampled'"):
+        certify_uniform_error(model, f, eps=0.3)
+    assert certify_uniform_error(model, f, eps=0.3, method="sampled", samples=10).status.name == "NOT_REFUTED"
+
+
 def test_leaves_are_dealt_out_where_every_part_gets_one():
     for count, shares in ((2, True), (3, False), (4, False)):
         parts = [Share(rank, 3).of_leaves(torch.arange(count)).tolist() for rank in range(3)]

@@ -162,6 +162,16 @@ def test_answers_may_change_with_the_batch_by_a_billionth(value, change, holds):
     assert evaluated(fickle(value, change)) == expected
 
 
+@pytest.mark.parametrize("row", [0, 1000, 2047])
+def test_one_answer_that_changes_is_enough(row):
+    def fn(x):
+        y = x[:, :1] * 0
+        y[row] += len(x) == 2048
+        return y
+
+    assert evaluated(LipschitzFunction(fn, n=1, lipschitz=0.0)) == (math.inf, False, False)
+
+
 def test_a_black_box_is_known_to_4_ulps_of_its_largest_value():
     assert evaluated(fickle(-3.0, 0.0)) == (4 * math.ulp(3.0), True, True)
     ramp = LipschitzFunction(lambda x: x[:, :1] * 8 - 5, n=1, lipschitz=8.0)
