@@ -236,6 +236,17 @@ def test_an_upper_end_does_not_stand_without_all_premises(monkeypatch):
     assert 0.25 <= c.slack < 0.26
 
 
+def test_an_answer_that_is_no_number_is_an_infinite_error():
+    f = targets.get("cone", n=2)
+    model = build_momlp(f, eps=0.3)
+    with torch.no_grad():
+        model.out_bias[0] = math.nan
+    c = certify_uniform_error(model, f)
+    assert (c.lower, c.upper, c.status.name) == (math.inf, math.inf, "INCONCLUSIVE")
+    assert [p.name for p in c.failed] == ["finite outputs"]
+    assert len(c.witness) == 2
+
+
 def test_a_call_that_runs_more_than_its_class_is_sampled_at_most():
     f = targets.get("cone", n=2)
     model = build_momlp(f, eps=0.3)

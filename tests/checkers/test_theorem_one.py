@@ -162,6 +162,12 @@ def test_answers_may_change_with_the_batch_by_a_billionth(value, change, holds):
     assert evaluated(fickle(value, change)) == expected
 
 
+@pytest.mark.parametrize(("change", "holds"), [(2.0**-28, True), (2.0**-27, False)])
+def test_the_largest_value_says_how_much_answers_may_change(change, holds):
+    f = LipschitzFunction(lambda x: 4 * x[:, :1] + (change if len(x) == 2048 else 0), n=1, lipschitz=4.0)
+    assert evaluated(f)[1] is holds
+
+
 @pytest.mark.parametrize("row", [0, 1000, 2047])
 def test_one_answer_that_changes_is_enough(row):
     def fn(x):
