@@ -55,7 +55,7 @@ def test_which_bank_an_expert_gets(network, kind):
     assert torch.equal(bank.upper, upper)
     x = tensor([[0.25, 1.5], [0.75, 2.5]])
     expert = torch.zeros(2, dtype=torch.int64)
-    piece = expert if kind is StackBank else torch.bucketize(x[:, bank.layer.axis], bank.ends[1:-1])
+    piece = expert if kind is StackBank else torch.bucketize(x[:, bank.layer.axis].contiguous(), bank.ends[1:-1])
     with torch.no_grad():
         assert torch.allclose(bank.values(expert, piece, x), network(x).double(), atol=1e-12)
     if kind is RidgeBank:
