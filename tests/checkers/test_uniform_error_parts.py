@@ -403,10 +403,10 @@ def test_an_exhausted_search_says_so():
 def test_ends_that_meet_agree():
     assert certify._sane(certify.Findings(0.0, lower=0.5, upper=0.5), None, WHOLE) == []
     (failing,) = certify._sane(certify.Findings(0.0, lower=math.nextafter(0.5, 1), upper=0.5), None, WHOLE)
-    assert failing.name == "the ends agree"
+    assert (failing.name, failing.holds) == ("the ends agree", False)
     assert certify._sane(certify.Findings(math.nextafter(0.25, 0), upper=0.5), 0.5, WHOLE) == []
     (failing,) = certify._sane(certify.Findings(0.25, upper=0.5), 0.5, WHOLE)
-    assert failing.name == "rounding"
+    assert (failing.name, failing.holds) == ("rounding", False)
 
 
 def test_a_network_of_zeros_matches_itself():
