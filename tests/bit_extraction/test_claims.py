@@ -49,7 +49,7 @@ def test_the_trade_off_lists_what_is_promised(verdict_of):
             assert row["certified_error"] > 0
             assert row["scaled"] >= row["at_least"] > 0
     distance = verdict_of("bit_extraction.trade_off").tables["distance"]
-    assert [row[:2] for row in distance.rows] == [(1, 65086), (4, 26082), (16, 14102)]
+    assert [row[:2] for row in distance.rows] == [(1, 65086), (4, 26082), (8, 18806), (16, 14102)]
     assert all(ratio >= 1 for name in distance.columns[-2:] for ratio in distance.column(name))
 
 
