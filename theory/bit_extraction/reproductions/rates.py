@@ -123,7 +123,7 @@ def _distance() -> Table:
     inverse, rows = 10**6, []
     f = targets.get("cone", n=1)
     for L in DISTANT:
-        P = _smallest(1, inverse, L)
+        P = min(_counted(1, inverse, L, lookup) for lookup in ("wide", "deep"))
         planned = plan(f, Fraction(1, inverse), expert="bit_extraction", lookup="wide", cells=L)
         reason = f"L = {L}: the plan has {planned.leaves} experts of {planned.parameters}, the transcription {P}"
         ensure((planned.leaves, planned.parameters) == (L, P), reason)
@@ -131,11 +131,10 @@ def _distance() -> Table:
     return Table(("L", "P", "LP2", "over_vc_bound", "over_information_bound"), tuple(rows))
 
 
-def _smallest(n: int, inverse: int, cells: int) -> int:
-    """P of the smaller look-up where ε = λ/inverse and every expert resolves its share, 1/cells, of each of n axes."""
-    needed = counts.needed_cells(n, Fraction(inverse, cells))
-    designs = [choose(n, needed, lookup=lookup, cap=51) for lookup in ("wide", "deep")]
-    return min(counts.parameters_of_widths(counts.widths(*_sizes(d)), n) for d in designs)
+def _counted(n: int, inverse: int, cells: int, lookup: str) -> int:
+    """P where ε = λ/inverse and every expert resolves its share, 1/cells, of each of n axes."""
+    d = choose(n, counts.needed_cells(n, Fraction(inverse, cells)), lookup=lookup, cap=51)
+    return counts.parameters_of_widths(counts.widths(*_sizes(d)), n)
 
 
 CUT = [(1, 10**4, 1), (1, 10**4, 4), (1, 10**4, 16), (2, 20, 1), (2, 20, 4)]
@@ -152,7 +151,7 @@ def _certified_cuts(context: Context) -> Table:
         model = built(f, 1 / inverse, resolved=n, lookup="wide", cells=cells, device=context.device)
         c = certify_uniform_error(model, f, eps=1 / inverse, samples=SAMPLES, seed=context.seed)
         ensure(c.status is Status.CERTIFIED, f"{case}: {c.reason}")
-        L, P, expected = model.num_leaves, model.active_parameters, (cells**n, _smallest(n, inverse, cells))
+        L, P, expected = model.num_leaves, model.active_parameters, (cells**n, _counted(n, inverse, cells, "wide"))
         ensure(expected == (L, P), f"{case}: {L} experts of {P} parameters, counted {expected}")
         rows.append((n, inverse, cells, c.upper, L, P, L * P**2))
     return Table(("n", "inverse_eps", "cells", "certified_error", "L", "P", "LP2"), tuple(rows))
