@@ -272,6 +272,15 @@ def test_a_grid_in_another_leafs_cell_is_refuted():
     assert verdict(swap)[0].status is Status.REFUTED
 
 
+def test_a_grid_far_from_its_cell_leaves_nothing_to_compare():
+    def away(places):
+        places[2] += 1e6
+
+    c, _ = verdict(away)
+    assert (c.status, c.upper) == (Status.REFUTED, math.inf)
+    assert "forward() differs by inf from the weights" in str(c.premises)
+
+
 def test_a_grid_that_covers_a_part_of_its_cell_is_not_certified_by_that_part():
     """Where f is flat on the grid the vertices are right: the rest of the cell counts as what it is, beyond."""
     f = LipschitzFunction.from_sympy("Max(0, x0 - 3/4)", n=1, lipschitz=1)

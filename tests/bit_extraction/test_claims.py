@@ -79,7 +79,7 @@ def test_cells_that_are_not_certified_are_noticed(monkeypatch):
         return model
 
     monkeypatch.setattr(rates, "built", shifted)
-    with pytest.raises(Undecided, match="n = 1, eps = 1/20, 3 cells an axis: .* > eps = 0.05"):
+    with pytest.raises(Undecided, match=r"n = 1, eps = 1/20, 3 cells an axis: .* > eps = 0\.05"):
         rates._certified_cuts(Context())
 
 

@@ -100,7 +100,8 @@ def _measure(view: MixtureView, leaves: Tensor, pieces: AffinePieces, f: Lipschi
         line = float(gap.abs().max()) + f.modulus.upper(spacing_squared(grid) / 4)
     others = [a for a in range(f.n) if a not in grid.axes]
     reach = float(norm_above(half_widths(lower, upper, centre)[:, others]).max()) if others else 0.0
-    outside = sum((Fraction(_beyond(pieces, lower, upper, i)) ** 2 for i in range(k)), Fraction(0))
+    ends = torch.stack([lower, upper]).cpu()  # at once: the host waits for the device
+    outside = sum((Fraction(_beyond(pieces, ends[0], ends[1], i)) ** 2 for i in range(k)), Fraction(0))
     distance = Fraction(reach) ** 2 + outside
     spread = float(pieces.values.max() - pieces.values.min())
     rounding = 64 * (grid.cells + 1) * UNIT * spread + 8 * UNIT * float(pieces.values.abs().max())
@@ -139,7 +140,8 @@ def _segment_error(gap: Tensor, network: Tensor, target: Tensor, lam: Fraction, 
 
 
 def _beyond(pieces: AffinePieces, lower: Tensor, upper: Tensor, i: int) -> float:
-    """How far cells (E, n) reach beyond their experts' grids on the grid's axis i; there a network is constant."""
+    """How far cells (E, n) reach beyond their experts' grids on the grid's axis i; there a network is constant. All on
+    the host."""
     grid = pieces.grid
     w, a = Fraction(grid.slope[i]), grid.axes[i]
     ends = torch.unique(torch.stack([pieces.shift[:, i], lower[:, a], upper[:, a]], dim=1), dim=0)
@@ -151,7 +153,7 @@ def _beyond(pieces: AffinePieces, lower: Tensor, upper: Tensor, i: int) -> float
 
 def _position_rounding(pieces: AffinePieces) -> float:
     """How far float64 vertex positions may be from the exact ones."""
-    slope = torch.tensor(pieces.grid.slope, dtype=torch.float64, device=pieces.shift.device)
+    slope = torch.tensor(pieces.grid.slope, dtype=torch.float64)
     return 8 * UNIT * float(((pieces.shift.abs() + pieces.grid.cells) / slope).max())
 
 
@@ -171,7 +173,7 @@ def _forward_difference(view: MixtureView, leaves: Tensor, pieces: AffinePieces,
         lower
         + torch.rand(experts, lower.shape[1], generator=generator, dtype=torch.float64).to(place) * (upper - lower)
     )[expert]
-    inside = pieces.grid.position(z, pieces.shift[expert])
+    inside = pieces.grid.position(z, pieces.shift.to(place)[expert])
     axes = list(pieces.grid.axes)
     x[:, axes] = torch.minimum(torch.maximum(inside, lower[expert][:, axes]), upper[expert][:, axes])
     # a grid may reach beyond its cell; there nobody asks the expert
@@ -183,6 +185,6 @@ def _forward_difference(view: MixtureView, leaves: Tensor, pieces: AffinePieces,
     difference = (y - expected).abs().amax(-1)[routed]
     visited = torch.zeros(experts, dtype=torch.bool, device=place)
     visited[expert[routed]] = True
-    if not bool(visited.all()) or bool(torch.isnan(difference).any()):
-        return math.inf  # an expert that its own cell's points never reach was not compared with anything
-    return float(difference.max())
+    # an expert that its own cell's points never reach was not compared with anything; one answer for all
+    largest = torch.where(visited.all(), torch.cat([difference, difference.new_zeros(1)]).max(), math.inf).item()
+    return math.inf if math.isnan(largest) else largest

@@ -57,7 +57,7 @@ class Grid:
         """x (…, k) on the grid's axes where the unclamped map is z (…, k); of grids that lie at `shift` (…, k), where
         given, instead of at their own b."""
         place = {"dtype": torch.float64, "device": z.device}
-        shift = torch.tensor(self.shift, **place) if shift is None else shift
+        shift = torch.tensor(self.shift, **place) if shift is None else shift.to(z.device)
         return (z.double() - self.cells + shift) / torch.tensor(self.slope, **place)
 
 
@@ -67,7 +67,7 @@ class AffinePieces:
     `values` (E, S, k+1, m) of the output there.
 
     `size` is the largest (width + 2)·(Σ|w||h| + |b|) of an output: in units of u, what its sum may round by. `shift`
-    (E, k) are the b of each expert; `grid` has those of the first.
+    (E, k), on the host, are the b of each expert; `grid` has those of the first.
     """
 
     grid: Grid
@@ -160,8 +160,8 @@ def _shifts(grid: Grid, stacks: list[list[Affine]]) -> Tensor:
         grids = [read_grid(stack) for stack in stacks]
         if any(replace(other, shift=grid.shift) != grid for other in grids):
             raise NotAffine("the experts do not share their first two layers, but for where the grid lies")
-        return torch.tensor([other.shift for other in grids], dtype=torch.float64, device=stacks[0][0].bias.device)
-    bias = torch.stack([stack[0].bias for stack in stacks])
+        return torch.tensor([other.shift for other in grids], dtype=torch.float64)
+    bias = torch.stack([stack[0].bias for stack in stacks]).cpu()
     shift = bias[:, [grid.unit.index(i) for i in range(len(grid.axes))]]
     if not bool((bias == shift[:, list(grid.unit)]).all()):
         raise NotAffine("layer 0 reads an axis in two ways")
