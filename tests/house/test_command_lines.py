@@ -95,6 +95,8 @@ def lines():
         ("--expert", NOT_CHOICES),
         ("--resolved", ["0", "-1", "3", "a"]),
         ("--lookup", NOT_CHOICES),
+        ("--cells", ["0", "-1", "2", "a", "1.5"]),
+        ("--max-experts", ["0", "-1", "2", "a", "1.5"]),
         ("--activation", NOT_CHOICES),
         ("--dtype", ["float16", "int64", ""]),
     ]

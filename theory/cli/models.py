@@ -96,6 +96,8 @@ def _add_design(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--expert", choices=EXPERTS, default="pencil")
     sub.add_argument("--resolved", type=int, help="axes an expert resolves (bit_extraction; n = a single MLP)")
     sub.add_argument("--lookup", choices=LOOKUPS, help="of bit_extraction (default deep)")
+    sub.add_argument("--cells", type=int, metavar="C", help="cut each resolved axis into C (bit_extraction)")
+    sub.add_argument("--max-experts", type=int, metavar="L", help="the C of the smallest experts, at most L of them")
     sub.add_argument("--valency", type=int, default=2)
     sub.add_argument("--activation", choices=ACTIVATIONS, default="relu")
     sub.add_argument("--dtype", choices=("float64", "float32"), default="float64")
@@ -144,6 +146,8 @@ def _design(args: argparse.Namespace) -> dict:
         "dtype": getattr(torch, args.dtype),
         "resolved": args.resolved,
         "lookup": args.lookup,
+        "cells": args.cells,
+        "max_experts": args.max_experts,
     }
 
 
@@ -187,7 +191,8 @@ def _design_rows(p: Plan) -> list[tuple[str, object]]:
         return []
     d = p.network
     shape = f"J = {d.J}, m = {d.m}, header {d.header}, {d.lookup} look-up"
-    return [("axes resolved k", d.k), ("design", shape), ("bits of a word", d.word_bits), ("step q", p.step)]
+    rows: list[tuple[str, object]] = [("axes resolved k", d.k), ("cells of a resolved axis", p.resolved_cells)]
+    return [*rows, ("design", shape), ("bits of a word", d.word_bits), ("step q", p.step)]
 
 
 def run_plan(args: argparse.Namespace) -> int:
