@@ -86,12 +86,17 @@ def _unpack(words: Tensor, design: Design) -> Tensor:
 class WordNodes(Nodes):
     """Of bit-extraction experts: c_0 + q·y at the vertices of their grid, y decoded from the words.
 
-    ValueError when the shared layers are not those of the plan, or a table holds what is no word: then nobody knows
-    what the layers compute.
+    ValueError when resolved axes are cut (each expert has a grid of its own then), when the shared layers are not
+    those of the plan, or a table holds what is no word: then nobody knows what the layers compute.
     """
 
     def __init__(self, model: Any):
         self.model, plan = model, model.plan
+        if plan.resolved_cells > 1:
+            raise ValueError(
+                f"`model` must have one grid for all experts to be tabulated, its resolved axes are cut into "
+                f"{plan.resolved_cells} cells: tabulate the model built with cells=1"
+            )
         own = [t.detach().cpu() for t in (*model.shared_weight, *model.shared_bias)]
         layers = plan_layers(plan)
         written = [layer.weight for layer in layers] + [layer.bias for layer in layers]

@@ -338,3 +338,9 @@ def test_bad_arguments_are_named(options, name):
     for call in (plan, lambda f, eps, **o: build_momlp(f, eps=eps, **o)):
         with pytest.raises((TypeError, ValueError), match=name):
             call(targets.get("cone", n=2), Fraction(1, 5), **options)
+
+
+def test_experts_with_grids_of_their_own_are_not_tabulated():
+    model = build_momlp(targets.get("cone", n=1), eps=0.01, expert="bit_extraction", cells=2)
+    with pytest.raises(ValueError, match=r"`model` must have one grid .* cut into 2 cells"):
+        model.tabulate()

@@ -37,6 +37,11 @@ def value_at(x, j=0):
     return sum(c * (a + 1 + j) for a, c in enumerate(x)) + j
 
 
+def pieces_at(grid, vertices, values, size):
+    """Experts whose grids all lie where `grid` says."""
+    return AffinePieces(grid, vertices, values, size, tensor(grid.shift).expand(len(values), -1))
+
+
 def view_of_cells(lower, upper):
     return SimpleNamespace(reach=lambda leaves: (tensor(lower), tensor(upper)))
 
@@ -45,7 +50,7 @@ def view_of_cells(lower, upper):
 
 # K = 2 on the axes 0 and 2 of three: x_0 in [0, 1/2, 1], x_2 in [1, 3, 5]
 PLANE = Grid(2, (0, 2), (2.0, 0.5), (2.0, 2.5), (0, 1))
-CELLS = ([[0.0, -1.0, 1.0], [0.0, 1.0, 1.0]], [[1.0, 1.0, 5.0], [1.0, 4.0, 5.0]])
+CELLS = ([[-0.25, -1.0, 1.0], [0.0, 1.0, 1.0]], [[1.0, 1.0, 5.0], [1.0, 4.0, 6.0]])
 HOELDER = Modulus.holder(3.0, 0.5)
 
 
@@ -63,7 +68,7 @@ def test_two_experts_on_a_plane(modulus):
     vertices = simplex_vertices(2, 2, 0, 8, torch.device("cpu"))
     values = torch.randn(2, 8, 3, 2, generator=torch.Generator().manual_seed(0), **DOUBLE)
     values[0, 3, 1, 1] += 100  # one that counts
-    pieces = AffinePieces(PLANE, vertices, values, 7.0)
+    pieces = pieces_at(PLANE, vertices, values, 7.0)
     measured = Measured()
     simplex_error._measure(view_of_cells(*CELLS), torch.zeros(2, 1), pieces, f, measured)
     at = positions(PLANE, f.domain.lo, f.domain.hi)
@@ -75,7 +80,7 @@ def test_two_experts_on_a_plane(modulus):
     assert measured.vertex == pytest.approx(max(gaps), rel=1e-14)
     spacing = Fraction(1, 4) + 4
     assert measured.line == pytest.approx(max(gaps) + f.modulus.upper(spacing / 4), rel=1e-14)
-    # beside the plate the second cell reaches 3/2; along it the domain reaches 1/4 and 1 beyond the grid
+    # beside the plate the second cell reaches 3/2; along it cells reach 1/4 and 1 beyond their grids
     distance = Fraction(9, 4) + Fraction(1, 16) + 1
     assert measured.offset == pytest.approx(f.modulus.upper(distance), rel=1e-12)
     assert measured.offset >= f.modulus.upper(distance)
@@ -86,13 +91,30 @@ def test_two_experts_on_a_plane(modulus):
     assert (measured.simplices, measured.nodes) == (16, 2 * 9)
 
 
+@pytest.mark.parametrize(
+    ("lower", "upper", "beyond"),
+    [([0.0, 2.0], [1.0, 3.0], 0.0), ([0.0, 2.0], [1.0, 3.5], 0.5), ([0.0, 1.75], [1.0, 3.0], 0.25),
+     ([-0.125, 2.0], [1.0, 3.0], 0.125), ([2.0, 0.0], [3.0, 1.0], 2.0)],
+)  # fmt: skip
+def test_each_expert_is_measured_on_its_own_grid(lower, upper, beyond):
+    """K = 1: the first expert's nodes are 0 and 1, the second's 2 and 3; the networks are 0, f is x."""
+    f = target(1, domain=(-1, 4))
+    grid, shift = Grid(1, (0,), (1.0,), (1.0,), (0,)), tensor([[1.0], [3.0]])
+    pieces = AffinePieces(grid, torch.tensor([[[0], [1]]]), torch.zeros(2, 1, 2, 1, **DOUBLE), 0.0, shift)
+    measured = Measured()
+    view = view_of_cells([[a] for a in lower], [[b] for b in upper])
+    simplex_error._measure(view, torch.zeros(2, 1), pieces, f, measured)
+    assert measured.vertex == 3.0
+    assert measured.offset == pytest.approx(50 * beyond, rel=1e-12, abs=0)
+
+
 def test_worst_cases_are_kept_and_counts_add_up():
     f = target(1)
     grid = Grid(1, (0,), (1.0,), (1.0,), (0,))
     views = view_of_cells([[0.0]], [[1.0]])
 
     def measure(into, values, size):
-        pieces = AffinePieces(grid, torch.tensor([[[0], [1]]]), tensor(values).reshape(1, 1, 2, 1), size)
+        pieces = pieces_at(grid, torch.tensor([[[0], [1]]]), tensor(values).reshape(1, 1, 2, 1), size)
         simplex_error._measure(views, torch.zeros(1, 1), pieces, f, into)
         return into
 
@@ -112,7 +134,7 @@ def test_worst_cases_are_kept_and_counts_add_up():
 def test_a_cell_reaches_to_its_farther_end(steps, farthest):
     """The middle of 1 and 1 + 3·2⁻⁵² is rounded up, that of 1 and 1 + 2⁻⁵² down."""
     f = target(2, domain=((0, 1), (0, 2)))
-    pieces = AffinePieces(
+    pieces = pieces_at(
         Grid(1, (0,), (1.0,), (1.0,), (0,)), torch.tensor([[[0], [1]]]), torch.zeros(1, 1, 2, 1, **DOUBLE), 0.0
     )
     measured = Measured()
@@ -126,7 +148,7 @@ def test_only_lines_with_a_lipschitz_target_use_the_cones(modulus):
     """K = 1 on [0, 2], f = x there, the network 0: min(2s, 2 + 2(2 − s)) reaches 3 at s = 3/2."""
     f = target(1, domain=(0, 2), modulus=modulus)
     grid = Grid(1, (0,), (0.5,), (1.0,), (0,))
-    pieces = AffinePieces(grid, torch.tensor([[[0], [1]]]), torch.zeros(1, 1, 2, 1, **DOUBLE), 0.0)
+    pieces = pieces_at(grid, torch.tensor([[[0], [1]]]), torch.zeros(1, 1, 2, 1, **DOUBLE), 0.0)
     measured = Measured()
     simplex_error._measure(view_of_cells([[0.0]], [[2.0]]), torch.zeros(1, 1), pieces, f, measured)
     worst = 3.0 if modulus is not HOELDER else 2 + HOELDER.upper(Fraction(1))
@@ -197,7 +219,7 @@ def quarters(model, route=None):
     vertices = simplex_vertices(2, 1, 0, 2, torch.device("cpu"))
     at = vertices[..., 0] / 2
     values = torch.stack([at, 2 * at], dim=-1).expand(4, -1, -1, -1)
-    return view, leaves, AffinePieces(Grid(2, (0,), (2.0,), (2.0,), (0,)), vertices, values, 1.0)
+    return view, leaves, pieces_at(Grid(2, (0,), (2.0,), (2.0,), (0,)), vertices, values, 1.0)
 
 
 def difference(model, route=None):
@@ -208,11 +230,14 @@ def test_an_honest_forward_pass_differs_by_rounding_alone():
     model = Ramp()
     assert difference(model) < 1e-15
     assert model.asked == [2048]
-    # each expert inside its cell, on a line of its own, all over the grid
-    share = model.seen[:, 1].unique() * 4
-    assert share.floor().tolist() == [0, 1, 2, 3]
-    assert bool(((share % 1 > 0.01) & (share % 1 < 0.99)).all())
-    assert len((share % 1).unique()) == 4
+    # each expert inside its cell, all over it: along the grid and beside it
+    share = model.seen[:, 1] * 4
+    assert torch.bincount(share.long()).tolist() == [512] * 4
+    for quarter in range(4):
+        beside = share[share.long() == quarter] % 1
+        assert float(beside.min()) < 0.02
+        assert float(beside.max()) > 0.98
+        assert len(beside.unique()) == 512
     assert float(model.seen[:, 0].max() - model.seen[:, 0].min()) > 0.9
 
 
@@ -246,7 +271,7 @@ def test_many_experts_are_asked_four_times_each():
     many = 150 * 4
     view.bounds = lambda leaves: (torch.zeros(many, 2, **DOUBLE), torch.ones(many, 2, **DOUBLE))
     view.route = lambda x: torch.zeros(len(x), 2, dtype=torch.int64)
-    pieces = AffinePieces(pieces.grid, pieces.vertices, pieces.values[:1].expand(many, -1, -1, -1), 1.0)
+    pieces = pieces_at(pieces.grid, pieces.vertices, pieces.values[:1].expand(many, -1, -1, -1), 1.0)
     generator = torch.Generator().manual_seed(0)
     assert simplex_error._forward_difference(view, leaves[:1].expand(many, -1) * 0, pieces, generator) < 1e-15
     assert model.asked == [4 * many]
@@ -260,7 +285,7 @@ def bounded(monkeypatch, differences, outputs=1, batch=2, table=0.0):
     rest = iter(differences)
     grid = Grid(1, (0,), (1.0,), (1.0,), (0,))
     monkeypatch.setattr(simplex_error, "EXPERTS_PER_BATCH", batch)
-    pieces = AffinePieces(grid, torch.tensor([[[0], [1]]]), torch.zeros(batch, 1, 2, outputs, **DOUBLE), 0.0)
+    pieces = pieces_at(grid, torch.tensor([[[0], [1]]]), torch.zeros(batch, 1, 2, outputs, **DOUBLE), 0.0)
     monkeypatch.setattr(simplex_error, "pieces_of", lambda view, leaves: pieces)
     monkeypatch.setattr(simplex_error, "_forward_difference", lambda *args: next(rest))
 

@@ -238,7 +238,7 @@ def test_what_all_experts_share_is_kept_once():
     assert simplices._agree(groups) == [True, False, False, True, False]
     stacks = [stack_of([([[1.0]], [0.0]), ([[a]], [0.0])]) for a in (1.0, 2.0)]
     assert [(len(w), len(b)) for w, b in simplices._stacked(stacks)] == [(1, 1), (2, 1)]
-    assert simplices._share_what_makes_the_grid(stacks)
+    assert simplices._share_all_but_the_place(stacks)
 
 
 # --- what is refused -------------------------------------------------------------------------------------
@@ -293,7 +293,7 @@ def test_weights_that_are_no_numbers_are_refused(place, layer):
 
 
 @pytest.mark.parametrize("odd", [1, 2])
-@pytest.mark.parametrize("place", ["alpha 0", "alpha 2", "weight 0", "bias 0", "bias 1"])
+@pytest.mark.parametrize("place", ["alpha 0", "alpha 2", "weight 0", "bias 1"])
 def test_experts_that_do_not_share_the_grid_are_refused(odd, place):
     stacks = [stack_of([([[1.0]], [0.0]), ([[1.0]], [0.0])]) for _ in range(3)]
     assert len(affine_pieces(stacks).values) == 3
@@ -303,6 +303,28 @@ def test_experts_that_do_not_share_the_grid_are_refused(odd, place):
     for several in (stacks, [stacks[0], stacks[odd]]):
         with pytest.raises(NotAffine, match=r"do not share their first two layers|not a Linear/ReLU stack"):
             affine_pieces(several)
+
+
+@pytest.mark.parametrize("odd", [0, 1, 2])
+def test_grids_may_lie_elsewhere(odd):
+    """A first bias of its own moves one expert's grid; in two units of one axis alone it makes two grids."""
+    stacks = [stack_of([([[1.0]], [0.0]), ([[1.0]], [0.0])]) for _ in range(3)]
+    stacks[odd][0].bias[:] += 1.0
+    found, at = affine_pieces(stacks), [float(stack[0].bias[0]) for stack in stacks]
+    assert found.shift.tolist() == [[b] for b in at]
+    double = [
+        [
+            relu([[-1.0], [-1.0]], [3.0, 3.0]),
+            relu([[-1.0, 0.0], [0.0, -1.0]], [3.0, 3.0]),
+            relu([[1.0, 1.0]], [0.0], True),
+        ]
+        for _ in range(3)
+    ]
+    double[odd][0].bias[:] += 1.0
+    assert affine_pieces(double).shift.tolist() == [[3.0 + (e == odd)] for e in range(3)]
+    double[odd][0].bias[1] += 1.0
+    with pytest.raises(NotAffine, match="in two ways"):
+        affine_pieces(double)
 
 
 @pytest.mark.parametrize("odd", [0, 1, 2])

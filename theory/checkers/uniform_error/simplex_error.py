@@ -70,7 +70,12 @@ def simplex_error(
         ),
         Premise("vertex values", True, f"{measured.nodes} values of f within {measured.vertex:.9g} of the network"),
         Premise("cells", True, f"every cell lies within ω(a) = {measured.offset:.9g} of its centre's values"),
-        Premise("forward() uses these weights", True, f"within {measured.forward:.3g} of real arithmetic"),
+        Premise(
+            "forward() uses these weights",
+            True,
+            f"within {measured.forward:.3g} of real arithmetic at {max(FORWARD_SAMPLE, 4 * EXPERTS_PER_BATCH)} random "
+            "points a batch of experts; elsewhere forward() is taken at its word",
+        ),
     ]
     return math.nextafter(upper, math.inf), measured, premises
 
@@ -171,10 +176,8 @@ def _forward_difference(view: MixtureView, leaves: Tensor, pieces: AffinePieces,
     share = share / share.sum(1, keepdim=True)
     z = (share[..., None] * pieces.vertices[simplex]).sum(1)
     lower, upper = view.bounds(leaves)
-    x = (
-        lower
-        + torch.rand(experts, lower.shape[1], generator=generator, dtype=torch.float64).to(place) * (upper - lower)
-    )[expert]
+    across = torch.rand(count, lower.shape[1], generator=generator, dtype=torch.float64).to(place)
+    x = lower[expert] + across * (upper - lower)[expert]
     inside = pieces.grid.position(z, pieces.shift.to(place)[expert])
     axes = list(pieces.grid.axes)
     x[:, axes] = torch.minimum(torch.maximum(inside, lower[expert][:, axes]), upper[expert][:, axes])
