@@ -124,6 +124,13 @@ class ExpertCache:
     def fetch(self, leaves: Tensor) -> Tensor:
         """Slots (U,) of at most `capacity` distinct leaves (U, q), building what is missing."""
         self._require_leaves(leaves)
+        try:
+            return self._fetched(leaves)
+        except BaseException:  # damage in a file, or Ctrl-C, when some slots hold other experts than their keys say
+            self._allocate(0)
+            raise
+
+    def _fetched(self, leaves: Tensor) -> Tensor:
         self._clock += 1
         slots = self._index.find(leaves)
         missing = slots < 0
