@@ -4,14 +4,18 @@ import copy
 import json
 import math
 from dataclasses import replace
+from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from constructions import build_momlp, save, targets
+from constructions.mixture import NodeTable
 from constructions.momlp.tabulated import TabulatedMoMLP
-from theory import Status, certify_uniform_error
+from theory import Status, certify_uniform_error, exact
+from theory.checkers.uniform_error import table as table_module
 from theory.checkers.uniform_error.table import NAME, table_difference
 from theory.checkers.uniform_error.view import view_of
 from theory.cli import main
@@ -213,3 +217,66 @@ def test_certify_and_eval_know_stored_tables(tmp_path, capsys):
     np.save(tmp_path / "x.npy", f.domain.sample(5, torch.Generator().manual_seed(0)).numpy())
     assert main(["eval", str(stored), "--points", str(tmp_path / "x.npy"), "--out", str(tmp_path / "y.npy")]) == 0
     assert "by a table" in capsys.readouterr().out
+
+
+# --- the parts, by hand ----------------------------------------------------------------------------------
+
+
+def node_table(values, cells, lo=(0.0, 0.0), scale=(1.0, 1.0)):
+    k = len(cells)
+    return NodeTable(None, values, lo[:k], scale[:k], cells, 0.0)
+
+
+@pytest.mark.parametrize("unit", [2.0**-53, 0.125])
+@pytest.mark.parametrize(("cells", "least"), [((3,), 0.0), ((2, 4), 0.25)])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_what_interpolation_rounds_by(monkeypatch, unit, cells, least, dtype):
+    """Every allowance made large in turn, against the sum in rationals."""
+    floats = {torch.float64: (unit, least), torch.float32: (0.5, 3.0)}
+    monkeypatch.setattr(table_module, "UNIT", unit)
+    monkeypatch.setattr(table_module, "FLOATS", floats)
+    nodes = math.prod(c + 1 for c in cells)
+    values = (torch.arange(2 * nodes * 2).reshape(2, nodes, 2) ** 2 % 31 - 9).to(dtype)
+    grid = values.double().reshape(2, *(c + 1 for c in cells), 2)
+    k, u = len(cells), Fraction(unit)
+    step = max(Fraction(float(grid.diff(dim=1 + i).abs().max())) for i in range(k)) * (1 + 4 * u)
+    size = Fraction(float(grid.abs().max())) + k * step
+    total = 12 * step * u * sum(cells) + k * u * (size + Fraction(2.02) * step) + k * Fraction(least)
+    if dtype is torch.float32:
+        total += Fraction(1, 2) * size + 3
+    found = table_module._rounding(node_table(values, cells))
+    assert found == pytest.approx(float(total * (1 + Fraction(1, 2**40))), rel=1e-14, abs=0)
+    assert Fraction(found) >= total
+    assert table_module._rounding(node_table(values[:0], cells)) == 0.0
+    assert table_module._rounding(node_table(values[:, :1], ())) == 0.0
+
+
+def test_knots_of_the_table_inside_the_experts_interval():
+    """0, 1/4 … 1 from lo = −1/4 on in steps of 1/4: those between both ends, which belong to it."""
+    table = node_table(torch.zeros(1, 9, 1), (8,), (-0.25,), (4.0,))
+
+    def bank(low, high):
+        ends = ([[7.0, low], [9.0, low]], [[8.0, high], [11.0, high]])
+        lower, upper = (torch.tensor(end, dtype=torch.float64) for end in ends)
+        return SimpleNamespace(layer=SimpleNamespace(axis=1), lower=lower, upper=upper)
+
+    assert [float(exact.fraction(x)) for x in table_module._knots(table, bank(0.0, 0.75))] == [0.0, 0.25, 0.5, 0.75]
+    assert [float(exact.fraction(x)) for x in table_module._knots(table, bank(0.125, 0.625))] == [0.25, 0.5]
+    assert [float(exact.fraction(x)) for x in table_module._knots(table, bank(2.0, 3.0))] == [2.0]
+
+
+def test_grids_at_different_places_have_no_common_table(monkeypatch):
+    _, _, table = made("deep words")
+    assert difference(table).premises[0].holds
+    honest = table_module.pieces_of
+
+    def moved(view, leaves):
+        pieces = honest(view, leaves)
+        shift = pieces.shift.clone()
+        shift[-1, 0] += 2.0**-30
+        return replace(pieces, shift=shift)
+
+    monkeypatch.setattr(table_module, "pieces_of", moved)
+    premise = difference(table).premises[0]
+    assert (premise.name, premise.holds) == (NAME, False)
+    assert premise.detail.endswith("have their grids at different places")

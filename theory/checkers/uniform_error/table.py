@@ -176,6 +176,8 @@ def _grids(view: MixtureView, table: NodeTable, gap: _Gap) -> str | None:
         grid, k = pieces.grid, len(table.cells)
         if grid.axes != tuple(range(view.n - k, view.n)) or any(cells != grid.cells for cells in table.cells):
             return f"its axes have {table.cells} cells, the experts' grid {grid.cells} on the axes {grid.axes}"
+        if not bool((pieces.shift == torch.tensor(grid.shift, dtype=torch.float64)).all()):
+            return f"the experts from leaf {leaves[0].tolist()} on have their grids at different places"
         if pieces.values.shape[-1] != view.m:
             return f"the experts have {pieces.values.shape[-1]} outputs, the table {view.m}"
         strides = torch.tensor([(grid.cells + 1) ** (k - 1 - i) for i in range(k)], device=pieces.vertices.device)
