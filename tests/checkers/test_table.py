@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from constructions import build_momlp, save, targets
+from constructions import Box, build_momlp, save, targets
 from constructions.mixture import NodeTable
 from constructions.momlp.tabulated import TabulatedMoMLP
 from theory import Status, certify_uniform_error, exact
@@ -280,3 +280,28 @@ def test_grids_at_different_places_have_no_common_table(monkeypatch):
     premise = difference(table).premises[0]
     assert (premise.name, premise.holds) == (NAME, False)
     assert premise.detail.endswith("have their grids at different places")
+
+
+def test_forward_passes_are_compared_on_knots_and_faces():
+    table = node_table(torch.zeros(3, 9, 1), (8,), (-0.25,), (4.0,))
+    domain = Box((0.0, -0.25), (3.0, 1.75))
+    leaves = torch.arange(3)[:, None]
+    lower = torch.stack([leaves[:, 0].double(), torch.full((3,), -0.25)], dim=1)
+    view = SimpleNamespace(
+        domain=domain, n=2, leaves=leaves,
+        bounds=lambda some: (lower[some[:, 0]], lower[some[:, 0]] + torch.tensor([1.0, 2.0])),
+    )  # fmt: skip
+    x = table_module._points(view, table)
+    count = table_module.SAMPLE
+    assert len(x) == 4 * count
+    assert bool(((x >= torch.tensor(domain.lo)) & (x <= torch.tensor(domain.hi))).all())
+    faces = x[count : 2 * count]
+    assert set(faces[:, 0].tolist()) <= {0.0, 1.0, 2.0, 3.0}
+    knots = {-0.25 + j / 4 for j in range(9)}
+    assert set(faces[:, 1].tolist()) <= knots
+    assert len(set(faces[:, 1].tolist())) >= 5
+    beside = [x[2 * count : 3 * count], x[3 * count :]]
+    for part, to in zip(beside, (math.inf, -math.inf), strict=True):
+        expected = torch.nextafter(faces, torch.full_like(faces, to))
+        low, high = (torch.tensor(end, dtype=torch.float64) for end in (domain.lo, domain.hi))
+        assert torch.equal(part, torch.minimum(torch.maximum(expected, low), high))
