@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from constructions import build_momlp, load, save, targets
 from constructions.expert_rows.answers import stream
+from constructions.expert_rows.cache import ExpertSource
 from constructions.momlp.model import MoMLP
 from constructions.trained_momlp import prepare
 from constructions.trained_momlp.training import Options, train_bank
@@ -110,7 +111,7 @@ def _delay(lazy: MoMLP, latency: float) -> None:
         return source(leaves)
 
     if latency:
-        lazy.cache.source = slow
+        lazy.cache.source = ExpertSource(slow)
 
 
 def _forget(path: Path) -> None:

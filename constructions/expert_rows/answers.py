@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from constructions.errors import BudgetExceeded, require_int
-from constructions.expert_rows.cache import ExpertCache, Rows, distinct_leaves
+from constructions.expert_rows.cache import ExpertCache, Rows
+from constructions.expert_rows.index import distinct_leaves
 
 # shares of what the budget leaves beside the fixed part: resident experts, rows being read, rows read ahead, gathers
 CACHE, STAGING, AHEAD, GATHER = 8, 2, 2, 4
@@ -22,6 +23,8 @@ GATHER_COPIES = (
     4  # of an expert's row that one point may take while it is answered: gathered, multiplied, and their like
 )
 LEAST_POINTS = 2
+
+Run = Callable[[Tensor, Rows, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -54,35 +57,46 @@ def answer_by_leaf(
     x: Tensor,
     leaves: Tensor,
     cache: ExpertCache,
-    run: Callable[[Tensor, Rows, Tensor], Tensor],
+    run: Run,
     *,
     m: int,
     points: int,
     upcoming: Tensor | None = None,
 ) -> Tensor:
-    """Outputs (B, m) of points (B, n) with leaves (B, q): grouped by leaf, in batches of experts that fit the cache.
+    """Outputs (B, m) of points (B, n) with leaves (B, q), whose experts are fetched together as far as they fit.
 
     `run(x, rows, at)` answers points by the experts rows[at], `points` of them at a time at most. Given the leaves
     `upcoming` (B', q) of the next call, the next experts are read ahead while a batch runs, theirs in the end.
     """
-    result = torch.empty(len(x), m, dtype=cache.rows[0].dtype, device=x.device)
     distinct, inverse = distinct_leaves(leaves)
+    following = None if upcoming is None else torch.cat([distinct, distinct_leaves(upcoming)[0]])
+    cache.statistics.queries += len(x)
+    if len(distinct) <= cache.capacity:
+        at = cache.fetch(distinct)[inverse]
+        if following is not None:
+            cache.prefetch(following[len(distinct) :])
+        return _run(x, cache, at, run, m=m, points=points)
+    result = torch.empty(len(x), m, dtype=cache.rows[0].dtype, device=x.device)
     order = torch.argsort(inverse, stable=True)
-    counts = torch.bincount(inverse, minlength=len(distinct))
-    step = min(cache.capacity, points)
-    ends = counts.cumsum(0)
-    following = None if upcoming is None else torch.cat([distinct, distinct_leaves(upcoming)[0][:step]])
-    for first in range(0, len(distinct), step):
-        batch = distinct[first : first + step]
+    ends = torch.bincount(inverse, minlength=len(distinct)).cumsum(0)
+    start = 0
+    for first in range(0, len(distinct), cache.capacity):
+        batch = distinct[first : first + cache.capacity]
         slots = cache.fetch(batch)
         if following is not None:
-            cache.prefetch(following[first + len(batch) : first + len(batch) + step])
-        start = int(ends[first - 1]) if first else 0
-        chosen = order[start : int(ends[first + len(batch) - 1])]
-        for rows in chosen.split(points):
-            result[rows] = run(x[rows], cache.rows, slots[inverse[rows] - first])
-    cache.statistics.queries += len(x)
+            cache.prefetch(following[first + len(batch) :][: cache.capacity])
+        end = int(ends[first + len(batch) - 1])
+        chosen = order[start:end]
+        result[chosen] = _run(x[chosen], cache, slots[inverse[chosen] - first], run, m=m, points=points)
+        start = end
     return result
+
+
+def _run(x: Tensor, cache: ExpertCache, at: Tensor, run: Run, *, m: int, points: int) -> Tensor:
+    """Outputs (B, m) of points (B, n) by the experts in slots (B,), so many at a time."""
+    if len(x) <= points:
+        return run(x, cache.rows, at) if len(x) else x.new_empty(0, m, dtype=cache.rows[0].dtype)
+    return torch.cat([run(p, cache.rows, a) for p, a in zip(x.split(points), at.split(points), strict=True)])
 
 
 class Answers(Protocol):

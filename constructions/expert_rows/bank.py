@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from constructions.errors import require_int
 from constructions.expert_rows.answers import share_budget
-from constructions.expert_rows.cache import CacheStatistics, ExpertCache, ExpertSource, slot_overhead
+from constructions.expert_rows.cache import CacheStatistics, ExpertCache, Rows
+from constructions.expert_rows.index import slot_overhead
 
 
 class NoCacheStatistics(RuntimeError, AttributeError):
@@ -38,7 +39,7 @@ class ExpertBank(nn.Module):
 
     def read_on_demand(
         self,
-        source: ExpertSource,
+        source: Callable[[Tensor], Rows],
         *,
         q: int,
         shapes: tuple[tuple[int, ...], ...],
@@ -47,10 +48,11 @@ class ExpertBank(nn.Module):
         fixed_bytes: int,
         cache_bytes: int,
         budget_bytes: int | None,
+        experts: int | None = None,
     ) -> None:
         """Keep rows of these shapes under `cache_bytes`; or all weights, `fixed_bytes` of which are always there, under
-        `budget_bytes`."""
-        options: dict[str, Any] = {"q": q, "shapes": shapes, "dtype": dtype, "device": device}
+        `budget_bytes`. Leaves (E, 1) are numbers below `experts` if that is given."""
+        options: dict[str, Any] = {"q": q, "shapes": shapes, "dtype": dtype, "device": device, "experts": experts}
         if budget_bytes is None:
             self.cache = ExpertCache(source, cache_bytes=require_int("cache_bytes", cache_bytes, 1), **options)
             return

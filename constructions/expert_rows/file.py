@@ -4,7 +4,8 @@ A file is safetensors with a JSON spec in the metadata entry `momlp`; one row of
 expert, and `expert_digests` (L, 32) holds the SHA-256 of each expert's rows. Digests detect damage, not forgery:
 whoever rewrites a file can rewrite its digests.
 
-Main definitions: `ExpertFile`, `write_model`, `read_metadata`, `read_spec`, `expert_digests`, `root_digest`.
+Main definitions: `ExpertFile`, `StoredExperts`, `write_model`, `read_metadata`, `read_spec`, `expert_digests`,
+`root_digest`.
 Implementation notes: experts are read with plain file reads, not through a memory map, so that what is resident is what
 was asked for.
 """
@@ -13,25 +14,32 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import threading
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from constructions.errors import StoreError
-from constructions.expert_rows.cache import Rows
+from constructions.expert_rows.cache import ExpertSource, Rows
 from constructions.files import require_regular, write_tensors
 
 SCHEMA = 1
 DAMAGE = "the file was altered or damaged after it was written"
 DIGESTS = "expert_digests"
+DIGEST_BYTES = 32
 READ_BYTES = 1 << 20
+GAP_BYTES = 4096  # copying so much takes about as long as a call
+GAP_PART = 8  # of the bytes that are asked for
+MOST_PARTS = 500  # of one call, with as many gaps; systems allow 1024
+PREADV = getattr(os, "preadv", None)  # not every system reads many parts at a place, without moving a shared offset
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "I64": torch.int64, "U8": torch.uint8}
 
 
@@ -82,8 +90,8 @@ def require_shapes(path: Path, expected: dict[str, list[int]]) -> None:
 class ExpertFile:
     """Rows of single experts from a model file, each expert checked against its digest when it is read.
 
-    `names` are the expert tensors in the order in which they were hashed. Only the header is held in memory. Reading is
-    safe from several threads. StoreError for a truncated file or a wrong digest.
+    `names` are the expert tensors in the order in which they were hashed, all of one dtype. Only the header is held in
+    memory. Reading is safe from several threads, and after a fork. StoreError for a truncated file or a wrong digest.
     """
 
     def __init__(self, path: Path, names: tuple[str, ...]):
@@ -103,55 +111,123 @@ class ExpertFile:
         """Number of experts."""
         return self._header[DIGESTS]["shape"][0]
 
-    def experts(self, ids: list[int]) -> Rows:
-        """The rows of these experts, one tensor a name, in the order asked for."""
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the expert tensors; StoreError when they have several."""
+        found = {self._header[name]["dtype"] for name in self.names}
+        if len(found) != 1 or not found <= set(DTYPES):
+            raise StoreError(f"{self.path} has experts of dtypes {sorted(found)}: {DAMAGE}")
+        return DTYPES[found.pop()]
+
+    def experts(self, ids: Sequence[int] | Tensor) -> Rows:
+        """The rows of these experts, one tensor a name, in the order asked for: columns of one block."""
+        shapes = [self._header[name]["shape"][1:] for name in self.names]
+        sizes = [math.prod(shape) for shape in shapes]
+        block = torch.empty(len(ids), sum(sizes), dtype=self.dtype)
+        self.read_into(block, ids, range(len(ids)))
+        columns = block.split(sizes, 1)
+        return tuple(c.view(len(ids), *shape) for c, shape in zip(columns, shapes, strict=True))
+
+    def read_into(self, arena: Tensor, ids: Sequence[int] | Tensor, rows: Sequence[int] | Tensor) -> None:
+        """Write what these experts have, tensor beside tensor, into rows (E,) of an arena (S, numbers) on the CPU.
+
+        Read in ascending order, neighbours together. StoreError for a truncated file or a wrong digest: the rows then
+        hold anything.
+        """
+        if arena.dtype != self.dtype:
+            raise StoreError(f"{self.path} has experts of {self.dtype}, its plan asks for {arena.dtype}: {DAMAGE}")
+        numbers, into = np.asarray(ids, dtype=np.int64), np.asarray(rows, dtype=np.int64)
+        if not len(numbers):
+            return
+        if bool((numbers[1:] <= numbers[:-1]).any()):
+            order = np.argsort(numbers, kind="stable")
+            numbers, into = numbers[order], into[order]
+        view, width, at = _bytes_of(arena), arena.shape[1] * arena.element_size(), 0
+        starts = (into * width).tolist()
+        # bytes between two rows that are read and thrown away rather than leaped over, beside rows of many more bytes
+        spare = memoryview(bytearray(min(GAP_BYTES, len(numbers) * width // GAP_PART)))
+        for name in self.names:
+            size = self._width(name)
+            self._read_rows(name, numbers, [view[start + at : start + at + size] for start in starts], spare)
+            at += size
+        read = memoryview(bytearray(DIGEST_BYTES * len(numbers)))
+        firsts = range(0, len(read), DIGEST_BYTES)
+        self._read_rows(DIGESTS, numbers, [read[first : first + DIGEST_BYTES] for first in firsts], spare)
         # one hash an expert is the point of this format, so this loop stays
-        rows = tuple(self._rows(name, ids) for name in self.names)
-        digests = self._rows(DIGESTS, ids)
-        found = expert_digests(rows)
-        wrong = (found != digests).any(-1)
-        if bool(wrong.any()):
-            raise StoreError(f"{self.path}: the digest of expert {ids[int(wrong.int().argmax())]} differs: {DAMAGE}")
-        return rows
+        sha256 = hashlib.sha256
+        found = b"".join([sha256(view[start : start + width]).digest() for start in starts])
+        if found != read:
+            pairs = np.frombuffer(found, np.uint8).reshape(-1, 32), np.frombuffer(read, np.uint8).reshape(-1, 32)
+            wrong = int((pairs[0] != pairs[1]).any(1).argmax())
+            raise StoreError(f"{self.path}: the digest of expert {numbers[wrong]} differs: {DAMAGE}")
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """The raw bytes of a tensor, piece by piece."""
         first, end = self._header[name]["data_offsets"]
         for at in range(first, end, READ_BYTES):
             piece = bytearray(min(READ_BYTES, end - at))
-            self._read_into(memoryview(piece), at)
+            self._read_into([memoryview(piece)], at, len(piece))
             yield bytes(piece)
 
-    def _rows(self, name: str, ids: list[int]) -> Tensor:
+    def _width(self, name: str) -> int:
+        """Bytes of one row of a tensor."""
         entry = self._header[name]
-        result = torch.empty(len(ids), *entry["shape"][1:], dtype=DTYPES[entry["dtype"]])
-        if not result.numel():
-            return result
-        width = result[0].nbytes
-        view = _bytes_of(result)
-        for place, count in _runs(ids):
-            at = entry["data_offsets"][0] + ids[place] * width
-            self._read_into(view[place * width : (place + count) * width], at)
-        return result
+        return math.prod(entry["shape"][1:]) * DTYPES[entry["dtype"]].itemsize
 
-    def _read_into(self, view: memoryview, at: int) -> None:
+    def _read_rows(self, name: str, ids: np.ndarray, parts: list[memoryview], spare: memoryview) -> None:
+        """Read the rows of ascending ids of a tensor into `parts`, those near each other in one call."""
+        width = self._width(name)
+        if not width:
+            return
+        gaps = (ids[1:] - ids[:-1] - 1) * width
+        leap = (gaps < 0) | (gaps > len(spare))  # negative where an id is repeated
+        leap[MOST_PARTS - 1 :: MOST_PARTS] = True
+        firsts = [0, *(leap.nonzero()[0] + 1).tolist()]
+        places = (self._header[name]["data_offsets"][0] + ids * width).tolist()
+        with_gaps: list[memoryview] = [spare] * (2 * len(ids))
+        with_gaps[::2] = parts
+        with_gaps[1:-1:2] = [spare[:gap] for gap in gaps.tolist()]
+        for first, last in zip(firsts, [*firsts[1:], len(ids)], strict=True):
+            size = places[last - 1] - places[first] + width
+            self._read_into(with_gaps[2 * first : 2 * last - 1], places[first], size)
+
+    def _read_into(self, parts: list[memoryview], at: int, size: int) -> None:
+        """Fill `parts`, of `size` bytes together, with what begins at byte `at` of the data."""
+        at += self._start
+        got = self._read_some(parts, at)
+        while got != size:  # the end of the file, or a signal
+            if not got:
+                raise StoreError(f"{self.path} ends before its data does: {DAMAGE}")
+            size, at = size - got, at + got
+            while got >= len(parts[0]):
+                got -= len(parts[0])
+                parts = parts[1:]
+            parts = [parts[0][got:], *parts[1:]]
+            got = self._read_some(parts, at)
+
+    def _read_some(self, parts: list[memoryview], at: int) -> int:
+        if PREADV is not None:
+            return PREADV(self._file.fileno(), parts, at)
         with self._lock:
-            self._file.seek(self._start + at)
-            done = 0
-            while done < len(view):
-                got = self._file.readinto(view[done:])
-                if not got:
-                    raise StoreError(f"{self.path} ends before its data does: {DAMAGE}")
-                done += got
+            self._file.seek(at)
+            return self._file.readinto(parts[0]) or 0
 
 
-def _runs(ids: list[int]) -> Iterator[tuple[int, int]]:
-    """(place of the first, length) of every run of consecutive ids."""
-    start = 0
-    for i in range(1, len(ids) + 1):
-        if i == len(ids) or ids[i] != ids[i - 1] + 1:
-            yield start, i - start
-            start = i
+class StoredExperts(ExpertSource):
+    """The source of a lazy model: numbers (E, 1) of experts -> their rows, read from the file."""
+
+    def __init__(self, file: ExpertFile, device: torch.device):
+        super().__init__(self._read)
+        self._file, self._device = file, device
+
+    def _read(self, leaves: Tensor) -> Rows:
+        return tuple(t.to(self._device) for t in self._file.experts(leaves[:, 0].cpu()))
+
+    def fill(self, arena: Tensor, rows: Rows, leaves: Tensor, slots: Tensor) -> None:
+        if arena.device.type == "cpu":
+            self._file.read_into(arena, leaves[:, 0], slots)
+        else:
+            super().fill(arena, rows, leaves, slots)
 
 
 # --- digests ------------------------------------------------------------------------------------------

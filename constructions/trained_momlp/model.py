@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from constructions.errors import first_row, require_choice, require_instance, require_int, require_points, shown
 from constructions.expert_rows.answers import answer_by_leaf
 from constructions.expert_rows.bank import ExpertBank
-from constructions.expert_rows.cache import DEFAULT_CACHE_BYTES, ExpertSource, Rows
+from constructions.expert_rows.cache import DEFAULT_CACHE_BYTES, Rows
 from constructions.pathway_tree.prototype_tree import PrototypeTree
 from constructions.trained_momlp.bank import Widths, parameters, plain_network, run_gathered
 
@@ -44,7 +44,7 @@ class TrainedMoMLP(ExpertBank):
         input_shift: Tensor,
         input_scale: Tensor,
         experts: Tensor | None = None,
-        source: ExpertSource | None = None,
+        source: Callable[[Tensor], Rows] | None = None,
         dtype: torch.dtype = torch.float64,
         task: str = "regression",
         router: str = "tree",
@@ -87,6 +87,7 @@ class TrainedMoMLP(ExpertBank):
             self.read_on_demand(
                 source,
                 q=1,
+                experts=tree.num_leaves,
                 shapes=((parameters(self.widths),),),
                 dtype=self.dtype,
                 device=self.place,

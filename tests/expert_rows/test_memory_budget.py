@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from constructions import BudgetExceeded, StoreError, build_momlp, load, save, targets
-from constructions.expert_rows import cache as expert_cache
+from constructions.expert_rows import index
 from constructions.expert_rows.answers import stream
 from constructions.expert_rows.cache import ExpertCache
 from theory.checkers.resident_memory import MemoryMeter, peak_resident_bytes, resident_bytes_le
@@ -101,7 +101,7 @@ def test_reading_ahead_happens_during_the_work():
 
 def test_leaves_with_equal_hashes_are_told_apart(stored, monkeypatch):
     model, path = stored
-    monkeypatch.setattr(expert_cache, "_hashed", lambda leaves: leaves.sum(-1) // 7)
+    monkeypatch.setattr(index, "_hashed", lambda leaves: leaves.sum(-1) // 7)
     lazy = load(path, lazy=True, budget_bytes=model.resident_bytes // 20)
     x = queries(model, 2000)
     for _ in range(2):
