@@ -17,11 +17,9 @@ from constructions.expert_rows.cache import ExpertCache, Rows
 from constructions.expert_rows.index import distinct_leaves
 
 # shares of what the budget leaves beside the fixed part: resident experts, rows being read, rows read ahead, gathers
-CACHE, STAGING, AHEAD, GATHER = 8, 2, 2, 4
+CACHE, STAGING, AHEAD, GATHER = 9, 1, 1, 5
 SHARES = CACHE + STAGING + AHEAD + GATHER
-GATHER_COPIES = (
-    4  # of an expert's row that one point may take while it is answered: gathered, multiplied, and their like
-)
+GATHER_COPIES = 4  # of a row that a point may take while it is answered: gathered, multiplied, and their like
 LEAST_POINTS = 2
 
 Run = Callable[[Tensor, Rows, Tensor], Tensor]
@@ -36,16 +34,20 @@ class BudgetShares:
     points: int
 
 
-def share_budget(budget_bytes: int, *, fixed_bytes: int, slot_bytes: int) -> BudgetShares:
-    """Split a budget; `fixed_bytes` (router, shared layers) are always held. BudgetExceeded when it is too small."""
+def share_budget(budget_bytes: int, *, fixed_bytes: int, slot_bytes: int, copies: int = GATHER_COPIES) -> BudgetShares:
+    """Split a budget; `fixed_bytes` (router, shared layers) are always held. BudgetExceeded when it is too small.
+
+    A point takes `copies` rows while it is answered.
+    """
     require_int("budget_bytes", budget_bytes, 1)
     require_int("fixed_bytes", fixed_bytes, 0)
     require_int("slot_bytes", slot_bytes, 1)
+    require_int("copies", copies, 1)
     free = budget_bytes - fixed_bytes
-    points = free * GATHER // SHARES // (GATHER_COPIES * slot_bytes)
+    points = free * GATHER // SHARES // (copies * slot_bytes)
     staging = free * STAGING // SHARES
     if points < LEAST_POINTS or staging < slot_bytes:
-        per_expert = max(SHARES * GATHER_COPIES * LEAST_POINTS // GATHER, SHARES // STAGING)
+        per_expert = max(-(-SHARES * copies * LEAST_POINTS // GATHER), SHARES // STAGING)
         raise BudgetExceeded(
             f"`budget_bytes` must be at least {fixed_bytes + per_expert * slot_bytes} (router and shared layers "
             f"{fixed_bytes}, one expert {slot_bytes}), got {budget_bytes}"
@@ -60,13 +62,13 @@ def answer_by_leaf(
     run: Run,
     *,
     m: int,
-    points: int,
     upcoming: Tensor | None = None,
 ) -> Tensor:
     """Outputs (B, m) of points (B, n) with leaves (B, q), whose experts are fetched together as far as they fit.
 
-    `run(x, rows, at)` answers points by the experts rows[at], `points` of them at a time at most. Given the leaves
-    `upcoming` (B', q) of the next call, the next experts are read ahead while a batch runs, theirs in the end.
+    `run(x, rows, at)` answers points by the experts rows[at], and gathers no more of them than the budget allows. Given
+    the leaves `upcoming` (B', q) of the next call, the next experts are read ahead while a batch runs, theirs in the
+    end.
     """
     distinct, inverse = distinct_leaves(leaves)
     following = None if upcoming is None else torch.cat([distinct, distinct_leaves(upcoming)[0]])
@@ -75,7 +77,7 @@ def answer_by_leaf(
         at = cache.fetch(distinct)[inverse]
         if following is not None:
             cache.prefetch(following[len(distinct) :])
-        return _run(x, cache, at, run, m=m, points=points)
+        return run(x, cache.rows, at)
     result = torch.empty(len(x), m, dtype=cache.rows[0].dtype, device=x.device)
     order = torch.argsort(inverse, stable=True)
     ends = torch.bincount(inverse, minlength=len(distinct)).cumsum(0)
@@ -87,16 +89,9 @@ def answer_by_leaf(
             cache.prefetch(following[first + len(batch) :][: cache.capacity])
         end = int(ends[first + len(batch) - 1])
         chosen = order[start:end]
-        result[chosen] = _run(x[chosen], cache, slots[inverse[chosen] - first], run, m=m, points=points)
+        result[chosen] = run(x[chosen], cache.rows, slots[inverse[chosen] - first])
         start = end
     return result
-
-
-def _run(x: Tensor, cache: ExpertCache, at: Tensor, run: Run, *, m: int, points: int) -> Tensor:
-    """Outputs (B, m) of points (B, n) by the experts in slots (B,), so many at a time."""
-    if len(x) <= points:
-        return run(x, cache.rows, at) if len(x) else x.new_empty(0, m, dtype=cache.rows[0].dtype)
-    return torch.cat([run(p, cache.rows, a) for p, a in zip(x.split(points), at.split(points), strict=True)])
 
 
 class Answers(Protocol):

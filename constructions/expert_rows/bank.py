@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from constructions.errors import require_int
-from constructions.expert_rows.answers import share_budget
+from constructions.expert_rows.answers import GATHER_COPIES, share_budget
 from constructions.expert_rows.cache import CacheStatistics, ExpertCache, Rows
 from constructions.expert_rows.index import slot_overhead
 
@@ -28,10 +28,11 @@ class NoCacheStatistics(RuntimeError, AttributeError):
 class ExpertBank(nn.Module):
     """Part of a mixture: an eager one has its experts as parameters, a lazy one calls `read_on_demand` and has `cache`.
 
-    `points_at_once` is how many points may be answered together.
+    `points_at_once` is how many points may be answered together, each of which takes `gather_copies` rows meanwhile.
     """
 
     points_at_once: int
+    gather_copies = GATHER_COPIES
 
     def __init__(self, *arguments: Any):
         super().__init__(*arguments)
@@ -58,7 +59,8 @@ class ExpertBank(nn.Module):
             return
         item = torch.empty(0, dtype=dtype).element_size()
         slot = sum(math.prod(shape) for shape in shapes) * item + slot_overhead(q)
-        shares = share_budget(require_int("budget_bytes", budget_bytes, 1), fixed_bytes=fixed_bytes, slot_bytes=slot)
+        require_int("budget_bytes", budget_bytes, 1)
+        shares = share_budget(budget_bytes, fixed_bytes=fixed_bytes, slot_bytes=slot, copies=self.gather_copies)
         self.points_at_once = shares.points
         self.cache = ExpertCache(source, cache_bytes=shares.cache_bytes, staging_bytes=shares.staging_bytes, **options)
 

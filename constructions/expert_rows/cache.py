@@ -23,7 +23,7 @@ Rows = tuple[Tensor, ...]
 
 FIRST_SLOTS = 64
 FIRST_BYTES = 16 << 20  # a cache of up to this size is allocated at once
-TABLE_SHARE = 8  # of the cache's bytes, one part may be the table of a numbered model
+PART = 8  # of the cache's bytes, one part may be the table of a numbered model, another what its source holds
 MOST_AXES = 1 << 20
 
 DEFAULT_CACHE_BYTES = 64 << 20
@@ -52,7 +52,12 @@ class CacheStatistics:
 
 
 class ExpertSource:
-    """Leaves (E, q) -> their rows, e.g. output weights (E, m, K) and biases (E, m); made of a function."""
+    """Leaves (E, q) -> their rows, e.g. output weights (E, m, K) and biases (E, m); made of a function.
+
+    `staged` tells whether `fill` takes memory for the rows beside the arena.
+    """
+
+    staged = True
 
     def __init__(self, build: Callable[[Tensor], Rows]):
         if not callable(build):
@@ -61,6 +66,10 @@ class ExpertSource:
 
     def __call__(self, leaves: Tensor) -> Rows:
         return self._build(leaves)
+
+    def hold(self, limit: int) -> int:
+        """Keep what makes it faster in memory if that takes `limit` bytes at most; the bytes it takes."""
+        return 0
 
     def fill(self, arena: Tensor, rows: Rows, leaves: Tensor, slots: Tensor) -> None:
         """Write the rows of leaves (M, q) into slots (M,) of `rows`, which are columns of an arena (S, numbers)."""
@@ -124,12 +133,14 @@ class ExpertCache:
             raise BudgetExceeded(
                 f"`cache_bytes` must hold at least one expert of {self.slot_bytes} bytes, got {cache_bytes}"
             )
+        self._held = self.source.hold(min(cache_bytes // PART, cache_bytes - self.slot_bytes))
+        free = cache_bytes - self._held
         if self._experts is None:
-            return cache_bytes // self.slot_bytes, HashIndex(self._q, place)
+            return free // self.slot_bytes, HashIndex(self._q, place)
         table = TABLE_ENTRY * self._experts
-        if table * TABLE_SHARE > cache_bytes or cache_bytes - table < self.slot_bytes:
-            return min(self._experts, cache_bytes // self.slot_bytes), HashIndex(self._q, place)
-        return min(self._experts, (cache_bytes - table) // self.slot_bytes), TableIndex(self._experts, place)
+        if table > min(cache_bytes // PART, free - self.slot_bytes):
+            return min(self._experts, free // self.slot_bytes), HashIndex(self._q, place)
+        return min(self._experts, (free - table) // self.slot_bytes), TableIndex(self._experts, place)
 
     def _allocate(self, slots: int) -> None:
         """Empty slots; their rows are views of one arena."""
@@ -145,8 +156,8 @@ class ExpertCache:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all tensors held now."""
-        return self.keys.nbytes + self.stamps.nbytes + self._arena.nbytes + self._index.nbytes
+        """Bytes of all that is held now."""
+        return self._held + self.keys.nbytes + self.stamps.nbytes + self._arena.nbytes + self._index.nbytes
 
     def fetch(self, leaves: Tensor) -> Tensor:
         """Slots (U,) of at most `capacity` distinct leaves (U, q), building what is missing.
@@ -224,7 +235,8 @@ class ExpertCache:
             self.statistics.prefetched += int(ready.sum())
             leaves, slots = leaves[~ready], slots[~ready]
             del future
-        for part, into in zip(leaves.split(self._staging_rows), slots.split(self._staging_rows), strict=True):
+        step = self._staging_rows if self.source.staged else self.capacity
+        for part, into in zip(leaves.split(step), slots.split(step), strict=True):
             if len(part):
                 self.source.fill(self._arena, self.rows, part, into)
 

@@ -18,7 +18,7 @@ import math
 import os
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,13 @@ DAMAGE = "the file was altered or damaged after it was written"
 DIGESTS = "expert_digests"
 DIGEST_BYTES = 32
 READ_BYTES = 1 << 20
+SMALL_BYTES = 256  # of a row
 GAP_BYTES = 4096  # copying so much takes about as long as a call
 GAP_PART = 8  # of the bytes that are asked for
+AROUND_BYTES = 1 << 17  # what is read for a row that is not in memory, as for a memory map
+# Linux alone tells what it has in memory
+READ_AT_ONCE = getattr(os, "RWF_NOWAIT", None) if hasattr(os, "posix_fadvise") else None
 MOST_PARTS = 500  # of one call, with as many gaps; systems allow 1024
-PREADV = getattr(os, "preadv", None)  # not every system reads many parts at a place, without moving a shared offset
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "I64": torch.int64, "U8": torch.uint8}
 
 
@@ -106,6 +109,10 @@ class ExpertFile:
         length = int.from_bytes(self._file.read(8), "little")
         self._header = json.loads(self._file.read(length))
         self._start = 8 + length
+        self._fd = self._file.fileno()
+        self._held: dict[str, np.ndarray] = {}
+        # not every system reads many parts at a place, without moving a shared offset
+        self._read_some: Callable[[int, list[memoryview], int], int] = getattr(os, "preadv", self._read_first)
 
     def count(self) -> int:
         """Number of experts."""
@@ -148,11 +155,18 @@ class ExpertFile:
         spare = memoryview(bytearray(min(GAP_BYTES, len(numbers) * width // GAP_PART)))
         for name in self.names:
             size = self._width(name)
-            self._read_rows(name, numbers, [view[start + at : start + at + size] for start in starts], spare)
+            if name in self._held:
+                columns = np.frombuffer(view, np.uint8).reshape(-1, width)
+                columns[into, at : at + size] = self._held[name][numbers]
+            else:
+                self._read_rows(name, numbers, [view[start + at : start + at + size] for start in starts], spare)
             at += size
-        read = memoryview(bytearray(DIGEST_BYTES * len(numbers)))
-        firsts = range(0, len(read), DIGEST_BYTES)
-        self._read_rows(DIGESTS, numbers, [read[first : first + DIGEST_BYTES] for first in firsts], spare)
+        if DIGESTS in self._held:
+            read = memoryview(self._held[DIGESTS][numbers].reshape(-1))
+        else:
+            read = memoryview(bytearray(DIGEST_BYTES * len(numbers)))
+            firsts = range(0, len(read), DIGEST_BYTES)
+            self._read_rows(DIGESTS, numbers, [read[first : first + DIGEST_BYTES] for first in firsts], spare)
         # one hash an expert is the point of this format, so this loop stays
         sha256 = hashlib.sha256
         found = b"".join([sha256(view[start : start + width]).digest() for start in starts])
@@ -160,6 +174,21 @@ class ExpertFile:
             pairs = np.frombuffer(found, np.uint8).reshape(-1, 32), np.frombuffer(read, np.uint8).reshape(-1, 32)
             wrong = int((pairs[0] != pairs[1]).any(1).argmax())
             raise StoreError(f"{self.path}: the digest of expert {numbers[wrong]} differs: {DAMAGE}")
+
+    def hold(self, limit: int) -> int:
+        """Keep digests and small rows of all experts in memory if they take `limit` bytes at most; the bytes they take.
+
+        Then only the large rows of an expert are read for it.
+        """
+        small = [name for name in self.names if 0 < self._width(name) <= SMALL_BYTES]
+        total = sum(self._width(name) for name in (*small, DIGESTS)) * self.count()
+        if total > limit:
+            return 0
+        for name in (*small, DIGESTS):
+            table = np.empty((self.count(), self._width(name)), np.uint8)
+            self._read_into([memoryview(table.reshape(-1))], self._header[name]["data_offsets"][0], table.nbytes)
+            self._held[name] = table
+        return total
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """The raw bytes of a tensor, piece by piece."""
@@ -182,19 +211,37 @@ class ExpertFile:
         gaps = (ids[1:] - ids[:-1] - 1) * width
         leap = (gaps < 0) | (gaps > len(spare))  # negative where an id is repeated
         leap[MOST_PARTS - 1 :: MOST_PARTS] = True
-        firsts = [0, *(leap.nonzero()[0] + 1).tolist()]
-        places = (self._header[name]["data_offsets"][0] + ids * width).tolist()
-        with_gaps: list[memoryview] = [spare] * (2 * len(ids))
-        with_gaps[::2] = parts
-        with_gaps[1:-1:2] = [spare[:gap] for gap in gaps.tolist()]
-        for first, last in zip(firsts, [*firsts[1:], len(ids)], strict=True):
-            size = places[last - 1] - places[first] + width
-            self._read_into(with_gaps[2 * first : 2 * last - 1], places[first], size)
+        after = leap.nonzero()[0] + 1
+        firsts, lasts = np.append(0, after), np.append(after, len(ids))
+        places = self._header[name]["data_offsets"][0] + ids[firsts] * width
+        sizes = ((ids[lasts - 1] - ids[firsts] + 1) * width).tolist()
+        if bool((gaps[~leap] > 0).any()):
+            filler = [spare[:gap] for gap in np.where(leap, 0, gaps).tolist()]
+            parts = [part for pair in zip(parts, [*filler, spare], strict=True) for part in pair]
+            firsts, lasts = 2 * firsts, 2 * lasts - 1
+        chosen = [parts[first:last] for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True)]
+        self._read_all(list(zip(chosen, places.tolist(), sizes, strict=True)))
+
+    def _read_all(self, calls: list[tuple[list[memoryview], int, int]]) -> None:
+        """`_read_into` of each; what the system has not in memory is asked for together before any of it is awaited."""
+        if READ_AT_ONCE is not None:
+            calls = [call for call in calls if not self._ready(*call)]
+            for window in sorted({(self._start + place) // AROUND_BYTES for _, place, _ in calls}):
+                os.posix_fadvise(self._fd, window * AROUND_BYTES, AROUND_BYTES, os.POSIX_FADV_WILLNEED)
+        for call in calls:
+            self._read_into(*call)
+
+    def _ready(self, parts: list[memoryview], at: int, size: int) -> bool:
+        """Whether `parts` could be filled without waiting for the disk."""
+        try:
+            return os.preadv(self._fd, parts, self._start + at, READ_AT_ONCE) == size
+        except OSError:  # it would wait, or knows no such reading: then it is read as ever
+            return False
 
     def _read_into(self, parts: list[memoryview], at: int, size: int) -> None:
         """Fill `parts`, of `size` bytes together, with what begins at byte `at` of the data."""
         at += self._start
-        got = self._read_some(parts, at)
+        got = self._read_some(self._fd, parts, at)
         while got != size:  # the end of the file, or a signal
             if not got:
                 raise StoreError(f"{self.path} ends before its data does: {DAMAGE}")
@@ -203,14 +250,13 @@ class ExpertFile:
                 got -= len(parts[0])
                 parts = parts[1:]
             parts = [parts[0][got:], *parts[1:]]
-            got = self._read_some(parts, at)
+            got = self._read_some(self._fd, parts, at)
 
-    def _read_some(self, parts: list[memoryview], at: int) -> int:
-        if PREADV is not None:
-            return PREADV(self._file.fileno(), parts, at)
+    def _read_first(self, _: int, parts: list[memoryview], at: int) -> int:
+        """What `os.preadv` does, or less of it."""
         with self._lock:
             self._file.seek(at)
-            return self._file.readinto(parts[0]) or 0
+            return self._file.readinto(next(part for part in parts if len(part))) or 0
 
 
 class StoredExperts(ExpertSource):
@@ -219,15 +265,19 @@ class StoredExperts(ExpertSource):
     def __init__(self, file: ExpertFile, device: torch.device):
         super().__init__(self._read)
         self._file, self._device = file, device
+        self.staged = device.type != "cpu"
 
     def _read(self, leaves: Tensor) -> Rows:
         return tuple(t.to(self._device) for t in self._file.experts(leaves[:, 0].cpu()))
 
+    def hold(self, limit: int) -> int:
+        return self._file.hold(limit)
+
     def fill(self, arena: Tensor, rows: Rows, leaves: Tensor, slots: Tensor) -> None:
-        if arena.device.type == "cpu":
-            self._file.read_into(arena, leaves[:, 0], slots)
-        else:
+        if self.staged:
             super().fill(arena, rows, leaves, slots)
+        else:
+            self._file.read_into(arena, leaves[:, 0], slots)
 
 
 # --- digests ------------------------------------------------------------------------------------------

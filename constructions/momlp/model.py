@@ -84,7 +84,10 @@ class MoMLP(ExpertBank, RoutedExperts):
 
     @abstractmethod
     def run_experts(self, x: Tensor, rows: Rows, at: Tensor) -> Tensor:
-        """Outputs (B, m) of points x (B, n) answered by the experts rows[at], rows = (output weights, biases)."""
+        """Outputs (B, m) of points x (B, n) answered by the experts rows[at], rows = (output weights, biases).
+
+        No more than `points_at_once` are gathered together.
+        """
 
     @property
     @abstractmethod
@@ -178,8 +181,7 @@ class MoMLP(ExpertBank, RoutedExperts):
             return self._gather(x)
         if self.cache is not None:
             ahead = None if upcoming is None else self._keys(self.route(upcoming))
-            keys, points = self._keys(self.route(x)), self.points_at_once
-            return answer_by_leaf(x, keys, self.cache, self.run_experts, m=self.m, points=points, upcoming=ahead)
+            return answer_by_leaf(x, self._keys(self.route(x)), self.cache, self.run_experts, m=self.m, upcoming=ahead)
         assert self.out_weight is not None
         assert self.out_bias is not None
         return self.run_experts(x, (self.out_weight, self.out_bias), self.tree.flat_index(self.route(x)))

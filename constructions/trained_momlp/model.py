@@ -189,23 +189,18 @@ class TrainedMoMLP(ExpertBank):
         leaf = self._leaf_of(z)
         if self.cache is not None:
             ahead = None if upcoming is None else self.route(upcoming)[:, None]
-            return answer_by_leaf(
-                z, leaf[:, None], self.cache, self._run, m=self.m, points=self.points_at_once, upcoming=ahead
-            )
+            return answer_by_leaf(z, leaf[:, None], self.cache, self._run_parts, m=self.m, upcoming=ahead)
         assert self.experts is not None
-        rows = (self.experts,)
-        step = self.points_at_once
-        parts = zip(z.split(step), leaf.split(step), strict=True)
-        return torch.cat([self._run(points, rows, at) for points, at in parts])
+        return self._run_parts(z, (self.experts,), leaf)
 
-    def _run(self, z: Tensor, rows: Rows, at: Tensor) -> Tensor:
-        return run_gathered(rows[0][at], self.widths, z.to(self.dtype))
+    def _run_parts(self, z: Tensor, rows: Rows, at: Tensor) -> Tensor:
+        """Outputs (B, m) of standardised points z (B, n), `points_at_once` together."""
+        parts = zip(z.split(self.points_at_once), at.split(self.points_at_once), strict=True)
+        return torch.cat([run_gathered(rows[0][index], self.widths, part.to(self.dtype)) for part, index in parts])
 
     def run_experts(self, x: Tensor, rows: Rows, at: Tensor) -> Tensor:
         """Outputs (B, m) of points x (B, n) answered by the experts rows[0][at]."""
-        step = self.points_at_once
-        z = self.standardise(x)
-        return torch.cat([self._run(p, rows, a) for p, a in zip(z.split(step), at.split(step), strict=True)])
+        return self._run_parts(self.standardise(x), rows, at)
 
     def predict(self, x: Tensor) -> Tensor:
         """Values (B, m), or for classification the most likely class (B,)."""
