@@ -110,7 +110,7 @@ class ExpertFile:
         self._header = json.loads(self._file.read(length))
         self._start = 8 + length
         self._fd = self._file.fileno()
-        self._held: dict[str, np.ndarray] = {}
+        self._held: dict[str, Tensor] = {}
         # not every system reads many parts at a place, without moving a shared offset
         self._read_some: Callable[[int, list[memoryview], int], int] = getattr(os, "preadv", self._read_first)
 
@@ -150,19 +150,19 @@ class ExpertFile:
             order = np.argsort(numbers, kind="stable")
             numbers, into = numbers[order], into[order]
         view, width, at = _bytes_of(arena), arena.shape[1] * arena.element_size(), 0
-        starts = (into * width).tolist()
+        starts, chosen = (into * width).tolist(), torch.from_numpy(numbers)
         # bytes between two rows that are read and thrown away rather than leaped over, beside rows of many more bytes
         spare = memoryview(bytearray(min(GAP_BYTES, len(numbers) * width // GAP_PART)))
         for name in self.names:
             size = self._width(name)
             if name in self._held:
                 columns = np.frombuffer(view, np.uint8).reshape(-1, width)
-                columns[into, at : at + size] = self._held[name][numbers]
+                columns[into, at : at + size] = self._held[name].index_select(0, chosen).numpy()
             else:
                 self._read_rows(name, numbers, [view[start + at : start + at + size] for start in starts], spare)
             at += size
         if DIGESTS in self._held:
-            read = memoryview(self._held[DIGESTS][numbers].reshape(-1))
+            read = _bytes_of(self._held[DIGESTS].index_select(0, chosen))
         else:
             read = memoryview(bytearray(DIGEST_BYTES * len(numbers)))
             firsts = range(0, len(read), DIGEST_BYTES)
@@ -185,8 +185,8 @@ class ExpertFile:
         if total > limit:
             return 0
         for name in (*small, DIGESTS):
-            table = np.empty((self.count(), self._width(name)), np.uint8)
-            self._read_into([memoryview(table.reshape(-1))], self._header[name]["data_offsets"][0], table.nbytes)
+            table = torch.empty(self.count(), self._width(name), dtype=torch.uint8)
+            self._read_into([_bytes_of(table)], self._header[name]["data_offsets"][0], table.nbytes)
             self._held[name] = table
         return total
 
@@ -224,17 +224,18 @@ class ExpertFile:
 
     def _read_all(self, calls: list[tuple[list[memoryview], int, int]]) -> None:
         """`_read_into` of each; what the system has not in memory is asked for together before any of it is awaited."""
-        if READ_AT_ONCE is not None:
-            calls = [call for call in calls if not self._ready(*call)]
+        flag = READ_AT_ONCE
+        if flag is not None:
+            calls = [call for call in calls if not self._ready(*call, flag)]
             for window in sorted({(self._start + place) // AROUND_BYTES for _, place, _ in calls}):
                 os.posix_fadvise(self._fd, window * AROUND_BYTES, AROUND_BYTES, os.POSIX_FADV_WILLNEED)
         for call in calls:
             self._read_into(*call)
 
-    def _ready(self, parts: list[memoryview], at: int, size: int) -> bool:
+    def _ready(self, parts: list[memoryview], at: int, size: int, flag: int) -> bool:
         """Whether `parts` could be filled without waiting for the disk."""
         try:
-            return os.preadv(self._fd, parts, self._start + at, READ_AT_ONCE) == size
+            return os.preadv(self._fd, parts, self._start + at, flag) == size
         except OSError:  # it would wait, or knows no such reading: then it is read as ever
             return False
 
