@@ -204,12 +204,12 @@ class ExpertCache:
 
     def _bring(self, leaves: Tensor, slots: Tensor, missing: Tensor) -> Tensor:
         """`slots` (U,) of leaves (U, q) with the missing ones (M,) filled."""
-        self.stamps[slots[slots >= 0]] = self._clock
+        self.stamps.index_fill_(0, slots[slots >= 0], self._clock)
         if self._make_room(len(leaves), len(missing)):
             # growing for the last time drops the contents: everything asked for is missing now
             missing = torch.arange(len(leaves), device=leaves.device)
             slots = torch.empty_like(missing)
-        fresh, wanted = self._free_slots(len(missing)), leaves[missing]
+        fresh, wanted = self._free_slots(len(missing)), leaves.index_select(0, missing)
         self._fill(wanted, fresh)
         self.keys.index_copy_(0, fresh, wanted)
         self._index.put(self.keys[: self.used], fresh)
@@ -270,7 +270,7 @@ class ExpertCache:
         evict = count - unused
         if evict:
             oldest = torch.topk(self.stamps[: self.used], evict, largest=False, sorted=False).indices
-            self._index.forget(self.keys[oldest])
+            self._index.forget(self.keys.index_select(0, oldest))
             fresh = torch.cat([fresh, oldest])
         self.used += unused
         self.statistics.evicted += evict

@@ -58,7 +58,7 @@ class TableIndex(LeafIndex):
         return self._slot.index_select(0, leaves[:, 0]).long()
 
     def put(self, keys: Tensor, slots: Tensor) -> None:
-        self._slot.index_copy_(0, keys[slots, 0], slots.int())
+        self._slot.index_copy_(0, keys[:, 0].index_select(0, slots), slots.int())
 
     def forget(self, leaves: Tensor) -> None:
         self._slot.index_fill_(0, leaves[:, 0], -1)
