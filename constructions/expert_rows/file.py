@@ -42,6 +42,7 @@ GAP_PART = 8  # of the bytes that are asked for
 AROUND_BYTES = 1 << 17  # what is read for a row that is not in memory, as for a memory map
 # Linux alone tells what it has in memory
 READ_AT_ONCE = getattr(os, "RWF_NOWAIT", None) if hasattr(os, "posix_fadvise") else None
+PART_EXPERTS = 1 << 12  # are read together
 MOST_PARTS = 500  # of one call, with as many gaps; systems allow 1024
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "I64": torch.int64, "U8": torch.uint8}
 
@@ -93,8 +94,8 @@ def require_shapes(path: Path, expected: dict[str, list[int]]) -> None:
 class ExpertFile:
     """Rows of single experts from a model file, each expert checked against its digest when it is read.
 
-    `names` are the expert tensors in the order in which they were hashed, all of one dtype. Only the header is held in
-    memory. Reading is safe from several threads, and after a fork. StoreError for a truncated file or a wrong digest.
+    `names` are the expert tensors in the order in which they were hashed, all of one dtype. The header is held
+    in memory, and what `hold` keeps. Reading is safe from several threads, and after a fork. StoreError for a truncated file or a wrong digest.
     """
 
     def __init__(self, path: Path, names: tuple[str, ...]):
@@ -144,11 +145,15 @@ class ExpertFile:
         if arena.dtype != self.dtype:
             raise StoreError(f"{self.path} has experts of {self.dtype}, its plan asks for {arena.dtype}: {DAMAGE}")
         numbers, into = np.asarray(ids, dtype=np.int64), np.asarray(rows, dtype=np.int64)
-        if not len(numbers):
-            return
         if bool((numbers[1:] <= numbers[:-1]).any()):
             order = np.argsort(numbers, kind="stable")
             numbers, into = numbers[order], into[order]
+        for first in range(0, len(numbers), PART_EXPERTS):
+            part = slice(first, first + PART_EXPERTS)
+            self._read_part(arena, numbers[part], into[part])
+
+    def _read_part(self, arena: Tensor, numbers: np.ndarray, into: np.ndarray) -> None:
+        """`read_into` of ascending numbers (E,) of experts, at least one."""
         view, width, at = _bytes_of(arena), arena.shape[1] * arena.element_size(), 0
         starts, chosen = (into * width).tolist(), torch.from_numpy(numbers)
         # bytes between two rows that are read and thrown away rather than leaped over, beside rows of many more bytes
