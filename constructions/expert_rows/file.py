@@ -94,8 +94,9 @@ def require_shapes(path: Path, expected: dict[str, list[int]]) -> None:
 class ExpertFile:
     """Rows of single experts from a model file, each expert checked against its digest when it is read.
 
-    `names` are the expert tensors in the order in which they were hashed, all of one dtype. The header is held
-    in memory, and what `hold` keeps. Reading is safe from several threads, and after a fork. StoreError for a truncated file or a wrong digest.
+    `names` are the expert tensors in the order in which they were hashed, all of one dtype. The header is held in
+    memory, and what `hold` keeps. Reading is safe from several threads, and after a fork. StoreError for a truncated
+    file or a wrong digest.
     """
 
     def __init__(self, path: Path, names: tuple[str, ...]):
