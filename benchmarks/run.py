@@ -12,32 +12,25 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
-import platform
-from importlib.util import find_spec
 from pathlib import Path
 
 import data_and_machines
 import numpy as np
-import scipy
+import routers
+import shattering
+import tables
 import torch
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 from scipy.interpolate import RegularGridInterpolator
-from scipy.spatial import cKDTree
-from timing import row, seconds
+from timing import machine, row, seconds, show
 
 from constructions import MoMLP, build_momlp, targets
 from constructions.bit_extraction import layers_of
 from constructions.files import write_whole
-from constructions.vc_dimension import one_hidden_layer
 from theory import certify_uniform_error
-from theory.momlp import figures as plots
+from theory.figure_style import save_figure
 from theory.trained_momlp import figures as data_plots
-from theory.vc_dimension.checkers import shattered_exhaustively
-
-INSTANCES = ((2, 1e-3), (3, 0.01), (4, 0.05))
 
 
 def evaluation(model: MoMLP, n: int, eps: float, x: torch.Tensor) -> dict:
@@ -56,42 +49,6 @@ def evaluation(model: MoMLP, n: int, eps: float, x: torch.Tensor) -> dict:
     return row(name, "scipy RegularGridInterpolator", "points/s", len(x) / ours, len(x) / theirs)
 
 
-def routing(model: MoMLP, x: torch.Tensor) -> list[dict]:
-    """Routing by index rule and by tree against nearest-neighbour search among the same prototypes."""
-    lattice = model.plan.lattice
-    z = lattice.coordinates(x)
-    prototypes = model.tree.leaf_indices().double() + 0.5
-    points = z.numpy()
-    flat = model.tree.flat_index(model.route(x)).numpy()
-    name = f"route, n={model.n}, L={model.num_leaves}, {len(x)} points"
-    rule = len(x) / seconds(lambda: lattice.index(lattice.coordinates(x)))
-    tree = len(x) / seconds(lambda: model.tree.route(z))
-    kd = cKDTree(prototypes.numpy())
-    require_same(kd.query(points)[1], flat, "cKDTree")
-    theirs = len(x) / seconds(lambda: kd.query(points))
-    rows = [
-        row(f"{name}: index rule", "scipy cKDTree", "points/s", rule, theirs),
-        row(f"{name}: tree", "scipy cKDTree", "points/s", tree, theirs),
-    ]
-    if find_spec("faiss"):
-        import faiss
-
-        index = faiss.IndexFlatL2(prototypes.shape[1])
-        index.add(prototypes.numpy().astype(np.float32))
-        single = points.astype(np.float32)
-        theirs = len(x) / seconds(lambda: index.search(single, 1))
-        rows.append(row(f"{name}: index rule", "faiss IndexFlatL2 (float32)", "points/s", rule, theirs))
-        rows.append(row(f"{name}: tree", "faiss IndexFlatL2 (float32)", "points/s", tree, theirs))
-    return rows
-
-
-def require_same(found: np.ndarray, flat: np.ndarray, peer: str) -> None:
-    """Random points lie on no face, so a peer in float64 must agree everywhere."""
-    wrong = int((found != flat).sum())
-    if wrong:
-        raise RuntimeError(f"{peer} disagrees with the router at {wrong} of {len(flat)} random points")
-
-
 def certificates(model: MoMLP, eps: float) -> list[dict]:
     """Evaluations a second of branch and bound, and nodes a second of the a-priori way."""
     rows = []
@@ -102,21 +59,6 @@ def certificates(model: MoMLP, eps: float) -> list[dict]:
         name = f"certify sharp target, n={model.n}, eps={eps:g}: {method}, {c.seconds:.2f} s"
         rows.append(row(name, "none", "evaluations/s", c.evaluations / c.seconds, None))
     return rows
-
-
-def shattering() -> dict:
-    """(labeling, point) pairs a second: all 2^17 labelings in stacked batches, against a loop over modules."""
-    shattered = one_hidden_layer(4, 4)
-    pairs = shattered_exhaustively(shattered).evaluations
-    ours = pairs / seconds(lambda: shattered_exhaustively(shattered))
-    labels = torch.rand(500, shattered.size, generator=torch.Generator().manual_seed(0)) < 0.5
-    points = shattered.points.double()
-
-    def loop() -> bool:
-        return all(torch.equal(shattered.module(y)(points)[:, 0] > 0, y) for y in labels)
-
-    theirs = labels.numel() / seconds(loop)
-    return row("shatter 17 points, one hidden layer", "Python loop over torch modules", "pairs/s", ours, theirs)
 
 
 def bit_extraction() -> list[dict]:
@@ -145,10 +87,6 @@ def bit_extraction() -> list[dict]:
     ]
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("results"), help="folder for benchmarks.json")
@@ -157,36 +95,27 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     count = 20_000 if args.quick else 200_000
     rows = []
-    console = Console(width=140) if not Console().is_terminal else Console()
-    for n, eps in track(INSTANCES, description="measuring", console=Console(stderr=True), transient=True):
+    console = Console(width=180) if not Console().is_terminal else Console()
+    for n, eps in track(routers.INSTANCES, description="measuring", console=Console(stderr=True), transient=True):
         model = build_momlp(targets.get("sum_of_sines", n=n), eps=eps)
         x = model.plan.domain.sample(count, torch.Generator().manual_seed(0))
         rows.append(evaluation(model, n, eps, x))
-        rows.extend(routing(model, x[: count // 4]))
+        rows.extend(routers.lattice(model, x[: count // 4]))
         rows.extend(certificates(model, eps))
-    rows.append(shattering())
+    rows.extend(routers.data(count // 4))
+    rows.append(shattering.exhaustive())
     rows.extend(bit_extraction())
     curve = data_and_machines.throughput(quick=args.quick)
     rows.extend(curve)
     rows.extend(data_and_machines.rest(quick=args.quick))
-    table = Table("measured", "peer", "unit", "ours", "theirs", "ours / theirs")
-    for r in rows:
-        ratio = "-" if r["ratio"] is None else f"{r['ratio']:.2f}"
-        theirs = "-" if r["theirs"] is None else _number(r["theirs"])
-        table.add_row(r["measured"], r["peer"], r["unit"], _number(r["ours"]), theirs, ratio)
-    console.print(table)
-    machine = {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "scipy": scipy.__version__,
-        "cores": os.cpu_count(),
-        "torch_threads": torch.get_num_threads(),
-    }
-    text = json.dumps({"schema": 1, "machine": machine, "rows": rows}, indent=2)
+    show(rows, console)
+    wide = Console(width=190) if not console.is_terminal else console
+    measured = tables.report(wide, quick=args.quick)
+    text = json.dumps({"schema": 1, "machine": machine(), "rows": rows, "tables": measured}, indent=2)
     path = write_whole(args.out / "benchmarks.json", lambda draft: draft.write_text(text))
     console.print(f"written to {path}", highlight=False)
     picture = args.out / "throughput.png"
-    plots.save_figure(data_plots.throughput_figure({r["share"]: r["ours"] for r in curve}, curve[0]["theirs"]), picture)
+    save_figure(data_plots.throughput_figure({r["share"]: r["ours"] for r in curve}, curve[0]["theirs"]), picture)
     console.print(f"drawn to {picture}", highlight=False)
 
 

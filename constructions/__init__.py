@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from constructions.momlp.model import MoMLP
     from constructions.momlp.pencil_momlp import PencilMoMLP
     from constructions.momlp.plan import PencilPlan, Plan
+    from constructions.momlp.tabulated import TabulatedMoMLP, tabulate
     from constructions.pathway_tree.lattice import Lattice
     from constructions.pathway_tree.prototype_tree import PrototypeTree
     from constructions.pathway_tree.tree import PathwayTree
@@ -45,11 +46,13 @@ __all__ = [
     "PrototypeTree",
     "Routing",
     "StoreError",
+    "TabulatedMoMLP",
     "TrainedMoMLP",
     "build_momlp",
     "load",
     "plan",
     "save",
+    "tabulate",
     "targets",
     "train_momlp",
 ]
@@ -65,6 +68,7 @@ _ROOMS = {
     "constructions.momlp.model": ("MoMLP",),
     "constructions.momlp.pencil_momlp": ("PencilMoMLP",),
     "constructions.momlp.plan": ("PencilPlan", "Plan"),
+    "constructions.momlp.tabulated": ("TabulatedMoMLP", "tabulate"),
     "constructions.pathway_tree.lattice": ("Lattice",),
     "constructions.pathway_tree.prototype_tree": ("PrototypeTree",),
     "constructions.pathway_tree.tree": ("PathwayTree",),

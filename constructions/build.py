@@ -40,19 +40,25 @@ def plan(
     dtype: torch.dtype = torch.float64,
     resolved: int | None = None,
     lookup: str | None = None,
+    cells: int | None = None,
+    max_experts: int | None = None,
 ) -> Plan:
     """The partition and its cost for sup |f − f̂| ≤ eps (in the units of f), without building anything.
 
     `expert` is "pencil", "constant" or "bit_extraction"; `split` the share given to the experts (of ρ² for pencils,
-    default 1/n; of eps for bit extraction, default k/n); `resolved` = k and `lookup` ("deep" or "wide") belong to
-    bit extraction (defaults 1 and "deep"; k = n is a single MLP). Raises ValueError naming the argument.
+    default 1/n; of eps for bit extraction, default k/n). Of bit extraction alone: `resolved` = k (default 1; k = n is a
+    single MLP) and `lookup` ("deep", the default, or "wide"); `cells` = c cuts *each* resolved axis into c cells behind
+    the router (default 1), for c^k times as many and smaller experts; `max_experts` instead chooses the c with the
+    smallest expert among those with at most that many experts, the least of several. Raises ValueError naming the
+    argument.
     """
     if not isinstance(f, LipschitzFunction):
         raise TypeError(f"`f` must be a LipschitzFunction, got {type(f).__name__}")
     require_dtype(dtype)
     require_choice("expert", expert, EXPERTS)
     if expert != "bit_extraction":
-        for name, value in (("resolved", resolved), ("lookup", lookup)):
+        own = {"resolved": resolved, "lookup": lookup, "cells": cells, "max_experts": max_experts}
+        for name, value in own.items():
             if value is not None:
                 raise ValueError(f"`{name}` belongs to expert='bit_extraction', got {shown(value)} with {expert!r}")
         return lattice.plan(f, eps, expert=expert, split=split, valency=valency, activation=activation, dtype=dtype)
@@ -62,7 +68,9 @@ def plan(
             f"{shown(activation)}, {dtype}"
         )
     k, by = 1 if resolved is None else resolved, "deep" if lookup is None else lookup
-    return plan_bit_extraction(f, eps, resolved=k, lookup=by, split=split, valency=valency)
+    return plan_bit_extraction(
+        f, eps, resolved=k, lookup=by, split=split, valency=valency, cells=cells, max_experts=max_experts
+    )
 
 
 def build_momlp(
@@ -75,6 +83,8 @@ def build_momlp(
     activation: str = "relu",
     resolved: int | None = None,
     lookup: str | None = None,
+    cells: int | None = None,
+    max_experts: int | None = None,
     lazy: bool = False,
     cache_bytes: int = DEFAULT_CACHE_BYTES,
     max_bytes: int = DEFAULT_MAX_BYTES,
@@ -99,6 +109,8 @@ def build_momlp(
         dtype=dtype,
         resolved=resolved,
         lookup=lookup,
+        cells=cells,
+        max_experts=max_experts,
     )
     place = require_device("device", device)
     require_bool("lazy", lazy)

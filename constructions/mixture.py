@@ -1,12 +1,13 @@
 """What a mixture is: a router, cells, and an expert a leaf.
 
 Main definitions: `Mixture` (the protocol of anybody's mixtures), `is_mixture`, `LatticeMixture` (the abstract class of
-those that are built here over a lattice of cells), `built_here`.
+those that are built here over a lattice of cells), `NodeTable`, `built_here`.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -54,6 +55,23 @@ def is_mixture(model: nn.Module, advice: str = "") -> bool:
 def missing_of_mixture(model: nn.Module) -> list[str]:
     """What `model` lacks of the protocol."""
     return [name for name in PROTOCOL if not hasattr(model, name)]
+
+
+@dataclass(frozen=True)
+class NodeTable:
+    """What a mixture interpolates between instead of running the experts of `network`.
+
+    `values` (L, nodes, m) are their values at nodes: of each resolved axis i (the last ones) node j where
+    (x − lo_i)·scale_i = j, j = 0 … cells_i, the last axis fastest. `slack` is how far the answers are said to be from
+    the network's.
+    """
+
+    network: LatticeMixture
+    values: Tensor
+    lo: tuple[float, ...]
+    scale: tuple[float, ...]
+    cells: tuple[int, ...]
+    slack: float
 
 
 class LatticeMixture(nn.Module):
@@ -111,6 +129,14 @@ class LatticeMixture(nn.Module):
 
     def knots(self) -> Tensor | None:
         """Where experts bend along the last axis (K + 1,), if that is the one that they resolve."""
+        return None
+
+    def tabulate(self, **options: Any) -> LatticeMixture:
+        """The same function from a table of its values, where experts have nodes (`momlp.tabulated`)."""
+        raise TypeError(f"`model` must be a MoMLP to be tabulated, got {type(self).__name__}")
+
+    def node_table(self) -> NodeTable | None:
+        """The table that forward() interpolates; None for a mixture that runs its experts."""
         return None
 
     def held_experts(self) -> int | None:

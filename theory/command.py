@@ -2,7 +2,8 @@
 
 Importing it must stay cheap: torch and the objects are imported where they are used.
 
-Main definitions: `Verb`, `out`, `err`, `device_named`, `require_writable`, `output_file`, `seed`, `working`, `joined`.
+Main definitions: `Verb`, `out`, `err`, `device_named`, `require_writable`, `output_file`, `seed`, `working`, `joined`,
+`interruptible`, `interrupted`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -123,4 +125,37 @@ def joined(args: argparse.Namespace, device: torch.device) -> Iterator[Ranks]:
 def _interrupt(number: int, frame: FrameType | None) -> None:
     for also in (signal.SIGTERM, signal.SIGINT):
         signal.signal(also, signal.SIG_IGN)
+    _raise_interrupt(number, frame)
+
+
+_interruption = threading.Event()
+
+
+def interrupted() -> bool:
+    """Whether somebody asked this process to stop, also where code that was being imported lost the exception.
+
+    C code turns a KeyboardInterrupt into another error, or drops it: what follows then fails for reasons of its own.
+    """
+    return _interruption.is_set()
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGTERM acts like Ctrl-C, so that drafts are removed and what was reached is written; `interrupted` tells."""
+    _interruption.clear()
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, _raise_interrupt)}
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a process in the background may ignore it
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, _raise_interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _raise_interrupt(number: int, frame: FrameType | None) -> None:
+    _interruption.set()
     raise KeyboardInterrupt

@@ -33,7 +33,18 @@ def rational(value: float | int | Fraction | fmpq) -> fmpq:
         raise ValueError(f"`value` must be finite, got {value!r}") from err
     except AttributeError as err:
         raise TypeError(f"`value` must be a real number, got {type(value).__name__}") from err
+    if numerator == 0:
+        require_denormals()  # or a number below 2^−1022 reads as 0
     return fmpq(numerator, denominator)
+
+
+_LEAST_DENORMAL = 2.0**-1074
+
+
+def require_denormals() -> None:
+    """ValueError while this thread flushes denormal numbers to zero: what it reads is then not what a tensor holds."""
+    if not _LEAST_DENORMAL * 1.0 > 0:
+        raise ValueError("`torch.set_flush_denormal(True)` is in force: nothing is exact then, set it to False")
 
 
 def vector(values: Tensor | Sequence) -> Vector:
@@ -123,7 +134,7 @@ class Compiled:
                 if width is not None and weight.shape[1] != width:
                     raise ValueError(f"{layer} does not accept {width} inputs")
                 self.inputs, width = weight.shape[1] if self.inputs is None else self.inputs, len(weight)
-                rows = [[(int(j), rational(float(row[j]))) for j in row.nonzero()[:, 0]] for row in weight]
+                rows = [[(int(j), rational(row[j].item())) for j in row.nonzero()[:, 0]] for row in weight]
                 self.layers.append(list(zip(bias, rows, strict=True)))
             else:
                 raise TypeError(f"no compiled evaluation for {type(layer).__name__}")

@@ -116,6 +116,7 @@ def run_together(
     *,
     starting: Callable[[Claim], None] = lambda claim: None,
     finished: Callable[[Row], None] = lambda row: None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Run:
     """`theory.verify.run` with claims dealt to the ranks as they become free. To be called by all ranks.
 
@@ -123,7 +124,7 @@ def run_together(
     the rows that were decided before are there and `interrupted` is True.
     """
     if ranks.world == 1:
-        return run(claims, context, starting=starting, finished=finished)
+        return run(claims, context, starting=starting, finished=finished, stopped=stopped)
 
     reached: list[Row] = []
 
@@ -133,7 +134,7 @@ def run_together(
         finished(row)
 
     try:
-        own = run(_queue(claims, ranks), context, starting=starting, finished=decided)
+        own = run(_queue(claims, ranks), context, starting=starting, finished=decided, stopped=stopped)
         if not own.interrupted:
             ranks.wait_for_all("deciding claims")
     except (RankLost, KeyboardInterrupt) as err:

@@ -44,18 +44,24 @@ def run(
     *,
     starting: Callable[[Claim], None] = lambda claim: None,
     finished: Callable[[Row], None] = lambda row: None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Run:
-    """Decide the claims in order. A reproduction that raises becomes INCONCLUSIVE with the error as its reason."""
+    """Decide the claims in order. A reproduction that raises becomes INCONCLUSIVE with the error as its reason.
+
+    Where `stopped` says afterwards that somebody asked to stop, an interruption was lost in a claim: it has no verdict.
+    """
     result = Run(_required(context))
     for claim in _each(claims):
-        starting(claim)
         try:
+            starting(claim)
             row = decided(claim, context)
+            if stopped():
+                raise KeyboardInterrupt
+            result.rows.append(row)
+            finished(row)
         except KeyboardInterrupt:
             result.interrupted = True
             break
-        result.rows.append(row)
-        finished(row)
     return result
 
 

@@ -30,6 +30,7 @@ def run_in_processes(
     *,
     starting: Callable[[Claim], None] = lambda claim: None,
     finished: Callable[[Row], None] = lambda row: None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Run:
     """`verify.run` with several claims at a time; the rows stand in the order of `claims`.
 
@@ -45,7 +46,7 @@ def run_in_processes(
     except KeyboardInterrupt:
         result.interrupted = True
     if not result.interrupted:
-        rest = run(own, context, starting=starting, finished=finished)
+        rest = run(own, context, starting=starting, finished=finished, stopped=stopped)
         result.rows += rest.rows
         result.interrupted = rest.interrupted
     order = {claim.id: place for place, claim in enumerate(claims)}

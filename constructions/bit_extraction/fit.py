@@ -1,6 +1,6 @@
 """From a target and leaves to the tables of bit-extraction experts.
 
-Main definitions: `fit_tables`, `grid_points`, `plan_layers`.
+Main definitions: `fit_tables`, `grid_points`, `plan_layers`, `resolved_box`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ ROUNDING = 8 * 2.0**-53
 
 def plan_layers(plan: BitExtractionPlan) -> tuple[Layer, ...]:
     """The layers of the plan's experts."""
-    low = tuple(plan.domain.lo[a] for a in plan.axes)
-    side = tuple(float(plan.domain.sides[a]) for a in plan.axes)
+    low = tuple(plan.domain.lo[a] for a in plan.axes) if plan.resolved_cells == 1 else None
+    side = tuple(map(float, plan.resolved_sides))
     return layers_of(plan.network, plan.n, plan.axes, low, side, plan.step)
 
 
@@ -47,22 +47,39 @@ def fit_tables(f: LipschitzFunction, plan: BitExtractionPlan, leaves: Tensor) ->
         _require_modulus(f, plan, values)
     flat = values.movedim(-1, 1).reshape(-1, *shape[1:])
     y, offset = step_values(flat, plan.step, plan.network)
-    table = table_of(words_of(y, plan.network), plan.network)
-    return table.reshape(len(leaves), plan.m, -1), offset.reshape(len(leaves), plan.m)
+    table = table_of(words_of(y, plan.network), plan.network).reshape(len(leaves), plan.m, -1)
+    if plan.resolved_cells > 1:
+        slope = torch.tensor([plan.network.cells / float(s) for s in plan.resolved_sides], dtype=torch.float64)
+        reach = resolved_box(plan, leaves)[1] * slope.to(leaves.device)
+        table = torch.cat([table, reach[:, None].expand(-1, plan.m, -1)], dim=2)
+    return table, offset.reshape(len(leaves), plan.m)
+
+
+def resolved_box(plan: BitExtractionPlan, leaves: Tensor) -> tuple[Tensor, Tensor]:
+    """Lower and upper ends (E, k) of what the experts of leaves (E, q) resolve."""
+    if plan.resolved_cells > 1:
+        lower, upper = plan.lattice.faces(leaves)
+    else:
+        lower, upper = (end.expand(len(leaves), -1) for end in plan.domain.tensors(leaves.device))
+    first = plan.axes[0]
+    return lower[:, first:], upper[:, first:]
 
 
 def grid_points(plan: BitExtractionPlan, leaves: Tensor) -> Tensor:
-    """The nodes (E, (K+1)^k, n): the cell's centre, and the grid on the resolved axes (both ends included)."""
-    device = leaves.device
-    steps = torch.arange(plan.network.cells + 1, dtype=torch.float64, device=device)
+    """The nodes (E, (K+1)^k, n): the cell's centre on the routed axes, the grid on the resolved (both ends
+    included)."""
+    k, cells, routed = plan.resolved, plan.network.cells, plan.axes[0]
+    steps = torch.arange(cells + 1, dtype=torch.float64, device=leaves.device)
+    lower, upper = resolved_box(plan, leaves)
     axes = []
-    for a in plan.axes:
-        t = plan.domain.lo[a] + steps * (float(plan.domain.sides[a]) / plan.network.cells)
-        t[-1] = plan.domain.hi[a]
-        axes.append(t)
-    grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, plan.resolved)
-    centres = plan.lattice.centres(leaves)[:, None].expand(-1, len(grid), -1)
-    return torch.cat([centres, grid.expand(len(leaves), -1, -1)], dim=-1)
+    for i, side in enumerate(plan.resolved_sides):
+        t = lower[:, i, None] + steps * (float(side) / cells)
+        t[:, -1] = upper[:, i]
+        across = [len(t), *(cells + 1 if j == i else 1 for j in range(k))]
+        axes.append(t.reshape(across).expand(-1, *[cells + 1] * k))
+    grid = torch.stack(axes, dim=-1).reshape(len(leaves), -1, k)
+    centres = plan.lattice.centres(leaves)[:, None, :routed].expand(-1, grid.shape[1], -1)
+    return torch.cat([centres, grid], dim=-1)
 
 
 @bytes_per_leaf.register
@@ -73,18 +90,19 @@ def _bytes_per_table(plan: BitExtractionPlan) -> int:
 
 def _require_modulus_in_cells(f: LipschitzFunction, plan: BitExtractionPlan, leaves: Tensor) -> None:
     """The pairs of `require_modulus` for cells whose experts resolve several axes, at three places of those axes."""
-    centre = plan.lattice.centres(leaves)
-    half = (plan.lattice.faces(leaves)[1] - plan.lattice.faces(leaves)[0]) / 2
-    lo, hi = (end[0, list(plan.axes)] for end in (e.reshape(1, -1) for e in f.domain.tensors(leaves.device)))
-    spacing = ((hi - lo) / plan.network.cells).expand(len(leaves), -1)
+    routed = plan.axes[0]
+    below, above = (face[:, :routed] for face in plan.lattice.faces(leaves))
+    centre, half = plan.lattice.centres(leaves)[:, :routed], (above - below) / 2
+    lower, upper = resolved_box(plan, leaves)
+    spacing = (upper - lower) / plan.network.cells
     for share in (0.25, 0.5, 0.75):
-        resolved = (lo + share * (hi - lo)).expand(len(leaves), -1)
+        resolved = lower + share * (upper - lower)
         require_slopes(f, torch.cat([centre, resolved], dim=1), torch.cat([half, spacing], dim=1))
 
 
 def _require_modulus(f: LipschitzFunction, plan: BitExtractionPlan, values: Tensor) -> None:
     """ModulusViolation naming neighbouring nodes, along axes or diagonals, whose values (E, K+1, …, m) contradict ω."""
-    spacing = [float(plan.domain.sides[a]) / plan.network.cells for a in plan.axes]
+    spacing = [float(side) / plan.network.cells for side in plan.resolved_sides]
     slack = ROUNDING * float(values.abs().max())
     for move in itertools.product((0, 1, -1), repeat=plan.resolved):
         if not any(move) or next(step for step in move if step) < 0:

@@ -19,6 +19,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from constructions.bit_extraction.decode import WordNodes
 from constructions.bit_extraction.fit import plan_layers
 from constructions.bit_extraction.forms import filled
 from constructions.bit_extraction.plan import BitExtractionPlan
@@ -128,6 +129,9 @@ class BitExtractionMoMLP(MoMLP):
     def __repr__(self) -> str:
         # hundreds of shared layers are not worth printing one by one
         return f"{type(self).__name__}({self.extra_repr()}, layers={len(self.shared_weight)})"
+
+    def nodes(self) -> WordNodes:
+        return WordNodes(self)
 
     # --- evaluation ---
 

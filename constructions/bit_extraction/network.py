@@ -25,21 +25,33 @@ from constructions.bit_extraction.snake import exponents, snake
 Rows = list[tuple[str, Form]]
 
 
+Low = tuple[float, ...] | None
+
+
 @lru_cache(maxsize=64)
 def layers_of(
-    design: Design, inputs: int, axes: tuple[int, ...], low: tuple[float, ...], side: tuple[float, ...], step: float
+    design: Design, inputs: int, axes: tuple[int, ...], low: Low, side: tuple[float, ...], step: float
 ) -> tuple[Layer, ...]:
-    """All layers, the affine output last, for the box low + [0, side] on `axes` of `inputs` coordinates; q = `step`."""
+    """All layers, the affine output last, for the box low + [0, side] on `axes` of `inputs` coordinates; q = `step`.
+
+    Where `low` is None each expert has a box of its own: behind its words the table holds (low + side)·K/side of each
+    axis, the bias of the first layer.
+    """
     return tuple(_Network(design, inputs, axes, low, side, step).build())
 
 
 class _Network:
     """Pending forms of everything that is alive, while the layers are written down."""
 
-    def __init__(self, design: Design, inputs: int, axes: tuple[int, ...], low: tuple, side: tuple, step: float):
+    def __init__(self, design: Design, inputs: int, axes: tuple[int, ...], low: Low, side: tuple, step: float):
         self.design, self.step = design, step
         self.builder = Builder([f"x{i}" for i in range(inputs)])
-        self.box = list(zip(axes, low, side, strict=True))
+        self.slopes = [(axis, design.cells / s) for axis, s in zip(axes, side, strict=True)]
+        if low is None:
+            self.reach = [constant_entry(design.table_size + i) for i in range(design.k)]
+        else:
+            tops = (a + s for a, s in zip(low, side, strict=True))
+            self.reach = [Form({"": top * w}) for top, (_, w) in zip(tops, self.slopes, strict=True)]
         self.acc: Form | None = None
         self.z: list[Form] = []
         self.w: dict[int, Form] = {}
@@ -90,11 +102,11 @@ class _Network:
     def _stage_0(self) -> None:
         """z = clamp(K(x − o)/s, 0, K), in two layers."""
         x, cells = self.builder.channels(), self.design.cells
-        reach: Rows = [
-            (f"v{i}", Form({"": (low + side) * (cells / side)}) - (cells / side) * x[f"x{axis}"])
-            for i, (axis, low, side) in enumerate(self.box)
+        rows: Rows = [
+            (f"v{i}", reach - slope * x[f"x{axis}"])
+            for i, (reach, (axis, slope)) in enumerate(zip(self.reach, self.slopes, strict=True))
         ]
-        v = self.builder.layer(reach)
+        v = self.builder.layer(rows)
         self.now = self.builder.layer([(f"z{i}", cells - v[f"v{i}"]) for i in range(self.design.k)])
         self.z = [self.now[f"z{i}"] for i in range(self.design.k)]
 

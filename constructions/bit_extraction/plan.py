@@ -5,6 +5,9 @@ cells each, h the longest of its sides over K. The error is at most ω(a) + C_k�
 √k/2), or for a general modulus ω(a) + ω(h) + ω(h√k/2), with 2ω(h) for k = 1. `split` is the share of eps that the
 experts get (default k/n).
 
+With `resolved_cells` = c > 1 the router also cuts each resolved axis into c cells, each with a grid of its own: h is
+the longest side over c·K, the same h takes a K that is c times smaller, and there are c^k times as many experts.
+
 Main definitions: `BitExtractionPlan`, `plan_bit_extraction`.
 """
 
@@ -26,7 +29,7 @@ from constructions.functions.box import Box
 from constructions.functions.lipschitz_function import LipschitzFunction
 from constructions.functions.modulus import Modulus
 from constructions.momlp.plan import PLAN_MARGIN, Plan, require_eps, require_planned
-from constructions.pathway_tree.lattice import ceil_sqrt
+from constructions.pathway_tree.lattice import Lattice, ceil_sqrt
 from constructions.pathway_tree.tree import MAX_VALENCY
 
 MAX_CELLS = 1 << 40
@@ -35,7 +38,10 @@ MAX_CELLS = 1 << 40
 @final
 @dataclass(frozen=True)
 class BitExtractionPlan(Plan):
-    """A `Plan` whose experts are bit-extraction networks of one `design`; `step` is q, `knots` is K."""
+    """A `Plan` whose experts are bit-extraction networks of one `design`; `step` is q, `knots` is K.
+
+    `cells` are those of the n − k routed axes, then, where the router cuts the resolved axes too, theirs, all equal.
+    """
 
     design: Design | None = None
     step: float = 0.0
@@ -57,7 +63,30 @@ class BitExtractionPlan(Plan):
 
     @property
     def columns(self) -> int:
-        return self.network.table_size
+        """The words, and where the resolved axes are cut the place of the expert's grid on each."""
+        return self.network.table_size + (self.resolved if self.resolved_cells > 1 else 0)
+
+    @property
+    def resolved_cells(self) -> int:
+        """c, the cells of each resolved axis; 1 where every expert resolves it whole."""
+        return self.cells[-1] if len(self.cells) == self.n else 1
+
+    @property
+    def resolved_sides(self) -> tuple[Fraction, ...]:
+        """Sides of what an expert resolves."""
+        return tuple(self.domain.sides[a] / self.resolved_cells for a in self.axes)
+
+    @property
+    def lattice(self) -> Lattice:
+        # on an axis that is cut, the grid belongs to the cell: there is no common one
+        return super().lattice if self.resolved_cells == 1 else Lattice(self.domain, self.cells, 0)
+
+    @property
+    def half_diagonal_squared(self) -> Fraction:
+        """a², of the routed axes alone."""
+        q = self.n - self.resolved
+        pairs = zip(self.domain.sides[:q], self.cells[:q], strict=True)
+        return sum(((side / (2 * m)) ** 2 for side, m in pairs), Fraction(0))
 
     @property
     def axes(self) -> tuple[int, ...]:
@@ -81,8 +110,7 @@ class BitExtractionPlan(Plan):
     @property
     def error_bound(self) -> float:
         """ω(a) plus the network's guarantee, rounded up."""
-        side = max(self.domain.sides[a] for a in self.axes)
-        network = _guarantee(self.modulus, self.resolved)(side / self.network.cells)
+        network = _guarantee(self.modulus, self.resolved)(max(self.resolved_sides) / self.network.cells)
         return math.nextafter(self.modulus.upper(self.half_diagonal_squared) + float(network), math.inf)
 
     def to_spec(self) -> dict[str, Any]:
@@ -118,11 +146,15 @@ class BitExtractionPlan(Plan):
         """The design is one that this plan can have, and one that is built in a time."""
         d = self.network
         require_int("design.k", d.k, 1, self.n)
-        if len(self.cells) != self.n - d.k:
-            raise ValueError(f"`cells` must have {self.n - d.k} entries, one a routed axis, got {len(self.cells)}")
+        cut = self.cells[self.n - d.k :]
+        if len(self.cells) != self.n - d.k and (len(self.cells) != self.n or min(cut) < 2 or min(cut) != max(cut)):
+            raise ValueError(
+                f"`cells` must have {self.n - d.k} entries, one a routed axis, or {self.n} with the last {d.k} equal "
+                f"and at least 2, got {shown(self.cells)}"
+            )
         if d.cells != self.knots:
             raise ValueError(f"`knots` must be the design's {shown(d.cells)} cells, got {shown(self.knots)}")
-        require_int("knots", self.knots, 1, MAX_CELLS)
+        require_int("knots", self.knots, 1, MAX_CELLS // self.resolved_cells)
         require_int("design.words", d.words, 1, MAX_WORDS)
         require_int("bits of a word", d.word_bits, 1, word_cap(d.lookup))
 
@@ -149,30 +181,45 @@ def plan_bit_extraction(
     lookup: str = "deep",
     split: float | Fraction | None = None,
     valency: int = 2,
+    cells: int | None = None,
+    max_experts: int | None = None,
 ) -> BitExtractionPlan:
     """The cheapest design with words that float64 decodes exactly, without building anything.
 
-    `resolved` = n is a single MLP without a router. Raises ValueError naming the argument.
+    `resolved` = n with one cell is a single MLP without a router. `cells` cuts each resolved axis (default 1);
+    `max_experts` chooses it: the least for which an expert is as small as within that many experts it can be. Raises
+    ValueError naming the argument.
     """
     require_instance("f", f, LipschitzFunction)
     require_eps(eps)
     require_choice("lookup", lookup, LOOKUPS)
     require_int("valency", valency, 2, MAX_VALENCY)
     k = require_int("resolved", resolved, 1, f.n)
-    q = f.n - k
     share = _share(split, f.n, k)
     eps_plan = PLAN_MARGIN * Fraction(eps)
-    radius_squared = f.modulus.radius_squared((1 - share) * eps_plan) if q else None
     if f.modulus.radius_squared(eps_plan) is None:
         raise ValueError("`f` has the modulus 0: it is constant, use expert='constant'")
-    sides = f.domain.sides
-    cells = tuple(1 if radius_squared is None else ceil_sqrt(side**2 * q / (4 * radius_squared)) for side in sides[:q])
-    require_planned(eps, cells, 1)
-    side = max(sides[q:])
-    least = _least_cells(_guarantee(f.modulus, k), side, share * eps_plan)
-    design = choose(k, least, lookup=lookup, cap=word_cap(lookup), lipschitz=f.modulus.kind == "lipschitz")
-    h = side / design.cells
-    exact = Fraction(f.modulus.lam) * h if f.modulus.kind == "lipschitz" else Fraction(f.modulus.upper(h * h))
+    routed = _routed_cells(f, f.n - k, (1 - share) * eps_plan)
+    require_planned(eps, routed, 1)
+    guarantee, side, lipschitz = _guarantee(f.modulus, k), max(f.domain.sides[f.n - k :]), f.modulus.kind == "lipschitz"
+
+    def design_of(cut: int) -> Design:
+        least = _least_cells(guarantee, side / cut, share * eps_plan)
+        return choose(k, least, lookup=lookup, cap=word_cap(lookup), lipschitz=lipschitz)
+
+    cut = 1 if cells is None else require_int("cells", cells, 1, MAX_CELLS)
+    if max_experts is not None:
+        if cells is not None:
+            raise ValueError(
+                f"`max_experts` chooses `cells`, give one of them, got {shown(max_experts)}, {shown(cells)}"
+            )
+        most = _most_cells(max_experts, routed, k)
+        cut = _cheapest(design_of, min(most, _least_cells(guarantee, side, share * eps_plan)))
+    design = design_of(cut)
+    if cut > 1 and cut * design.cells > MAX_CELLS:
+        raise ValueError(f"`cells` = {cut} of {design.cells} grid cells each are more than {MAX_CELLS} on an axis")
+    h = side / cut / design.cells
+    exact = Fraction(f.modulus.lam) * h if lipschitz else Fraction(f.modulus.upper(h * h))
     return BitExtractionPlan(
         n=f.n,
         m=f.m,
@@ -184,11 +231,48 @@ def plan_bit_extraction(
         eps=float(eps),
         eps_plan=eps_plan,
         split=share,
-        cells=cells,
+        cells=routed + ((cut,) * k if cut > 1 else ()),
         knots=design.cells,
         design=design,
         step=float(exact * (1 + STEP_MARGIN)),
     )
+
+
+def _routed_cells(f: LipschitzFunction, q: int, allowed: Fraction) -> tuple[int, ...]:
+    """Cells of the first q axes whose half diagonal a has ω(a) ≤ `allowed`."""
+    radius_squared = f.modulus.radius_squared(allowed) if q else None
+    sides = f.domain.sides[:q]
+    return tuple(1 if radius_squared is None else ceil_sqrt(side**2 * q / (4 * radius_squared)) for side in sides)
+
+
+def _most_cells(max_experts: int, routed: tuple[int, ...], k: int) -> int:
+    """The largest c with c^k·∏ routed ≤ max_experts."""
+    require_int("max_experts", max_experts, 1)
+    if max_experts < math.prod(routed):
+        raise ValueError(
+            f"`max_experts` must be at least {shown(math.prod(routed))}, the cells of the routed axes, "
+            f"got {shown(max_experts)}"
+        )
+    room = max_experts // math.prod(routed)
+    low, high = 1, 1 << (room.bit_length() // k + 1)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if middle**k <= room else (low, middle)
+    return low
+
+
+def _cheapest(design_of: Callable[[int], Design], most: int) -> int:
+    """The least c ≤ `most` whose expert (of one output) is as small as that of `most`; more cells never cost more."""
+
+    def cost(cut: int) -> int:
+        design = design_of(cut)
+        return counts.parameters(design, design.k)
+
+    low, high, least = 0, most, cost(most)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if cost(middle) <= least else (middle, high)
+    return high
 
 
 def _share(split: float | Fraction | None, n: int, k: int) -> Fraction:

@@ -69,7 +69,7 @@ def _refuse(values: Tensor, jump: Tensor, axis: int, step: float) -> None:
 
 
 @lru_cache(maxsize=64)
-def _orders(m: int, k: int, J: int) -> tuple[Tensor, Tensor]:
+def orders(m: int, k: int, J: int) -> tuple[Tensor, Tensor]:
     """Flat positions of the snake in a block (m^k,), and Gray addresses of the blocks (2^{kJ},), row-major in axis
     1 … k."""
     walk = torch.tensor(snake(m, k)) - 1
@@ -84,7 +84,7 @@ def _orders(m: int, k: int, J: int) -> tuple[Tensor, Tensor]:
 def words_of(y: Tensor, design: Design) -> Tensor:
     """Words (E, classes, words, blocks), int64, by address; y (E, K+1, …, K+1)."""
     k, m, groups = design.k, design.m, 2**design.J
-    walk, address = (order.to(y.device) for order in _orders(m, k, design.J))
+    walk, address = (order.to(y.device) for order in orders(m, k, design.J))
     found = torch.empty(len(y), design.classes, design.words, design.blocks, dtype=torch.int64, device=y.device)
     shape = [len(y), *itertools.chain.from_iterable((groups, 2, m) for _ in range(k))]
     grouped = y.reshape(shape)  # axis i: (block, class parity, node)

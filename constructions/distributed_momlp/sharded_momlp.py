@@ -21,6 +21,7 @@ from constructions.distributed_momlp.shards import Shards
 from constructions.errors import require_instance, require_path, require_points
 from constructions.expert_rows.cache import Rows
 from constructions.momlp.model import MoMLP
+from constructions.momlp.tabulated import TabulatedMoMLP
 from constructions.ranks import Ranks
 from constructions.store import load
 from constructions.trained_momlp import TrainedMoMLP
@@ -58,6 +59,7 @@ class ShardedMoMLP:
     @classmethod
     def _load(cls, path: str | os.PathLike, ranks: Ranks) -> ShardedMoMLP:
         model = load(path, lazy=True, device=ranks.device)
+        assert not isinstance(model, TabulatedMoMLP)  # which are not loaded lazily
         shards = Shards.of(model.tree, ranks.world)
         assert model.cache is not None
         if isinstance(model, MoMLP) and not model.stored:

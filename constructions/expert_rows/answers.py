@@ -1,6 +1,6 @@
 """Answering a batch with experts that are fetched leaf by leaf, and sharing out the bytes that it may take.
 
-Main definitions: `answer_by_leaf`, `BudgetShares`, `share_budget`, `stream`.
+Main definitions: `answer_by_leaf`, `in_batches`, `BudgetShares`, `share_budget`, `stream`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from constructions.errors import BudgetExceeded, require_int
-from constructions.expert_rows.cache import ExpertCache, Rows
+from constructions.expert_rows.cache import MOST_BYTES, ExpertCache, Rows
 from constructions.expert_rows.index import distinct_leaves
 
-# shares of what the budget leaves beside the fixed part: resident experts, rows being read, rows read ahead, gathers
-CACHE, STAGING, AHEAD, GATHER = 9, 1, 1, 5
-SHARES = CACHE + STAGING + AHEAD + GATHER
+# shares of what the budget leaves beside the fixed part: resident experts, rows being read, rows read ahead, gathers,
+# and what routing and grouping a batch of points takes
+CACHE, STAGING, AHEAD, GATHER, BATCH = 7, 1, 1, 5, 2
+SHARES = CACHE + STAGING + AHEAD + GATHER + BATCH
 GATHER_COPIES = 4  # of a row that a point may take while it is answered: gathered, multiplied, and their like
 LEAST_POINTS = 2
 
@@ -27,32 +28,64 @@ Run = Callable[[Tensor, Rows, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class BudgetShares:
-    """Bytes for resident experts and for rows being read, and how many points may be answered at once."""
+    """Bytes for resident experts and for rows being read, how many points may be answered at once, and how many may be
+    routed and grouped together (`batch`)."""
 
     cache_bytes: int
     staging_bytes: int
     points: int
+    batch: int
 
 
-def share_budget(budget_bytes: int, *, fixed_bytes: int, slot_bytes: int, copies: int = GATHER_COPIES) -> BudgetShares:
-    """Split a budget; `fixed_bytes` (router, shared layers) are always held. BudgetExceeded when it is too small.
+def grouping_bytes(q: int, m: int) -> int:
+    """Bytes of all temporaries that a point takes while leaves (B, q) are found and grouped, outputs included."""
+    return 8 * (4 * q + 2 * m + 8)
 
-    A point takes `copies` rows while it is answered.
-    """
-    require_int("budget_bytes", budget_bytes, 1)
+
+def share_budget(
+    budget_bytes: int, *, fixed_bytes: int, slot_bytes: int, point_bytes: int, copies: int = GATHER_COPIES
+) -> BudgetShares:
+    """Split a budget; `fixed_bytes` (router, shared layers) are always held, routing and grouping take `point_bytes` a
+    point, answering it `copies` rows. BudgetExceeded when it is too small."""
+    require_int("budget_bytes", budget_bytes, 1, MOST_BYTES)
     require_int("fixed_bytes", fixed_bytes, 0)
     require_int("slot_bytes", slot_bytes, 1)
+    require_int("point_bytes", point_bytes, 1)
     require_int("copies", copies, 1)
     free = budget_bytes - fixed_bytes
     points = free * GATHER // SHARES // (copies * slot_bytes)
     staging = free * STAGING // SHARES
-    if points < LEAST_POINTS or staging < slot_bytes:
-        per_expert = max(-(-SHARES * copies * LEAST_POINTS // GATHER), SHARES // STAGING)
+    batch = free * BATCH // SHARES // point_bytes
+    if points < LEAST_POINTS or staging < slot_bytes or batch < 1:
+        needs = ((LEAST_POINTS * copies * slot_bytes, GATHER), (slot_bytes, STAGING), (point_bytes, BATCH))
+        least = fixed_bytes + max(-(-SHARES * needed // share) for needed, share in needs)
         raise BudgetExceeded(
-            f"`budget_bytes` must be at least {fixed_bytes + per_expert * slot_bytes} (router and shared layers "
-            f"{fixed_bytes}, one expert {slot_bytes}), got {budget_bytes}"
+            f"`budget_bytes` must be at least {least} (router and shared layers {fixed_bytes}, an expert {slot_bytes}, "
+            f"a point {point_bytes}), got {budget_bytes}"
         )
-    return BudgetShares(free * CACHE // SHARES, staging, points)
+    return BudgetShares(free * CACHE // SHARES, staging, points, batch)
+
+
+def in_batches(
+    x: Tensor,
+    upcoming: Tensor | None,
+    batch: int | None,
+    answer: Callable[[Tensor, Tensor | None], Tensor],
+) -> Tensor:
+    """`answer(x, upcoming)`, at most `batch` points of both at a time: outputs (B, m) of points (B, n)."""
+    if batch is None or (len(x) <= batch and (upcoming is None or len(upcoming) <= batch)):
+        return answer(x, upcoming)
+    result: Tensor | None = None
+    for start in range(0, max(1, len(x)), batch):
+        end = start + batch
+        ahead = None if upcoming is None else (x[end : end + batch] if end < len(x) else upcoming[:batch])
+        part = answer(x[start:end], ahead)
+        if result is None:  # written into, since parts put together afterwards would be held twice
+            result = part.new_empty(len(x), part.shape[1])
+        result[start:end] = part
+        del part
+    assert result is not None
+    return result
 
 
 def answer_by_leaf(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from constructions.errors import require_int
 from constructions.expert_rows.answers import GATHER_COPIES, share_budget
-from constructions.expert_rows.cache import CacheStatistics, ExpertCache, Rows
+from constructions.expert_rows.cache import MOST_BYTES, CacheStatistics, ExpertCache, Rows
 from constructions.expert_rows.index import slot_overhead
 
 
@@ -28,15 +28,18 @@ class NoCacheStatistics(RuntimeError, AttributeError):
 class ExpertBank(nn.Module):
     """Part of a mixture: an eager one has its experts as parameters, a lazy one calls `read_on_demand` and has `cache`.
 
-    `points_at_once` is how many points may be answered together, each of which takes `gather_copies` rows meanwhile.
+    `points_at_once` is how many points may be answered together, each of which takes `gather_copies` rows meanwhile;
+    `batch` how many may be routed together (None: any).
     """
 
     points_at_once: int
+    batch: int | None
     gather_copies = GATHER_COPIES
 
     def __init__(self, *arguments: Any):
         super().__init__(*arguments)
         self.cache: ExpertCache | None = None  # not of the class: an own one would be an altered module
+        self.batch = None
 
     def read_on_demand(
         self,
@@ -47,21 +50,28 @@ class ExpertBank(nn.Module):
         dtype: torch.dtype,
         device: torch.device,
         fixed_bytes: int,
+        point_bytes: int,
         cache_bytes: int,
         budget_bytes: int | None,
         experts: int | None = None,
     ) -> None:
-        """Keep rows of these shapes under `cache_bytes`; or all weights, `fixed_bytes` of which are always there, under
-        `budget_bytes`. Leaves (E, 1) are numbers below `experts` if that is given."""
+        """Keep rows of these shapes under `cache_bytes`; or all weights, `fixed_bytes` of which are always there, and
+        the `point_bytes` that routing takes for each point of a batch, under `budget_bytes`. Leaves (E, 1) are numbers
+        below `experts` if that is given."""
         options: dict[str, Any] = {"q": q, "shapes": shapes, "dtype": dtype, "device": device, "experts": experts}
         if budget_bytes is None:
-            self.cache = ExpertCache(source, cache_bytes=require_int("cache_bytes", cache_bytes, 1), **options)
+            self.cache = ExpertCache(source, cache_bytes=cache_bytes, **options)
             return
         item = torch.empty(0, dtype=dtype).element_size()
         slot = sum(math.prod(shape) for shape in shapes) * item + slot_overhead(q)
-        require_int("budget_bytes", budget_bytes, 1)
-        shares = share_budget(budget_bytes, fixed_bytes=fixed_bytes, slot_bytes=slot, copies=self.gather_copies)
-        self.points_at_once = shares.points
+        shares = share_budget(
+            require_int("budget_bytes", budget_bytes, 1, MOST_BYTES),
+            fixed_bytes=fixed_bytes,
+            slot_bytes=slot,
+            point_bytes=point_bytes,
+            copies=self.gather_copies,
+        )
+        self.points_at_once, self.batch = shares.points, shares.batch
         self.cache = ExpertCache(source, cache_bytes=shares.cache_bytes, staging_bytes=shares.staging_bytes, **options)
 
     @property

@@ -27,6 +27,7 @@ PART = 8  # of the cache's bytes, one part may be the table of a numbered model,
 MOST_AXES = 1 << 20
 
 DEFAULT_CACHE_BYTES = 64 << 20
+MOST_BYTES = 2**62  # what a count of rows is made of must fit torch's integers
 
 
 @dataclass
@@ -106,9 +107,9 @@ class ExpertCache:
             require_int("shapes", size, 0)
         require_instance("dtype", dtype, torch.dtype)
         require_instance("device", device, torch.device)
-        require_int("cache_bytes", cache_bytes, 1)
+        require_int("cache_bytes", cache_bytes, 1, MOST_BYTES)
         if staging_bytes is not None:
-            require_int("staging_bytes", staging_bytes, 1)
+            require_int("staging_bytes", staging_bytes, 1, MOST_BYTES)
         if experts is not None:
             require_int("experts", experts, 1)
             require_int("q", q, 1, 1)

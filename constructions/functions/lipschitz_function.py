@@ -112,10 +112,10 @@ class LipschitzFunction:
         `lipschitz` it is checked: refuted (`ModulusViolation`, with the point), or raised to the bound. A `modulus`
         is declared, and building checks it. Raises `ExpressionError` with the reason when no finite bound is found.
         """
-        return cls.of_formula(expression, n, domain, lipschitz, modulus, name, ModulusPremise.DECLARED)
+        return cls._of_formula(expression, n, domain, lipschitz, modulus, name, ModulusPremise.DECLARED)
 
     @classmethod
-    def of_formula(
+    def _of_formula(
         cls,
         expression: str | sympy.Expr | Sequence[sympy.Expr],
         n: int,
@@ -125,7 +125,8 @@ class LipschitzFunction:
         name: str | None,
         premise: ModulusPremise,
     ) -> LipschitzFunction:
-        """`from_sympy`; `premise` is that of a `modulus` given, for those who prove it in their own docstring."""
+        """`from_sympy`; `premise` is that of a `modulus` given: for those here whose docstring proves it."""
+        _require_unmeasured(premise)
         text = expression if isinstance(expression, str) else _text_of(expression)
         require_int("n", n, 1, MAX_VARIABLES)
         require_instance("name", name, (str, type(None)))
@@ -151,7 +152,7 @@ class LipschitzFunction:
         return f
 
     @classmethod
-    def of_modulus(
+    def _of_modulus(
         cls,
         fn: Callable[[Tensor], Tensor],
         n: int,
@@ -160,7 +161,8 @@ class LipschitzFunction:
         name: str,
         premise: ModulusPremise,
     ) -> LipschitzFunction:
-        """A function of one output without a formula; `premise` as in `of_formula`."""
+        """A function of one output without a formula; `premise` as in `_of_formula`."""
+        _require_unmeasured(premise)
         f = cls(fn, n=n, modulus=modulus, domain=domain, name=name)
         f._keep(premise=premise)
         return f
@@ -291,6 +293,12 @@ class LipschitzFunction:
             f"LipschitzFunction({self.name!r}, n={self.n}, m={self.m}, domain={self.domain}, "
             f"omega(t)={self.modulus} [{self.premise}])"
         )
+
+
+def _require_unmeasured(premise: ModulusPremise) -> None:
+    """ValueError for a modulus that calls itself certified: only balls around the formula's gradient say so."""
+    if not isinstance(premise, ModulusPremise) or premise is ModulusPremise.CERTIFIED:
+        raise ValueError(f"`premise` must be declared or derived for a modulus that is given, got {shown(premise)}")
 
 
 def _modulus_of(lipschitz: float | None, modulus: Modulus | Callable | None, domain: Box) -> Modulus:

@@ -93,7 +93,7 @@ def weierstrass(n: int, lam: float) -> LipschitzFunction:
     terms = " + ".join(f"cos({2 ** (j + 1)}*pi*x0)/sqrt({2**j})" for j in range(12))
     modulus = Modulus.holder(lam, 0.5)
     text = f"{lam!r}*({terms})/{WEIERSTRASS_HOLDER}"
-    return LipschitzFunction.of_formula(text, n, None, None, modulus, "weierstrass", ModulusPremise.DERIVED)
+    return LipschitzFunction._of_formula(text, n, None, None, modulus, "weierstrass", ModulusPremise.DERIVED)
 
 
 def vector_rotation(n: int, lam: float) -> LipschitzFunction:

@@ -18,11 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from constructions.errors import require_tensor
-from constructions.expert_rows.answers import answer_by_leaf
+from constructions.expert_rows.answers import answer_by_leaf, grouping_bytes, in_batches
 from constructions.expert_rows.bank import ExpertBank
 from constructions.expert_rows.cache import DEFAULT_CACHE_BYTES, Rows
 from constructions.functions.lipschitz_function import LipschitzFunction
-from constructions.momlp.plan import Plan
+from constructions.momlp.plan import DEFAULT_MAX_BYTES, Plan
+from constructions.momlp.tabulated import TabulatedMoMLP
+from constructions.nodes import Nodes
 from constructions.pathway_tree.routed import RoutedExperts
 
 
@@ -72,6 +74,7 @@ class MoMLP(ExpertBank, RoutedExperts):
                 dtype=plan.dtype,
                 device=self.place,
                 fixed_bytes=sum(p.nbytes for p in self.parameters()),
+                point_bytes=grouping_bytes(plan.lattice.q, plan.m),
                 cache_bytes=cache_bytes,
                 budget_bytes=budget_bytes,
             )
@@ -97,6 +100,10 @@ class MoMLP(ExpertBank, RoutedExperts):
     @abstractmethod
     def _gather(self, x: Tensor) -> Tensor:
         """Outputs (B, m) without looking at any value, for transforms and compilers."""
+
+    @abstractmethod
+    def nodes(self) -> Nodes:
+        """Where the experts have nodes, and their exact values there; ValueError when the weights no longer say."""
 
     def shared_digest(self) -> str | None:
         """A digest of layers that follow from the plan and are not stored; None for a model that stores all it has."""
@@ -162,6 +169,14 @@ class MoMLP(ExpertBank, RoutedExperts):
 
     # --- evaluation ---
 
+    def tabulate(self, *, dtype: torch.dtype | None = None, max_bytes: int = DEFAULT_MAX_BYTES) -> TabulatedMoMLP:
+        """The same function from a table of the experts' values at their nodes, within its `slack`.
+
+        `dtype` of the table and its answers is the model's own by default; a lazy model reads all its experts.
+        ValueError when first layer or words are not (any more) those of nodes, BudgetExceeded above `max_bytes`.
+        """
+        return TabulatedMoMLP.of(self, self.nodes(), self.plan.dtype if dtype is None else dtype, max_bytes)
+
     def forward(self, x: Tensor, *, upcoming: Tensor | None = None) -> Tensor:
         """f̂(x), (B, n) -> (B, m), in the model's dtype.
 
@@ -180,11 +195,16 @@ class MoMLP(ExpertBank, RoutedExperts):
                 )
             return self._gather(x)
         if self.cache is not None:
-            ahead = None if upcoming is None else self._keys(self.route(upcoming))
-            return answer_by_leaf(x, self._keys(self.route(x)), self.cache, self.run_experts, m=self.m, upcoming=ahead)
+            return in_batches(x, upcoming, self.batch, self._answer_batch)
         assert self.out_weight is not None
         assert self.out_bias is not None
         return self.run_experts(x, (self.out_weight, self.out_bias), self.tree.flat_index(self.route(x)))
+
+    def _answer_batch(self, x: Tensor, upcoming: Tensor | None) -> Tensor:
+        """Outputs (B, m) of a lazy model, a batch of points (B, n) at a time."""
+        assert self.cache is not None
+        ahead = None if upcoming is None else self._keys(self.route(upcoming))
+        return answer_by_leaf(x, self._keys(self.route(x)), self.cache, self.run_experts, m=self.m, upcoming=ahead)
 
     def _looked_inside(self, x: Tensor) -> bool:
         """False under vmap, where no value may be looked at; ValueError for a point outside the domain."""

@@ -18,6 +18,7 @@ from constructions.mixture import built_here
 from constructions.momlp.experts import FAMILIES
 from constructions.momlp.fit import node_axis
 from constructions.momlp.model import MoMLP
+from constructions.momlp.pencil_nodes import PencilNodes
 from constructions.pathway_tree.routed import Leaf
 
 CHUNK_BYTES = 1 << 21
@@ -47,6 +48,9 @@ class PencilMoMLP(MoMLP):
 
     def shared_layer(self) -> tuple[Tensor, Tensor, Tensor | None] | None:
         return self.hidden_weight, self.hidden_bias, self.slope
+
+    def nodes(self) -> PencilNodes:
+        return PencilNodes(self)
 
     def knots(self) -> Tensor | None:
         resolved = self.plan.knots > 0 and self.lattice.q == self.n - 1

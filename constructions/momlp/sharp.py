@@ -27,4 +27,4 @@ def sharp(plan: Plan) -> LipschitzFunction:
 
     # a callable was looked at in 64 points: its concavity is the user's word
     premise = ModulusPremise.DECLARED if modulus.kind == "callable" else ModulusPremise.DERIVED
-    return LipschitzFunction.of_modulus(distance_to_nodes, plan.n, plan.domain, modulus, "sharp", premise)
+    return LipschitzFunction._of_modulus(distance_to_nodes, plan.n, plan.domain, modulus, "sharp", premise)

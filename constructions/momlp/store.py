@@ -2,9 +2,10 @@
 
 Layout: tensors `hidden_weight`, `hidden_bias`, `slope` (PReLU), `out_weight` (L, m, K), `out_bias` (L, m) and
 `expert_digests`. The spec has `schema`, `kind` ("experts", or "plan" for a lazy model of a formula), `plan`,
-`expression` (or null) and `root`, the SHA-256 of the rest of the spec, the shared layer and the digest table.
+`expression` (or null), `table` (how to tabulate it, where that is asked for) and `root`, the SHA-256 of the rest of the
+spec, the shared layer and the digest table.
 
-Main definitions: `save_built`, `load_built`.
+Main definitions: `save_built`, `load_built`, `table_spec`, `retabulated`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from constructions.errors import StoreError
+from constructions.errors import BudgetExceeded, StoreError
 from constructions.expert_rows.file import (
     DAMAGE,
     DIGESTS,
@@ -36,6 +37,7 @@ from constructions.functions.lipschitz_function import LipschitzFunction
 from constructions.momlp.fit import fit_experts
 from constructions.momlp.model import MoMLP
 from constructions.momlp.plan import DTYPES, Plan
+from constructions.momlp.tabulated import TabulatedMoMLP
 
 KINDS = ("experts", "plan")
 Kinds = Mapping[str, tuple[type[MoMLP], type[Plan]]]
@@ -45,8 +47,9 @@ EXPERTS = ("out_weight", "out_bias")
 SHARED = ("hidden_weight", "hidden_bias", "slope")
 
 
-def save_built(model: MoMLP, path: str | os.PathLike) -> Path:
-    """Write `model` to `path`; StoreError when it has no finite description or the path cannot be written."""
+def save_built(model: MoMLP, path: str | os.PathLike, *, table: dict[str, str] | None = None) -> Path:
+    """Write `model` to `path`, `table` says how it is to be tabulated; StoreError when it has no finite description or
+    the path cannot be written."""
     target, dtype = model.target, next(model.parameters()).dtype
     if dtype not in DTYPES:
         raise StoreError(f"`model` must have float64 or float32 weights to be stored, got {dtype}")
@@ -65,11 +68,37 @@ def save_built(model: MoMLP, path: str | os.PathLike) -> Path:
     shared = model.shared_digest()
     if shared is not None:
         spec["shared"] = shared
+    if table is not None:
+        spec["table"] = table
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.named_parameters() if not k.startswith("shared_")}
     if not model.lazy:
         tensors[DIGESTS] = expert_digests(tensors[name] for name in EXPERTS)
     spec["root"] = root_digest(spec, _hashed(tensors))
     return write_model(path, spec, tensors)
+
+
+def table_spec(model: TabulatedMoMLP) -> dict[str, str]:
+    """How to make the model's table of its network again; StoreError when that would give another one."""
+    again = model.network.tabulate(dtype=model.rounded, max_bytes=max(1, 8 * model.table.numel())).to(model.table.dtype)
+    if not torch.equal(again.table, model.table.to(again.place)):
+        raise StoreError("a table whose entries were changed cannot be saved: it is not that of its network")
+    dtypes = {"rounded": model.rounded, "dtype": model.table.dtype}
+    return {name: str(dtype).removeprefix("torch.") for name, dtype in dtypes.items()}
+
+
+def retabulated(path: Path, model: MoMLP, spec: Any, max_bytes: int) -> TabulatedMoMLP:
+    """The table of a loaded network as its file's `table` says; the sums are in a fixed order, so the bits are those
+    that were saved."""
+    names = {str(dtype).removeprefix("torch."): dtype for dtype in DTYPES}
+    if not isinstance(spec, dict) or not {spec.get("rounded"), spec.get("dtype")} <= set(names):
+        raise StoreError(f"{path} has an unreadable spec (table {spec!r}): {DAMAGE}")
+    try:
+        table = model.tabulate(dtype=names[spec["rounded"]], max_bytes=max_bytes)
+    except ValueError as err:
+        if isinstance(err, BudgetExceeded):
+            raise
+        raise StoreError(f"{path} holds a network that cannot be tabulated: {err}") from err
+    return table.to(names[spec["dtype"]])
 
 
 def _hashed(tensors: dict[str, Tensor]) -> Iterator[tuple[str, Iterable[bytes]]]:

@@ -51,6 +51,11 @@ class Lattice:
     def q(self) -> int:
         return len(self.cells)
 
+    @property
+    def scale(self) -> tuple[float, ...]:
+        """M/ℓ of the quantised axes, each rounded once: coordinates are (x − lo)·scale."""
+        return tuple(float(m / s) for m, s in zip(self.cells, self.domain.sides[: self.q], strict=True))
+
     def coordinates(self, x: Tensor) -> Tensor:
         """Lattice coordinates z (B, q), float64, of points x (B, n)."""
         require_tensor("x", x, f"(B, {self.domain.n})")
@@ -111,8 +116,6 @@ class Lattice:
 
     def _rows(self, device: torch.device | str | None) -> tuple[Tensor, Tensor, Tensor]:
         """(lo, M/ℓ, ℓ/M) as float64 (q,) tensors, each entry rounded once from its exact value."""
-        sides = self.domain.sides[: self.q]
-        scale = [float(m / s) for m, s in zip(self.cells, sides, strict=True)]
-        width = [float(s / m) for m, s in zip(self.cells, sides, strict=True)]
-        rows = torch.tensor([self.domain.lo[: self.q], scale, width], dtype=torch.float64, device=device)
+        width = [float(s / m) for m, s in zip(self.cells, self.domain.sides[: self.q], strict=True)]
+        rows = torch.tensor([self.domain.lo[: self.q], self.scale, width], dtype=torch.float64, device=device)
         return rows[0], rows[1], rows[2]

@@ -20,15 +20,14 @@ from torch import Tensor
 
 from constructions.errors import (
     BudgetExceeded,
-    first_row,
     require_cloud,
     require_device,
     require_instance,
     require_int,
-    require_points,
     require_tensor,
 )
 from constructions.fixed_order import squared_distances
+from constructions.pathway_tree.flat_prototype_tree import LARGEST, FlatPrototypeTree, require_queries
 
 CHUNK_BYTES = 1 << 24
 LLOYD_STEPS = 12
@@ -100,9 +99,13 @@ class PrototypeTree:
 
     # --- routing ---
 
+    def flatten(self) -> FlatPrototypeTree:
+        """The same tree as arrays, to route many points fast on the CPU."""
+        return FlatPrototypeTree(self.prototypes, self.children, self.leaf_of_node)
+
     def route(self, x: Tensor) -> Tensor:
         """Leaf ids (B,), int64, of points (B, n) by the nearest child at every node."""
-        points = self._require_queries(x)
+        points = require_queries(x, self.prototypes)
         rows = max(1, CHUNK_BYTES // (8 * self.valency * self.n))
         found = [self._descend(part) for part in points.split(rows)]
         return torch.cat(found)
@@ -111,7 +114,8 @@ class PrototypeTree:
         node = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         for _ in range(self.height):
             below = self.children[node]
-            distance = squared_distances(x, self.prototypes[below.clamp(min=0)])
+            # squares that overflow are as far as one another, and nearer than a child that is not there
+            distance = squared_distances(x, self.prototypes[below.clamp(min=0)]).clamp(max=LARGEST)
             distance = torch.where(below < 0, math.inf, distance)
             child = below.gather(1, distance.argmin(-1, keepdim=True))[:, 0]
             node = torch.where(child < 0, node, child)
@@ -119,18 +123,7 @@ class PrototypeTree:
 
     def nearest_leaf(self, x: Tensor) -> Tensor:
         """Leaf ids (B,), int64, of points (B, n) by the nearest of all leaf prototypes (flat routing)."""
-        return nearest(self._require_queries(x), self.leaf_prototypes)[1]
-
-    def _require_queries(self, x: Tensor) -> Tensor:
-        """`x` (B, n) as float64 on the tree's device; NaN is nearest to nothing."""
-        points = require_points("x", x, self.n).double()
-        if points.device != self.prototypes.device:
-            raise ValueError(f"`x` must be on the tree's device {self.prototypes.device}, got {points.device}")
-        bad = torch.isnan(points).any(-1)
-        if bool(bad.any()):
-            row = first_row(bad)
-            raise ValueError(f"`x` must not be NaN, row {row} is {points[row].tolist()}")
-        return points
+        return nearest(require_queries(x, self.prototypes), self.leaf_prototypes)[1]
 
     # --- the graph ---
 

@@ -27,7 +27,6 @@ from torch import Tensor
 
 from constructions.errors import (
     BudgetExceeded,
-    first_row,
     require_choice,
     require_cloud,
     require_device,
@@ -40,8 +39,10 @@ from constructions.errors import (
 from constructions.fixed_order import squared_distances
 from constructions.functions.box import MAX_AXES
 from constructions.pathway_tree import prototype_tree
+from constructions.pathway_tree.flat_tree import FlatTree, require_coordinates
 from constructions.pathway_tree.nets import farthest_point, kmeans_centres
 from constructions.pathway_tree.prototype_tree import PrototypeTree, arrange
+from constructions.pathway_tree.splits import child_widths, first_offset
 
 MAX_VALENCY = 8
 DEFAULT_NODE_BUDGET = 200_000
@@ -53,29 +54,6 @@ NET_METHODS = ("farthest_point", "kmeans")
 
 IndexBox = tuple[tuple[int, int], ...]
 """One (first, last + 1) pair of cell indices for every axis."""
-
-
-def child_widths(width: int, valency: int) -> list[int]:
-    """The nonincreasing widths of `width` cells split into min(valency, width) ranges."""
-    count = min(valency, width)
-    return [width // count + (j < width % count) for j in range(count)]
-
-
-def first_offset(widths: list[int]) -> Fraction:
-    """t, the distance of the first prototype from the first boundary: the middle of its admissible interval.
-
-    Reflection p_{j+1} = 2β_j − p_j puts prototype j at the distance d_j = w_j − d_{j−1} before β_j, d_1 = t; all
-    d_j (j < v) must be positive, and t < w_1. Wider children first make the interval non-empty.
-    """
-    low, high = Fraction(0), Fraction(widths[0])
-    shift, sign = Fraction(0), 1  # d_j = shift + sign·t
-    for width in widths[1:-1]:
-        shift, sign = width - shift, -sign
-        if sign > 0:
-            low = max(low, -shift)
-        else:
-            high = min(high, shift)
-    return (low + high) / 2
 
 
 class PathwayTree:
@@ -194,7 +172,7 @@ class PathwayTree:
         At an inner node z is compared with the node's integer boundaries (right=False: a boundary belongs to the
         child before it).
         """
-        z = self._require_coordinates(z)
+        z = require_coordinates(z, self.q)
         start = torch.zeros(z.shape[0], self.q, dtype=torch.int64, device=z.device)
         width = start + torch.tensor(self.cells, dtype=torch.int64, device=z.device)
         ranks = torch.arange(1, self.valency, device=z.device)
@@ -216,7 +194,7 @@ class PathwayTree:
         require_tensor("z", z, f"({self.q},)")
         if z.shape != (self.q,):
             raise ValueError(f"`z` must have shape ({self.q},), got {tuple(z.shape)}")
-        point = [Fraction(v) for v in self._require_coordinates(z[None])[0].tolist()]
+        point = [Fraction(v) for v in require_coordinates(z[None], self.q)[0].tolist()]
         nodes = [self.root]
         while boxes := self.children(nodes[-1]):
             prototypes = self.child_prototypes(nodes[-1])
@@ -227,7 +205,7 @@ class PathwayTree:
     def nearest_leaf(self, z: Tensor, *, max_leaves: int = 1 << 22) -> Tensor:
         """Leaf indices (B, q) by brute force, ties to the lowest; BudgetExceeded above `max_leaves`."""
         require_int("max_leaves", max_leaves, 1)
-        z = self._require_coordinates(z)
+        z = require_coordinates(z, self.q)
         if self.num_leaves > max_leaves:
             raise BudgetExceeded(
                 f"`nearest_leaf` compares with all {self.num_leaves} leaves, more than max_leaves = {max_leaves}"
@@ -237,18 +215,6 @@ class PathwayTree:
         rows = max(1, CHUNK_BYTES // (8 * max(1, prototypes.numel())))
         found = [squared_distances(part, prototypes).argmin(-1) for part in z.split(rows)]
         return leaves[torch.cat(found)] if found else leaves[:0]
-
-    def _require_coordinates(self, z: Tensor) -> Tensor:
-        """`z` (B, q) as float64; TypeError or ValueError when it is of another kind or shape, or not finite."""
-        require_tensor("z", z, f"(B, {self.q})")
-        if z.ndim != 2 or z.shape[1] != self.q:
-            raise ValueError(f"`z` must have shape (B, {self.q}), got {tuple(z.shape)}")
-        z = z.double()
-        bad = ~torch.isfinite(z).all(-1)
-        if bool(bad.any()):
-            row = first_row(bad)
-            raise ValueError(f"`z` must be finite, row {row} is {z[row].tolist()}")
-        return z
 
     def leaf_indices(self, device: torch.device | str | None = None) -> Tensor:
         """All leaf multi-indices (L, q), int64, in lexicographic order; BudgetExceeded for too many of them."""
@@ -276,6 +242,16 @@ class PathwayTree:
         for axis, count in enumerate(self.cells):
             flat = flat * count + leaf[:, axis]
         return flat
+
+    def flatten(self, *, max_nodes: int = 1 << 24, device: torch.device | str | None = None) -> FlatTree:
+        """The same tree as arrays, to route many points fast; BudgetExceeded above `max_nodes` (at most 2³¹) nodes."""
+        require_int("max_nodes", max_nodes, 1, 2**31)
+        # at least one node a leaf
+        if self.num_leaves > max_nodes or self.num_nodes > max_nodes:
+            raise BudgetExceeded(
+                f"{_count(self.num_leaves)} leaves have more nodes than `max_nodes` = {max_nodes}: use route"
+            )
+        return FlatTree.of(self.cells, self.valency, require_device("device", device))
 
     # --- counts by dynamic programming over box shapes ---
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from constructions.errors import first_row, require_choice, require_instance, require_int, require_points, shown
-from constructions.expert_rows.answers import answer_by_leaf
+from constructions.expert_rows.answers import answer_by_leaf, grouping_bytes, in_batches
 from constructions.expert_rows.bank import ExpertBank
 from constructions.expert_rows.cache import DEFAULT_CACHE_BYTES, Rows
 from constructions.pathway_tree.prototype_tree import PrototypeTree
@@ -92,6 +92,7 @@ class TrainedMoMLP(ExpertBank):
                 dtype=self.dtype,
                 device=self.place,
                 fixed_bytes=self._fixed_bytes,
+                point_bytes=self._point_bytes,
                 cache_bytes=cache_bytes,
                 budget_bytes=budget_bytes,
             )
@@ -137,6 +138,13 @@ class TrainedMoMLP(ExpertBank):
         return self.num_leaves * self.active_parameters
 
     @property
+    def _point_bytes(self) -> int:
+        """What standardising, routing and grouping a point takes."""
+        compared = self.tree.num_leaves if self.router == "flat" else self.tree.valency
+        gathered = 0 if self.router == "flat" else compared * self.n
+        return grouping_bytes(1, self.m) + 8 * (4 * self.n + 5 * compared + gathered)
+
+    @property
     def _fixed_bytes(self) -> int:
         return self.tree.nbytes + self.input_shift.nbytes + self.input_scale.nbytes
 
@@ -169,12 +177,15 @@ class TrainedMoMLP(ExpertBank):
 
     def standardise(self, x: Tensor) -> Tensor:
         """(x − input_shift)·input_scale in float64; ValueError naming a row of x (B, n) that is not finite."""
-        require_points("x", x, self.n)
-        bad = ~torch.isfinite(x).all(-1)
-        if bool(bad.any()):
-            row = first_row(bad)
-            raise ValueError(f"`x` must be finite, row {row} is {x[row].tolist()}")
+        self._require_finite(x)
         return (x.double() - self.input_shift) * self.input_scale
+
+    def _require_finite(self, x: Tensor) -> Tensor:
+        require_points("x", x, self.n)
+        if not len(x) or bool((torch.isfinite(x.amin(0)) & torch.isfinite(x.amax(0))).all()):
+            return x  # without a tensor of the size of x
+        row = first_row(~torch.isfinite(x).all(-1))
+        raise ValueError(f"`x` must be finite, row {row} is {x[row].tolist()}")
 
     def route(self, x: Tensor) -> Tensor:
         """Leaf ids (B,), int64, of points x (B, n)."""
@@ -185,13 +196,20 @@ class TrainedMoMLP(ExpertBank):
 
     def forward(self, x: Tensor, *, upcoming: Tensor | None = None) -> Tensor:
         """(B, n) -> (B, m): values, or one logit a class. A lazy model reads the experts of `upcoming` ahead."""
+        if self.cache is not None:
+            return in_batches(self._require_finite(x), upcoming, self.batch, self._answer_batch)
         z = self.standardise(x)
         leaf = self._leaf_of(z)
-        if self.cache is not None:
-            ahead = None if upcoming is None else self.route(upcoming)[:, None]
-            return answer_by_leaf(z, leaf[:, None], self.cache, self._run_parts, m=self.m, upcoming=ahead)
         assert self.experts is not None
         return self._run_parts(z, (self.experts,), leaf)
+
+    def _answer_batch(self, x: Tensor, upcoming: Tensor | None) -> Tensor:
+        """Outputs (B, m) of a lazy model, a batch of points (B, n) at a time."""
+        assert self.cache is not None
+        z = self.standardise(x)
+        ahead = None if upcoming is None else self.route(upcoming)[:, None]
+        leaf = self._leaf_of(z)[:, None]
+        return answer_by_leaf(z, leaf, self.cache, self._run_parts, m=self.m, upcoming=ahead)
 
     def _run_parts(self, z: Tensor, rows: Rows, at: Tensor) -> Tensor:
         """Outputs (B, m) of standardised points z (B, n), `points_at_once` together."""

@@ -18,6 +18,8 @@ from torch import Tensor
 from constructions.errors import require_int
 from constructions.vc_dimension.shattered_set import Layers, ShatteredSet, require_affordable
 
+MOST_PATTERNS = 1 << 12  # of the signs of a cluster, kept in a table
+
 
 def one_hidden_layer(n: int, width: int) -> ShatteredSet:
     """nW + 1 points shattered by one hidden layer; the apex (n = 1: the origin) comes first."""
@@ -51,18 +53,41 @@ def _parabola_points(n: int, clusters: int) -> Tensor:
 
 def _parabola_weights(labels: Tensor, n: int, clusters: int) -> Layers:
     """Stacked networks of labelings (B, nK + 1)."""
-    count = len(labels)
-    apex = labels[:, :1]
-    s = torch.where(labels[:, 1:] != apex, 1.0, -1.0).double().reshape(count, clusters, n)
+    hidden = _by_pattern if 2**n <= min(len(labels), MOST_PATTERNS) else _by_labeling
+    sign = torch.where(labels[:, :1], -1.0, 1.0).double()
+    out = (2 * sign)[:, :, None].expand(-1, 1, clusters)
+    return [hidden(labels, n, clusters), (out.contiguous(), -sign)]
+
+
+def _by_labeling(labels: Tensor, n: int, clusters: int) -> tuple[Tensor, Tensor]:
+    """The hidden layers (B, K, n), (B, K), computed for every labeling."""
+    s = torch.where(labels[:, 1:] != labels[:, :1], 1.0, -1.0).double().reshape(-1, clusters, n)
     k = torch.arange(1, clusters + 1, dtype=torch.float64, device=labels.device)
-    weight = torch.empty(count, clusters, n, dtype=torch.float64, device=labels.device)
+    weight = torch.empty_like(s)
     weight[:, :, 0] = 16 * k + s[:, :, 1] - s[:, :, 0]
     weight[:, :, 1] = -8
     weight[:, :, 2:] = s[:, :, 2:] - s[:, :, :1]
-    bias = -32 * k**2 + s[:, :, 0] - 4 * k * (s[:, :, 1] - s[:, :, 0])
-    sign = torch.where(apex, -1.0, 1.0).double()
-    out = (2 * sign)[:, :, None].expand(-1, 1, clusters)
-    return [(weight, bias), (out.contiguous(), -sign)]
+    return weight, -32 * k**2 + s[:, :, 0] - 4 * k * (s[:, :, 1] - s[:, :, 0])
+
+
+def _by_pattern(labels: Tensor, n: int, clusters: int) -> tuple[Tensor, Tensor]:
+    """The same, copied from the 2^n labelings that give every cluster the same signs: a unit reads its own alone."""
+    place = torch.arange(n, device=labels.device)
+    pattern = ((torch.arange(2**n, device=labels.device)[:, None] >> place) & 1).bool()
+    apex = torch.zeros(len(pattern), 1, dtype=torch.bool, device=labels.device)
+    weight, bias = _by_labeling(torch.cat([apex, pattern.repeat(1, clusters)], 1), n, clusters)
+    # bit i of a cluster's number is s_i > 0; the other label at the apex turns number p into 2^n − 1 − p
+    bits = labels[:, 1:].view(torch.uint8).unflatten(1, (clusters, n))
+    number = bits[:, :, n - 1].to(torch.int32)
+    for i in reversed(range(n - 1)):
+        number = number.mul_(2).add_(bits[:, :, i])
+    number = torch.where(labels[:, :1], 2**n - 1 - number, number)
+    row = (number * clusters + torch.arange(clusters, device=labels.device)).flatten()
+    shape = (len(labels), clusters)
+    return (
+        weight.flatten(0, 1).index_select(0, row).view(*shape, n),
+        bias.flatten().index_select(0, row).view(shape),
+    )
 
 
 def _interpolant(labels: Tensor) -> Layers:

@@ -3,7 +3,8 @@
 import pytest
 
 from theory.bit_extraction.reproductions import networks as claims
-from theory.claim import Context, Status
+from theory.bit_extraction.reproductions import rates
+from theory.claim import Context, Status, Undecided
 from theory.systems import REGISTRY
 
 
@@ -49,8 +50,37 @@ def test_the_trade_off_lists_what_is_promised(verdict_of):
             assert row["certified_error"] > 0
             assert row["scaled"] >= row["at_least"] > 0
     distance = verdict_of("bit_extraction.trade_off").tables["distance"]
-    assert [row[:2] for row in distance.rows] == [(1, 65086), (4, 26082), (16, 14102)]
+    assert [row[:2] for row in distance.rows] == [(1, 65086), (4, 26082), (8, 18806), (16, 14102)]
     assert all(ratio >= 1 for name in distance.columns[-2:] for ratio in distance.column(name))
+
+    cut = verdict_of("bit_extraction.trade_off").tables["cut"]
+    lines = {row[2]: row for row in cut.rows if row[:2] == (1, 10**4)}
+    assert {cells: row[4:6] for cells, row in lines.items()} == {1: (1, 8130), 4: (4, 5202), 16: (16, 3314)}
+    assert all(0 < row[3] <= 1 / row[1] for row in cut.rows)
+
+
+def test_cells_that_cost_something_else_are_noticed(monkeypatch):
+    monkeypatch.setattr(rates, "CUT", [(1, 20, 3)])
+    assert rates._certified_cuts(Context()).column("L") == (3,)
+    honest = rates.counts.parameters_of_widths
+    monkeypatch.setattr(rates.counts, "parameters_of_widths", lambda *sizes: honest(*sizes) + 1)
+    for table in (lambda: rates._certified_cuts(Context()), rates._distance):
+        with pytest.raises(Undecided, match=r"experts of \d+"):
+            table()
+
+
+def test_cells_that_are_not_certified_are_noticed(monkeypatch):
+    monkeypatch.setattr(rates, "CUT", [(1, 20, 3)])
+    honest = rates.built
+
+    def shifted(*arguments, **options):
+        model = honest(*arguments, **options)
+        model.out_weight[1, :, -1] += 2
+        return model
+
+    monkeypatch.setattr(rates, "built", shifted)
+    with pytest.raises(Undecided, match=r"n = 1, eps = 1/20, 3 cells an axis: .* > eps = 0\.05"):
+        rates._certified_cuts(Context())
 
 
 def test_wrong_counts_are_noticed(monkeypatch):

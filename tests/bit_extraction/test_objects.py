@@ -25,6 +25,7 @@ from constructions import (
 from constructions.bit_extraction import Design, layers_of, plain_network, step_values, table_of, word_cap, words_of
 from constructions.bit_extraction.choice import choose
 from constructions.bit_extraction.counts import parameters, runs
+from constructions.bit_extraction.decode import steps_of, words_in
 from constructions.bit_extraction.design import header_bits
 from constructions.bit_extraction.snake import cell_address, exponents, snake
 
@@ -310,3 +311,20 @@ def test_the_split_trades_experts_for_their_size():
     assert small.leaves > large.leaves
     assert small.parameters <= large.parameters
     assert math.isclose(float(plan(f, 0.05, expert="bit_extraction").split), 1 / 3)
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize("lookup", ["deep", "wide"])
+@pytest.mark.parametrize(("k", "cells"), [(1, 5), (1, 200), (2, 11), (2, 40), (3, 11)])
+def test_words_are_decoded_to_the_steps_that_they_were_made_of(k, cells, lookup):
+    design = choose(k, cells, lookup=lookup)
+    axes = torch.meshgrid(*[torch.arange(design.cells + 1)] * k, indexing="ij")
+    # |v − c|₁ has neighbours one step apart, and the parity of v where c's is even
+    y = torch.stack([sum((a - 2 * (e + 1)).abs() for a in axes) for e in range(3)])
+    words = words_of(y, design)
+    table = table_of(words, design)
+    assert torch.equal(words_in(table, design), words)
+    assert torch.equal(steps_of(words, design), y)
+    table[1, 0] += 0.5
+    with pytest.raises(ValueError, match="words"):
+        words_in(table, design)

@@ -38,6 +38,9 @@ def test_a_product_of_adjacent_intervals_covers():
     assert covers(*(end[order] for end in whole())) == (True, True)
     # beyond the domain is no harm
     assert covers(*product([-1.0, 0.3, 5.0], [-2.0, 2.5])) == (True, True)
+    # nor is a cell without width, at either end or inside
+    for xs in ([0.0, 0.0, 1.0], [0.0, 1.0, 1.0], [0.0, 0.5, 0.5, 1.0]):
+        assert covers(*product(xs, [-1.0, 2.0])) == (True, True)
 
 
 @pytest.mark.parametrize("axis", [0, 1])
@@ -119,9 +122,11 @@ def test_what_the_view_says_of_cover():
     assert (seen.holds, seen.detail) == (True, f"{model.num_leaves} cells form a product of adjacent intervals")
     some = view_of(model, f.domain, 1, max_leaves=model.num_leaves - 1)
     assert not some.complete
+    assert cells_cover(some).holds
     assert cells_cover(some).detail == f"not looked at: {len(some.every)} of {model.num_leaves} leaves"
     net = nn.Sequential(nn.Linear(3, 1, dtype=torch.float64))
-    assert cells_cover(view_of(net, f.domain, 1, max_leaves=1)).detail == "one expert on the whole domain"
+    alone = cells_cover(view_of(net, f.domain, 1, max_leaves=1))
+    assert (alone.holds, alone.detail) == (True, "one expert on the whole domain")
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 4, 7])

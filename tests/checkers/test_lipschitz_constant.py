@@ -1,12 +1,14 @@
 """Declared constants of formulas: certified, refuted with a witness, or left open."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from constructions import ExpressionError, LipschitzFunction
 from theory import Status, lipschitz_constant_le
+from theory.checkers import lipschitz_constant
 from theory.checkers.lipschitz_constant import modulus_refuted_by_building
 
 
@@ -55,3 +57,26 @@ def test_the_constant_itself_is_not_refuted():
     assert exact.status is Status.CERTIFIED
     assert exact.bounds["lower"] <= 5.0 <= exact.bounds["upper"] <= 5.0 * (1 + 1e-6)
     assert lipschitz_constant_le("3*x0 - 4*x1", math.nextafter(5.0, 0), n=2).status is not Status.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "status", "said"),
+    [
+        (0.5, 1.0, Status.CERTIFIED, ""),
+        (1.0, 1.0, Status.CERTIFIED, ""),
+        (0.5, math.nextafter(1.0, 2), Status.CERTIFIED, ", which is within 1e-06 of the declared one"),
+        (0.5, 1 + 1e-6, Status.CERTIFIED, ", which is within 1e-06 of the declared one"),
+        (0.5, math.nextafter(1 + 1e-6, 2), Status.INCONCLUSIVE, ", not decided after 7 boxes (worst box [0, 1])"),
+        (0.5, math.inf, Status.INCONCLUSIVE, ", not decided after 7 boxes (worst box [0, 1])"),
+        (0.5, math.nan, Status.INCONCLUSIVE, ", not decided after 7 boxes (worst box [0, 1])"),
+        (math.nextafter(1.0, 2), 2.0, Status.REFUTED, ": norm of the gradient >= 1.0000000000000002 at x = (0.5,)"),
+    ],
+)
+def test_bounds_beside_the_declared_constant(monkeypatch, lower, upper, status, said):
+    found = SimpleNamespace(lower=lower, upper=upper, boxes=7, witness=(0.5,), worst_box=((0.0, 1.0),))
+    monkeypatch.setattr(lipschitz_constant, "lipschitz_bounds", lambda *args, **options: found)
+    verdict = lipschitz_constant.lipschitz_constant_le("x0", 1.0, n=1)
+    assert verdict.status is status
+    assert verdict.reason == f"{lower:.9g} ≤ sup‖∇f‖₂ ≤ {upper:.9g}{said}"
+    assert verdict.bounds["lower"] == lower
+    assert verdict.bounds["upper"] is upper

@@ -1,12 +1,15 @@
 """Counts are measured on modules; a wrong bank is a mismatch."""
 
 import itertools
+from types import SimpleNamespace
 
+import networkx as nx
 import pytest
 import torch
 from torch import nn
 
 from constructions import build_momlp, targets
+from theory.checkers import parameter_count
 from theory.checkers.parameter_count import measured_counts, parameter_count_eq
 
 
@@ -47,6 +50,42 @@ def test_a_wrong_formula_and_a_grown_expert_are_mismatches():
 
     model.__class__ = Grown
     assert not parameter_count_eq(model, {"active": right}).equal
+
+
+def test_the_largest_and_the_smallest_of_experts_are_told():
+    class Three(nn.Module):
+        num_leaves = 3
+
+        def route(self, x):
+            return torch.zeros(len(x), dtype=torch.int64)
+
+        def cell_bounds(self, leaf):
+            return torch.zeros(1), torch.ones(1)
+
+        def expert(self, leaf):
+            layer = nn.Linear(leaf + 1, 1, bias=False)
+            with torch.no_grad():
+                layer.weight.copy_(torch.tensor([[1.0, 1.0, 0.0][: leaf + 1]]))
+            return layer
+
+    found = measured_counts(Three())
+    assert (found.active, found.smallest, found.nonzero, found.read) == (3, 1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("edges", "children"),
+    [([], 0), ([(0, 1)], 1), ([(0, 1), (0, 2), (0, 3)], 3), ([(0, 1), (0, 2), (1, 3), (1, 4), (1, 5), (2, 6)], 5)],
+)
+def test_the_worst_path_compares_all_children_of_its_nodes(edges, children):
+    graph = nx.DiGraph(edges)
+    graph.add_node(0)
+    tree = SimpleNamespace(root=0, to_networkx=lambda: graph)
+    assert parameter_count._worst_path_children(SimpleNamespace(tree=tree)) == children
+
+
+def test_a_failure_is_not_shown_twice():
+    comparison = parameter_count.CountComparison({"leaves": (1, 2)}, 1, 1)
+    assert repr(comparison) == "CountComparison(values={'leaves': (1, 2)}, read=1, experts=1)"
 
 
 def test_a_surplus_expert_is_a_mismatch():

@@ -292,8 +292,23 @@ def test_experts_of_two_architectures_are_refused():
 
 
 def test_experts_on_two_grids_are_refused():
+    """Places may differ, and are read expert by expert; steps may not."""
     stack, other = (linear_stack(model_of(1, eps).expert(0)) for eps in (0.1, 0.1))
+    assert len(affine_pieces([stack, stack]).values) == 2
     other[0].bias.add_(0.125)
+    pieces = affine_pieces([stack, other])
+    assert (pieces.shift[1] - pieces.shift[0]).tolist() == [0.125]
+    other[0].weight.mul_(2)
     with pytest.raises(NotAffine, match="do not share their first two layers"):
         affine_pieces([stack, other])
-    assert len(affine_pieces([stack, stack]).values) == 2
+
+
+def test_units_of_one_axis_lie_at_one_place_in_every_expert():
+    """Two outputs read each axis by two units: a second expert's are compared as the first one's are."""
+    f = LipschitzFunction.from_sympy("x0, -x0", n=1, lipschitz=1.5)
+    model = build_momlp(f, eps=0.2, expert="bit_extraction")
+    for broken in (0, 1):
+        stacks = [linear_stack(model.expert(0)) for _ in range(2)]
+        stacks[broken][0].bias[1] += 0.125
+        with pytest.raises(NotAffine, match="in two ways"):
+            affine_pieces(stacks)

@@ -64,16 +64,34 @@ def test_spacing_and_positions_of_a_grid():
     assert spacing_squared(GRID) == Fraction(1, 16) + Fraction(1, 4)
     assert GRID.position(torch.tensor([[0.0, 0.0], [4.0, 4.0]])).tolist() == [[0.0, 1.0], [1.0, 3.0]]
     # the axis with the larger (|b| + K)/w decides: (6 + 4)/2
-    assert simplex_error._position_rounding(GRID) == 8 * 2.0**-53 * 5.0
+    assert simplex_error._position_rounding(placed(GRID.shift)) == 8 * 2.0**-53 * 5.0
+    assert simplex_error._position_rounding(placed(GRID.shift, (-12.0, 2.0))) == 8 * 2.0**-53 * 5.0
+    assert simplex_error._position_rounding(placed(GRID.shift, (-20.0, 2.0))) == 8 * 2.0**-53 * 6.0
+    moved = GRID.position(torch.tensor([[0.0, 0.0], [4.0, 4.0]]), torch.tensor([[4.0, 6.0], [8.0, 2.0]], **DOUBLE))
+    assert moved.tolist() == [[0.0, 1.0], [2.0, 1.0]]
 
 
-def test_how_far_the_domain_reaches_beyond_a_grid():
-    f = LipschitzFunction(lambda x: x[:, :1], n=3, lipschitz=1.0, domain=((0, 1), (0, 1), (0.5, 3.25)))
-    assert simplex_error._beyond(GRID, f, 0) == 0.0
-    assert simplex_error._beyond(GRID, f, 1) == pytest.approx(0.5, rel=1e-15)
-    g = LipschitzFunction(lambda x: x[:, :1], n=3, lipschitz=1.0, domain=((-1, 1), (0, 1), (1, 3.25)))
-    assert simplex_error._beyond(GRID, g, 0) == pytest.approx(1.0, rel=1e-15)
-    assert simplex_error._beyond(GRID, g, 1) == pytest.approx(0.25, rel=1e-15)
+def placed(*shifts):
+    """Pieces on GRID of experts whose grids lie at `shifts`."""
+    nothing = torch.zeros(0, 3, 2, dtype=torch.int64)
+    return AffinePieces(GRID, nothing, torch.zeros(len(shifts), 0, 3, 1, **DOUBLE), 1.0, torch.tensor(shifts, **DOUBLE))
+
+
+def test_how_far_cells_reach_beyond_their_grids():
+    def beyond(i, *boxes, shifts=(GRID.shift,)):
+        lower, upper = torch.tensor(boxes, **DOUBLE).unbind(2)
+        return simplex_error._beyond(placed(*shifts), lower, upper, i)
+
+    box = ((0, 1), (0, 1), (0.5, 3.25))
+    assert beyond(0, box) == 0.0
+    assert beyond(1, box) == pytest.approx(0.5, rel=1e-15)
+    other = ((-1, 1), (0, 1), (1, 3.25))
+    assert beyond(0, other) == pytest.approx(1.0, rel=1e-15)
+    assert beyond(1, other) == pytest.approx(0.25, rel=1e-15)
+    # two leaves, the second one's grid [1, 2] and [1, 3]: the worst of the two, each with its own cell
+    shifts, next_door = (GRID.shift, (8.0, 6.0)), ((1, 2.125), (0, 1), (1, 3))
+    assert beyond(0, box, next_door, shifts=shifts) == pytest.approx(0.125, rel=1e-15)
+    assert beyond(0, next_door, box, shifts=shifts) == pytest.approx(1.125, rel=1e-15)
 
 
 @pytest.mark.parametrize(
@@ -403,10 +421,10 @@ def test_an_exhausted_search_says_so():
 def test_ends_that_meet_agree():
     assert certify._sane(certify.Findings(0.0, lower=0.5, upper=0.5), None, WHOLE) == []
     (failing,) = certify._sane(certify.Findings(0.0, lower=math.nextafter(0.5, 1), upper=0.5), None, WHOLE)
-    assert failing.name == "the ends agree"
+    assert (failing.name, failing.holds) == ("the ends agree", False)
     assert certify._sane(certify.Findings(math.nextafter(0.25, 0), upper=0.5), 0.5, WHOLE) == []
     (failing,) = certify._sane(certify.Findings(0.25, upper=0.5), 0.5, WHOLE)
-    assert failing.name == "rounding"
+    assert (failing.name, failing.holds) == ("rounding", False)
 
 
 def test_a_network_of_zeros_matches_itself():
@@ -508,7 +526,7 @@ def test_what_is_measured_on_the_simplices():
     f = LipschitzFunction(lambda x: x[:, :1], n=1, lipschitz=1.0)
     grid = Grid(cells=2, axes=(0,), slope=(2.0,), shift=(2.0,), unit=(0,))
     values = torch.tensor([[-1.0, 0.5], [1.0, 0.5]], **DOUBLE).reshape(1, 2, 2, 1)
-    pieces = AffinePieces(grid, torch.tensor([[[0], [1]], [[2], [1]]]), values, 10.0)
+    pieces = AffinePieces(grid, torch.tensor([[[0], [1]], [[2], [1]]]), values, 10.0, torch.tensor([[2.0]], **DOUBLE))
     measured = simplex_error.Measured()
     simplex_error._measure(view, view.leaves, pieces, f, measured)
     assert (measured.vertex, measured.simplices, measured.nodes, measured.offset) == (1.0, 2, 3, 0.0)

@@ -45,6 +45,16 @@ def tree_routing(place: torch.device) -> Callable[[], object]:
     return lambda: tree.route(z)
 
 
+def arrays_routing(place: torch.device) -> Callable[[], object]:
+    tree, z = PathwayTree((17, 5, 3), valency=3).flatten(device=place), _points(100_000, place, 3) * 3
+    return lambda: tree.route(z)
+
+
+def prototype_arrays_routing(place: torch.device) -> Callable[[], object]:
+    tree, x = PathwayTree.from_points(_points(200, place), leaves=20).flatten(), _points(100_000, place)
+    return lambda: tree.route(x)
+
+
 def prototype_routing(place: torch.device) -> Callable[[], object]:
     tree, x = PathwayTree.from_points(_points(200, place), leaves=20), _points(100_000, place)
     return lambda: tree.route(x)
@@ -112,7 +122,9 @@ def labelings(place: torch.device) -> Callable[[], object]:
 CASES: dict[str, Case] = {
     "routing 100,000 points, index rule": lattice_routing,
     "routing 100,000 points, tree": tree_routing,
+    "routing 100,000 points, arrays of a tree": arrays_routing,
     "routing 100,000 points, tree from data": prototype_routing,
+    "routing 100,000 points, arrays of a tree from data": prototype_arrays_routing,
     "routing 100,000 points, flat from data": flat_prototype_routing,
     "forward, 100,000 points": forward,
     "forward, 1,000 points": lambda place: forward(place, 1000),

@@ -98,6 +98,8 @@ def test_a_number_of_inputs_beyond_the_limit():
         ("max_bytes", -1),
         ("resolved", 1),
         ("lookup", "deep"),
+        ("cells", 1),
+        ("max_experts", 1),
     ],
 )
 def test_arguments_of_building_are_named(name, value):
@@ -367,6 +369,9 @@ def test_functions_that_cannot_be_imported(stored, capsys, command, function, re
         ("devices --n 50 --eps 1e-300 --devices 2 --device-bytes 1000", "`eps`"),
         ("devices --n 2 --eps inf --devices 2 --device-bytes 1000", "`eps`"),
         ("plan x0 --n 3 --eps 0.1 --expert bit_extraction --resolved 99999999999999999999", "`resolved`"),
+        ("plan x0 --n 1 --eps 0.1 --expert bit_extraction --cells 99999999999999999999", "`cells`"),
+        ("plan x0 --n 2 --eps 0.1 --expert bit_extraction --max-experts 2", "`max_experts`"),
+        ("plan x0 --n 1 --eps 0.1 --expert bit_extraction --max-experts 2 --cells 2", "`max_experts`"),
     ],
 )
 def test_command_lines_end_in_one_sentence(capsys, line, name):

@@ -1,6 +1,7 @@
 """Attacks on targets: whose modulus is it, and what may be said about it."""
 
 import copy
+import inspect
 import pickle
 
 import pytest
@@ -54,6 +55,27 @@ def test_a_subclass_cannot_raise_its_grade():
     assert f.premise is ModulusPremise.DECLARED
     with pytest.raises(TypeError, match="final"):
         type("Liar", (LipschitzFunction,), {"premise": ModulusPremise.CERTIFIED})
+
+
+def test_no_public_method_takes_a_premise():
+    """It was once an argument: a modulus of 0.01 for sin(1000 x)/10 called itself certified."""
+    takes = [
+        n
+        for n, m in inspect.getmembers(LipschitzFunction, callable)
+        if not n.startswith("_") and "premise" in str(inspect.signature(m))
+    ]
+    assert takes == []
+
+
+@pytest.mark.parametrize("premise", [ModulusPremise.CERTIFIED, "certified", "derived", None])
+def test_a_modulus_that_is_given_is_never_certified(premise):
+    f, small = targets.get("cone", n=1), Modulus.lipschitz(0.01)
+    for make in (
+        lambda: LipschitzFunction._of_formula("sin(1000*x0)/10", 1, None, None, small, None, premise),
+        lambda: LipschitzFunction._of_modulus(steep, 1, f.domain, small, "steep", premise),
+    ):
+        with pytest.raises(ValueError, match="`premise` must be declared or derived"):
+            make()
 
 
 def test_the_words_stay_the_old_words():
@@ -228,3 +250,12 @@ def test_a_fraction_is_rounded_up_to_a_float():
 
     assert Fraction(Modulus.lipschitz(Fraction(1, 3)).lam) > Fraction(1, 3)
     assert Fraction(Modulus.lipschitz(2**53 + 1).lam) > 2**53
+
+
+def test_a_name_that_cannot_be_printed_is_no_name():
+    class Odd:
+        def __format__(self, spec):
+            raise RuntimeError("it cannot be printed")
+
+    with pytest.raises(TypeError, match="`name` must be a str, got Odd"):
+        Box.of(None, 1).require_inside(Odd(), torch.tensor([[2.0]]))  # pyright: ignore[reportArgumentType]

@@ -186,6 +186,25 @@ def test_build_and_show_other_models(run, tmp_path, n, options):
     assert run("show", model, "--out", tmp_path / "m.png")[0] == 0
 
 
+@pytest.mark.parametrize(("n", "options"), [(1, ("--cells", 3)), (2, ("--resolved", 2, "--max-experts", 5))])
+def test_experts_of_cells_of_resolved_axes(run, tmp_path, n, options):
+    model, design = tmp_path / "m.safetensors", ("--expert", "bit_extraction", "--lookup", "wide", *options)
+    assert run("build", "--target", "cone", "--n", n, "--eps", 0.1, "--out", model, *design)[0] == 0
+    assert load(model).num_leaves == (3 if n == 1 else 4)
+    code, out, _ = run("certify", model)
+    assert code == 0
+    assert "CERTIFIED" in out
+    assert run("show", model, "--out", tmp_path / "m.png")[0] == 0
+
+
+def test_the_plan_says_what_cells_load(run):
+    line = ("plan", "--target", "cone", "--n", 1, "--eps", 1e-6, "--expert", "bit_extraction", "--lookup", "wide")
+    for options, shown in (((), 65086), (("--cells", 4), 26082), (("--max-experts", 16), 14102)):
+        code, out, _ = run(*line, *options)
+        assert code == 0
+        assert str(shown) in out
+
+
 def test_hoelder_and_declared_constants(run):
     code, out, _ = run("plan", "sqrt(x0)", "--n", 1, "--eps", 0.1, "--holder", "1,0.5")
     assert code == 0

@@ -95,6 +95,8 @@ def lines():
         ("--expert", NOT_CHOICES),
         ("--resolved", ["0", "-1", "3", "a"]),
         ("--lookup", NOT_CHOICES),
+        ("--cells", ["0", "-1", "2", "a", "1.5"]),
+        ("--max-experts", ["0", "-1", "2", "a", "1.5"]),
         ("--activation", NOT_CHOICES),
         ("--dtype", ["float16", "int64", ""]),
     ]
@@ -133,7 +135,8 @@ def lines():
     evaluate = ["eval", "m.safetensors", "--points", "x.npy", "--out", "y.npy"]
     yield from changed(evaluate, "--points", (*NOT_FILES, *NOT_ARRAYS, *NOT_POINTS, *NOT_INSIDE))
     yield from changed(evaluate, "--out", (*NOT_OUTPUTS, "x.npy", "m.safetensors", "linked_x"))
-    yield from changed(evaluate, "--budget-bytes", ["0", "-1", "1", "a", "1.5"])
+    yield from changed(evaluate, "--budget-bytes", ["0", "-1", "1", "a", "1.5", "9" * 20])
+    yield from changed(evaluate, "--batch", ["0", "-1", "a", "1.5", "9" * 20])
     yield from changed(["eval", "t.safetensors", *evaluate[2:]], "--points", ("nan.npy", "inf.npy", "wide.npy"))
 
     yield from (["show", name, "--out", "m.png"] for name in (*NOT_FILES, *NOT_MODELS))
@@ -157,7 +160,7 @@ def lines():
         ("--steps", NOT_COUNTS),
         ("--batch", NOT_COUNTS),
         ("--rate", NOT_POSITIVE[:-1]),
-        ("--budget-bytes", ["0", "-1", "1", "a"]),
+        ("--budget-bytes", ["0", "-1", "1", "a", "9" * 20]),
         ("--seed", ["-1", "a", "1.5", str(2**70)]),
         ("--device", ["gpu", "meta", ""]),
     ):

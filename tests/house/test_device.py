@@ -46,6 +46,7 @@ MODELS = {
     "deep words": (CONE, {"eps": 0.3, "expert": "bit_extraction"}),
     "wide words": (TURN, {"eps": 0.2, "expert": "bit_extraction", "lookup": "wide"}),
     "two axes": (CONE, {"eps": 0.5, "expert": "bit_extraction", "resolved": 2, "lookup": "wide"}),
+    "cells of two axes": (CONE, {"eps": 0.5, "expert": "bit_extraction", "resolved": 2, "lookup": "wide", "cells": 2}),
     "lazy words": (CONE, {"eps": 0.2, "expert": "bit_extraction", "lazy": True, "lookup": "wide"}),
 }
 

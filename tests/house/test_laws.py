@@ -1,11 +1,11 @@
-"""Laws that every mixture obeys, written once: pencil, constant, bit extraction, stacked, trained."""
+"""Laws that every mixture obeys, written once: pencil, constant, bit extraction, tabulated, stacked, trained."""
 
 from functools import cache
 
 import pytest
 import torch
 
-from constructions import LipschitzFunction, build_momlp, load, save, targets, train_momlp
+from constructions import LipschitzFunction, build_momlp, load, save, tabulate, targets, train_momlp
 from constructions.mixture import LatticeMixture, is_built_here, is_mixture
 from constructions.trained_momlp.training import Options
 from constructions.vc_dimension import mixture, one_hidden_layer
@@ -34,8 +34,10 @@ def stacked():
     return shattered.module(torch.arange(shattered.size) % 3 == 0)
 
 
-OTHERS = {"trained": trained, "stacked": stacked}
+TABLES = {f"table of {name}": lambda make=make: make().tabulate() for name, make in BUILT.items()}
+OTHERS = {"trained": trained, "stacked": stacked, **TABLES}
 ALL = [*BUILT, *OTHERS]
+OURS = {*BUILT, *TABLES}
 
 
 @cache
@@ -60,7 +62,7 @@ def test_a_mixture_offers_the_protocol_or_has_no_cells(name):
     model = made(name)
     if isinstance(model, LatticeMixture):
         assert is_mixture(model)
-    assert is_built_here(model) == (name in BUILT)
+    assert is_built_here(model) == (name in OURS)
     leaf = model.route(points(model))
     assert leaf.dtype is torch.int64
     assert bool((leaf >= 0).all())
@@ -91,7 +93,8 @@ def test_forward_is_the_expert(name):
         at = int(leaf[row]) if leaf.ndim == 1 else leaf[row]
         network = model.expert(at)
         found = network(x[row : row + 1].to(next(network.parameters()).dtype))
-        scale = 1e-5 if name == "float32" else 1e-6 if name in ("bit extraction", "single network") else 1e-12
+        kind = name.removeprefix("table of ")
+        scale = 1e-5 if kind == "float32" else 1e-6 if kind in ("bit extraction", "single network") else 1e-12
         assert torch.allclose(found.double(), y[row : row + 1].double(), rtol=scale, atol=scale), row
 
 
@@ -114,6 +117,10 @@ def test_an_answer_does_not_depend_on_its_batch(name):
 @pytest.mark.parametrize("lazy", [False, True], ids=["eager", "lazy"])
 def test_saving_and_loading_change_no_bit(name, lazy, tmp_path):
     model = made(name)
+    if lazy and name in TABLES:
+        with pytest.raises(ValueError, match="`lazy` must be False"):
+            load(save(model, tmp_path / "model"), lazy=True)
+        return
     x = points(model)
     again = load(save(model, tmp_path / "model"), lazy=lazy)
     assert again.lazy is lazy
@@ -157,6 +164,22 @@ def test_counts_are_those_of_the_modules(name):
     assert model.active_parameters == sum(p.numel() for p in expert.parameters())
     assert model.total_parameters == model.num_leaves * model.active_parameters
     assert model.resident_bytes >= sum(p.nbytes for p in model.parameters())
+
+
+@pytest.mark.law
+@pytest.mark.parametrize("name", ALL)
+def test_a_table_stands_for_experts_with_nodes_and_says_how_well(name):
+    model = made(name)
+    if name not in OURS:
+        with pytest.raises(TypeError, match="`model` must be a MoMLP"):
+            tabulate(model)
+        return
+    table, x = tabulate(model), points(model)
+    own = getattr(model, "network", model)
+    rounding = 1e-5 if "float32" in name else 1e-11
+    assert float((table(x) - own(x)).abs().max()) <= table.slack + rounding
+    assert table.slack <= rounding
+    assert torch.equal(table.route(x), own.route(x))
 
 
 def test_a_mixture_of_other_experts_is_certified_expert_by_expert():

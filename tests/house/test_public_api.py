@@ -34,6 +34,7 @@ from constructions import (
     load,
     plan,
     save,
+    tabulate,
     targets,
     train_momlp,
 )
@@ -212,6 +213,10 @@ def _calls():
     yield "PathwayTree.split_axis", small.split_axis, {"node": integer(((0, 3), (0, 2)))}
     yield "PathwayTree.is_leaf", small.is_leaf, {"node": integer(((0, 3), (0, 2)))}
     yield "PathwayTree.leaf_indices", small.leaf_indices, {"device": integer(None)}
+    yield "PathwayTree.flatten", small.flatten, {"*": None, "max_nodes": integer(100), "device": integer(None)}
+    flat = small.flatten()
+    yield "FlatTree.route", flat.route, {"z": z}
+    yield "FlatTree.to", flat.to, {"device": integer("cpu")}
     yield "PathwayTree.to_networkx", small.to_networkx, {"*": None, "max_nodes": integer(100)}
     parts = {k: lambda k=k: getattr(made("net"), k) for k in ("prototypes", "children", "leaf_prototypes")}
     yield "PrototypeTree", PrototypeTree, parts
@@ -219,6 +224,8 @@ def _calls():
     yield "PrototypeTree.nearest_leaf", made("net").nearest_leaf, {"x": x}
     yield "PrototypeTree.to_networkx", made("net").to_networkx, {"*": None, "max_nodes": integer(100)}
     yield "PrototypeTree.to", made("net").to, {"device": integer("cpu")}
+    yield "FlatPrototypeTree.route", made("net").flatten().route, {"x": x}
+    yield "FlatPrototypeTree.to", made("net").flatten().to, {"device": integer("cpu")}
     for name in ("coordinates", "offset_from_nodes"):
         yield f"Lattice.{name}", getattr(lattice(), name), {"x": x}
     for name in ("centres", "faces"):
@@ -297,7 +304,8 @@ def _calls():
     options = {"*": None, "q": integer(2), "shapes": integer(((2,),)), "dtype": integer(torch.float64)}
     options |= {"device": integer(torch.device("cpu")), "cache_bytes": integer(4096), "staging_bytes": integer(None)}
     yield "ExpertCache", ExpertCache, {"source": lambda: lambda leaves: (), **options}
-    options = {"*": None, "fixed_bytes": integer(10), "slot_bytes": integer(8)}
+    options = {"*": None, "fixed_bytes": integer(10), "slot_bytes": integer(8), "point_bytes": integer(8)}
+    options |= {"copies": integer(4)}
     yield "share_budget", share_budget, {"budget_bytes": integer(10**6), **options}
     options = {"*": None, "device_bytes": integer(10**6), "devices": integer(4), "batch": integer(10), "m": integer(1)}
     yield "plan_devices", plan_devices, {"n": integer(3), "eps": integer(0.25), "lam": integer(1.0), **options}
@@ -347,6 +355,9 @@ def _calls():
     for bound in (vc_upper_flat, vc_upper_tree):
         yield bound.__name__, bound, {"architecture": lambda: Architecture(2, 1, 2), "experts": integer(2)}
     yield "no_go_eps", no_go_eps, {"vc": integer(10), "n": integer(2)}
+
+    options = {"*": None, "dtype": integer(torch.float32), "max_bytes": integer(10**6)}
+    yield "tabulate", tabulate, {"model": model, **options}
 
     # verdicts and checkers
     options = {"*": None, "eps": integer(0.25), "gap": integer(None), "method": integer("sampled"), "seed": integer(0)}
@@ -464,7 +475,7 @@ def _elsewhere(monkeypatch, tmp_path):
 
 
 NOT_CALLED = {"Lattice", "Plan", "MoMLP"}  # the next ones are made by `plan` and `build_momlp`
-NOT_CALLED |= {"BitExtractionMoMLP", "BitExtractionPlan", "PencilMoMLP", "PencilPlan"}
+NOT_CALLED |= {"TabulatedMoMLP", "BitExtractionMoMLP", "BitExtractionPlan", "PencilMoMLP", "PencilPlan"}
 NOT_CALLED |= {"BudgetExceeded", "ExpressionError", "ModulusViolation", "StoreError"}  # errors
 NOT_CALLED |= {"REGISTRY", "Evidence", "Status", "UniformErrorCertificate", "ModulusPremise", "claim", "targets"}
 

@@ -9,7 +9,9 @@ AT_MOST = {
     "routing 100,000 points, index rule": 0,
     # that all points are finite
     "routing 100,000 points, tree": 1,
+    "routing 100,000 points, arrays of a tree": 1,
     "routing 100,000 points, tree from data": 1,
+    "routing 100,000 points, arrays of a tree from data": 1,
     "routing 100,000 points, flat from data": 1,
     # that all points lie in the domain, and which axes the first layer reads
     "forward, 100,000 points": 2,

@@ -5,6 +5,7 @@ import math
 import os
 import signal
 import subprocess
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from constructions.ranks import Ranks
 from theory import certify_uniform_error
 from theory.checkers.uniform_error.share import Share
 from theory.claim import Claim, Context, Evidence, Status, Table, Verdict
+from theory.cli import main
 from theory.together import _read, _written, certify_together, combined, run_together
 from theory.torchrun import alone, command, torchrun
+from theory.verify import run
 
 PLANE = LipschitzFunction.from_sympy("sin(2*pi*x0)*x1", n=2)
 LINE = LipschitzFunction.from_sympy("sin(6*x0)", n=1)
@@ -279,3 +282,48 @@ def child_of_rank(parent, rank):
         if f"RANK={rank}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
             return pid
     raise AssertionError(f"no process of rank {rank}")
+
+
+def test_an_interruption_that_a_claim_loses_still_ends_the_run():
+    """C code that is being imported may drop a KeyboardInterrupt: the claims behind it once all failed in turn."""
+    asked, begun = [], []
+
+    def lost(context):
+        asked.append(True)  # what the handler does, before the exception gets lost
+        raise ImportError("half a module")
+
+    claims = [
+        Claim(f"s.{name}", name, "1 = 1", "ours", Status.PROVED, reproduce=made)
+        for name, made in (
+            ("before", lambda c: Verdict(Status.PROVED, Evidence.EXACT, "")),
+            ("at", lost),
+            ("after", lost),
+        )
+    ]
+    found = run(claims, Context(), starting=lambda claim: begun.append(claim.id), stopped=lambda: bool(asked))
+    assert found.interrupted
+    assert [row.claim.id for row in found.rows] == ["s.before"]
+    assert begun == ["s.before", "s.at"]
+    assert not found.as_expected
+
+
+@pytest.fixture
+def heard():
+    """An interruption reaches this process, also where the tests run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
+def test_a_command_whose_interruption_got_lost_says_so(monkeypatch, capsys):
+    def lose(args):
+        with suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        raise ValueError("too many values to unpack")
+
+    monkeypatch.setattr("theory.cli.listing.run_list", lose)
+    assert main(["list"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+    monkeypatch.setattr("theory.cli.listing.run_list", lambda args: 0)
+    assert main(["list"]) == 0

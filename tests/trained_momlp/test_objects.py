@@ -1,6 +1,8 @@
 """Training: it learns, joint and budgeted runs agree bitwise, interrupted runs resume bitwise, bad data is refused."""
 
 import copy
+import re
+from functools import partial
 
 import pytest
 import torch
@@ -324,6 +326,24 @@ def test_a_trained_model_fifty_times_its_budget(stored):
         save(lazy, path.with_name("u.safetensors"))
     with pytest.raises(BudgetExceeded, match="`budget_bytes` must be at least"):
         load(path, lazy=True, budget_bytes=1000)
+
+
+@pytest.mark.parametrize("router", ["tree", "flat"])
+def test_batches_of_any_size_keep_to_the_least_budget(router, tmp_path):
+    x, y = data(count=300)
+    options = {"method": "farthest_point", "options": Options(steps=1), "generator": seeded()}
+    model = train_momlp(x, y, leaves=60, expert_hidden=(6,), router=router, **options)
+    path = save(model, tmp_path / "t.safetensors")
+    with pytest.raises(BudgetExceeded) as found:
+        load(path, lazy=True, budget_bytes=1)
+    least = int(re.search(r"at least (\d+)", str(found.value))[1])
+    for budget, batch in ((least, 50), (2 * least, 300)):
+        lazy = load(path, lazy=True, budget_bytes=budget)
+        parts, peak = peak_resident_bytes(
+            partial(stream, lazy, x.split(batch)), device=torch.device("cpu"), ignored=[x]
+        )
+        assert torch.equal(torch.cat(parts), model(x))
+        assert budget / 4 < peak <= budget + parts[0].nbytes
 
 
 def test_every_damaged_part_of_a_trained_file_is_noticed(stored, tmp_path):

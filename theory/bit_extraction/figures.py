@@ -112,7 +112,7 @@ def optimal_rates_figure(n: int, inverse_eps: int) -> Figure:
 @model_figure.register
 def _bit_extraction_figure(model: BitExtractionMoMLP, f: LipschitzFunction | None = None) -> Figure:
     figure = Figure(figsize=(10, 8) if model.n <= 2 else (10, 4), layout="constrained")
-    domain, knots = model.plan.domain, model.plan.knots
+    domain, knots = model.plan.domain, model.plan.knots * model.plan.resolved_cells
     grid = domain.lo[-1] + torch.arange(knots + 1, dtype=torch.float64) * (float(domain.sides[-1]) / knots)
     left, right = draw_cells(figure, model, f, grid)
     draw_single_mlp(left, min(model.plan.resolved, 3))

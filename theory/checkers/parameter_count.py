@@ -1,6 +1,8 @@
 """Parameter counts, measured on modules and compared with formulas by equality.
 
 Main definitions: `measured_counts`, `parameter_count_eq`.
+Implementation notes: counted is every number that a module holds, be its tensor a Parameter, a buffer or a plain
+attribute: weights do not become fewer by being registered as something else.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from typing import Any, cast
 
 import sympy
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from constructions.errors import require_instance, require_int, shown
 from constructions.mixture import LatticeMixture, Mixture, is_mixture
@@ -22,7 +24,7 @@ MAX_EXPERTS_READ = 64
 
 @dataclass(frozen=True)
 class MeasuredCounts:
-    """numel of experts as modules: `active` (the largest read), `nonzero`, and how many experts were read."""
+    """Numbers that experts hold: `active` (the largest read), `nonzero`, and how many experts were read."""
 
     active: int
     smallest: int
@@ -66,9 +68,23 @@ def measured_counts(model: nn.Module) -> MeasuredCounts:
     """
     require_instance("model", model, nn.Module)
     experts = _experts(model)
-    sizes = [sum(p.numel() for p in e.parameters()) for e in experts]
-    nonzero = max(int(sum(torch.count_nonzero(p) for p in e.parameters())) for e in experts)
+    sizes = [_numel(e) for e in experts]
+    nonzero = max(int(sum(torch.count_nonzero(t) for t in _held(e))) for e in experts)
     return MeasuredCounts(max(sizes), min(sizes), nonzero, len(experts))
+
+
+def _numel(module: nn.Module) -> int:
+    """Real numbers that a module holds."""
+    return sum(t.numel() * (2 if t.is_complex() else 1) for t in _held(module))
+
+
+def _held(module: nn.Module) -> list[Tensor]:
+    """The distinct tensors of a module and of all modules below it."""
+    found: dict[int, Tensor] = {}
+    for part in module.modules():
+        own = (*part.parameters(recurse=False), *part.buffers(recurse=False), *vars(part).values())
+        found |= {id(t): t for t in own if isinstance(t, Tensor)}
+    return list(found.values())
 
 
 def _experts(model: nn.Module) -> list[nn.Module]:
@@ -86,8 +102,8 @@ def _experts(model: nn.Module) -> list[nn.Module]:
 def parameter_count_eq(model: LatticeMixture, formulas: Mapping[str, int | sympy.Basic]) -> CountComparison:
     """Compare measured counts with `formulas`; keys: active, total, stored, loaded, leaves.
 
-    active: numel of every expert read, at most 64 (a smaller one is a mismatch too); total: leaves × active; stored:
-    numel of the bank's tensors; loaded: child prototypes on the worst path of the materialised graph, n numbers each,
+    active: numbers of every expert read, at most 64 (a smaller one is a mismatch too); total: leaves × active; stored:
+    numbers of the bank's tensors; loaded: child prototypes on the worst path of the materialised graph, n numbers each,
     plus active; leaves: rows of the bank (a lazy model: leaves of its tree), which must also be the model's num_leaves.
     """
     require_instance("model", model, LatticeMixture)
@@ -100,7 +116,7 @@ def parameter_count_eq(model: LatticeMixture, formulas: Mapping[str, int | sympy
         "active": counts.active if counts.active == counts.smallest else -counts.smallest,
         "leaves": leaves,
         "total": leaves * counts.active,
-        "stored": sum(p.numel() for p in model.parameters()),
+        "stored": _numel(model),
     }
     if "loaded" in formulas:
         measured["loaded"] = counts.active + model.n * _worst_path_children(model)

@@ -2,8 +2,8 @@
 
 Main definitions: `MemoryMeter`, `resident_bytes_le`.
 Implementation notes: every tensor that an operation reads or makes is seen by a dispatch mode; its storage is counted
-once until it is freed. Storages that only another thread touched are seen when the watched thread uses them. On CUDA
-the allocator's own peak is read instead."""
+once, at the size it has then, until it is freed. Storages that only another thread touched are seen when the watched
+thread uses them. On CUDA the allocator's own peak is read instead."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
+from constructions.errors import require_int
 from theory.claim import Evidence, Status, Verdict
 
 
@@ -28,7 +29,7 @@ class MemoryMeter(TorchDispatchMode):
         self._kind = "cpu" if device is None else device.type
         self.alive, self.peak = 0, 0
         self._lock = threading.Lock()
-        self._seen: dict[int, weakref.ref] = {}
+        self._seen: dict[int, tuple[weakref.ref, int]] = {}
         self._ignored = [t.untyped_storage() for t in ignored]  # kept, so that their addresses stay theirs
         self._ignored_at = {_address(s) for s in self._ignored}
 
@@ -48,15 +49,16 @@ class MemoryMeter(TorchDispatchMode):
         if not size or _address(storage) in self._ignored_at:
             return
         with self._lock:
-            if key in self._seen:
-                return
-            self._seen[key] = weakref.ref(storage, lambda _: self._freed(key, size))
-            self.alive += size
+            reference, before = self._seen.get(key, (None, 0))
+            if reference is None:
+                reference = weakref.ref(storage, lambda _: self._freed(key))
+            self._seen[key] = reference, size  # `resize_` and `out=` change the size of a storage seen before
+            self.alive += size - before
             self.peak = max(self.peak, self.alive)
 
-    def _freed(self, key: int, size: int) -> None:
-        if self._seen.pop(key, None) is not None:
-            self.alive -= size
+    def _freed(self, key: int) -> None:
+        _, size = self._seen.pop(key, (None, 0))
+        self.alive -= size
 
 
 def _address(storage: torch.UntypedStorage) -> int:
@@ -85,7 +87,10 @@ def peak_resident_bytes(
 
 
 def resident_bytes_le(peak: int, budget_bytes: int, whole_bytes: int) -> Verdict:
-    """CERTIFIED when a measured peak stayed within the budget; the numbers say how many times larger the model is."""
+    """NOT REFUTED when a measured peak stayed within the budget; the numbers say how many times larger the model is."""
+    require_int("peak", peak, 0)
+    require_int("budget_bytes", budget_bytes, 1)
+    require_int("whole_bytes", whole_bytes, 0)
     numbers = {"peak_bytes": peak, "whole_bytes": whole_bytes, "times_larger": whole_bytes / budget_bytes}
     bounds = {"budget_bytes": budget_bytes}
     reason = f"peak {peak} of {budget_bytes} bytes, the model has {whole_bytes}"

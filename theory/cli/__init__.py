@@ -10,21 +10,18 @@ import argparse
 import importlib
 import io
 import os
-import signal
 import sys
-import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import metadata
-from types import FrameType
 from typing import Any
 
 from rich.markup import escape
 
 from constructions.errors import RankFailed, RankLost
 from theory import systems
-from theory.command import Verb, err, out
+from theory.command import Verb, err, interrupted, interruptible, out
 
 DEBUG = "MOMLP_DEBUG"
 FORESEEN = (ValueError, TypeError, OSError, ImportError, MemoryError)
@@ -34,27 +31,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; every foreseeable mistake ends in one sentence on stderr and exit code 2, any other error
     in one sentence and exit code 3 (and its traceback where MOMLP_DEBUG is set)."""
     _open_streams()
-    with _terminated_as_interrupted():
+    with interruptible():
         try:
             args = _parser().parse_args(argv)
             code = args.action(args)
             sys.stdout.flush()
             return code
         except KeyboardInterrupt:
-            _say("momlp: interrupted")
-            return 130
+            return _stopped()
         except BrokenPipeError:
             _forget_output()
             return 141
         except (RankLost, RankFailed) as error:
             return _failed(error, 1)
         except FORESEEN as error:
-            return _failed(error, 2)
+            return _stopped() if interrupted() else _failed(error, 2)
         except Exception as error:
+            if interrupted():
+                return _stopped()
             if os.environ.get(DEBUG):
                 traceback.print_exc()
             hint = f"please report it ({DEBUG}=1 shows where it happened)"
             return _failed(f"unexpected {type(error).__name__}: {_words(error)}; {hint}", 3)
+
+
+def _stopped() -> int:
+    _say("momlp: interrupted")
+    return 130
 
 
 def _failed(error: Exception | str, code: int) -> int:
@@ -89,23 +92,6 @@ def _forget_output() -> None:
     """Nobody reads what is still to be written: the interpreter must not try again when it ends."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM acts like Ctrl-C, so that drafts are removed and what was reached is written."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 GENERAL = {

@@ -15,7 +15,18 @@ import torch
 from rich.markup import escape
 from rich.table import Table
 
-from constructions import BitExtractionPlan, LipschitzFunction, Modulus, MoMLP, build_momlp, load, plan, save, targets
+from constructions import (
+    BitExtractionPlan,
+    LipschitzFunction,
+    Modulus,
+    MoMLP,
+    TabulatedMoMLP,
+    build_momlp,
+    load,
+    plan,
+    save,
+    targets,
+)
 from constructions.bit_extraction.design import LOOKUPS
 from constructions.build import EXPERTS
 from constructions.errors import shown
@@ -85,6 +96,8 @@ def _add_design(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--expert", choices=EXPERTS, default="pencil")
     sub.add_argument("--resolved", type=int, help="axes an expert resolves (bit_extraction; n = a single MLP)")
     sub.add_argument("--lookup", choices=LOOKUPS, help="of bit_extraction (default deep)")
+    sub.add_argument("--cells", type=int, metavar="C", help="cut each resolved axis into C (bit_extraction)")
+    sub.add_argument("--max-experts", type=int, metavar="L", help="the C of the smallest experts, at most L of them")
     sub.add_argument("--valency", type=int, default=2)
     sub.add_argument("--activation", choices=ACTIVATIONS, default="relu")
     sub.add_argument("--dtype", choices=("float64", "float32"), default="float64")
@@ -133,6 +146,8 @@ def _design(args: argparse.Namespace) -> dict:
         "dtype": getattr(torch, args.dtype),
         "resolved": args.resolved,
         "lookup": args.lookup,
+        "cells": args.cells,
+        "max_experts": args.max_experts,
     }
 
 
@@ -176,7 +191,8 @@ def _design_rows(p: Plan) -> list[tuple[str, object]]:
         return []
     d = p.network
     shape = f"J = {d.J}, m = {d.m}, header {d.header}, {d.lookup} look-up"
-    return [("axes resolved k", d.k), ("design", shape), ("bits of a word", d.word_bits), ("step q", p.step)]
+    rows: list[tuple[str, object]] = [("axes resolved k", d.k), ("cells of a resolved axis", p.resolved_cells)]
+    return [*rows, ("design", shape), ("bits of a word", d.word_bits), ("step q", p.step)]
 
 
 def run_plan(args: argparse.Namespace) -> int:
@@ -211,7 +227,7 @@ def _import_function(text: str) -> LipschitzFunction:
     return f
 
 
-def _function_of(model: MoMLP, text: str | None) -> LipschitzFunction | None:
+def _function_of(model: MoMLP | TabulatedMoMLP, text: str | None) -> LipschitzFunction | None:
     if text is None:
         return model.target
     f, p = _import_function(text), model.plan
@@ -223,10 +239,10 @@ def _function_of(model: MoMLP, text: str | None) -> LipschitzFunction | None:
     return f
 
 
-def _built(path: Path, *, lazy: bool = False, device: torch.device | str = "cpu") -> MoMLP:
+def _built(path: Path, *, lazy: bool = False, device: torch.device | str = "cpu") -> MoMLP | TabulatedMoMLP:
     """A stored model that was built for a function; ValueError for one that was trained on data."""
     model = load(path, lazy=lazy, device=device)
-    if not isinstance(model, MoMLP):
+    if not isinstance(model, MoMLP | TabulatedMoMLP):
         raise ValueError(f"{path} was trained on data: it has no function and no cells, `momlp eval` answers with it")
     return model
 
@@ -284,6 +300,7 @@ def _print_certificate(c: UniformErrorCertificate, ranks: int) -> None:
 def run_show(args: argparse.Namespace) -> int:
     require_writable(args.out, args.file)
     model = load(args.file)
+    model = model.network if isinstance(model, TabulatedMoMLP) else model
     save_figure(model_figure(model, _function_of(model, args.function) if isinstance(model, MoMLP) else None), args.out)
     out.print(f"drawn to {args.out}", highlight=False)
     return 0

@@ -16,7 +16,17 @@ from constructions.files import require_folder
 from constructions.ranks import Ranks
 from theory import report
 from theory.claim import Claim, Context
-from theory.command import add_patience, device_named, err, joined, out, output_file, require_writable, seed
+from theory.command import (
+    add_patience,
+    device_named,
+    err,
+    interrupted,
+    joined,
+    out,
+    output_file,
+    require_writable,
+    seed,
+)
 from theory.systems import select
 from theory.together import run_together
 from theory.verify import Row, Run
@@ -98,8 +108,8 @@ def _decide(chosen: list[Claim], args: argparse.Namespace, ranks: Ranks, jobs: i
             err.print(f"{row.verdict.status.value:<12} {row.claim.id}{mark}{place}", highlight=False)
 
         if ranks.world == 1 and jobs > 1 and len(chosen) > 1:
-            return run_in_processes(chosen, context, jobs, starting=starting, finished=finished)
-        return run_together(chosen, context, ranks, starting=starting, finished=finished)
+            return run_in_processes(chosen, context, jobs, starting=starting, finished=finished, stopped=interrupted)
+        return run_together(chosen, context, ranks, starting=starting, finished=finished, stopped=interrupted)
 
 
 def _show(result: Run, args: argparse.Namespace) -> None:

@@ -26,6 +26,8 @@ STATEMENTS = {
         statement=r"\max_t\,\mathrm{resident}(t)\le\mathrm{budget},\quad\hat f_{\mathrm{budget}}(x)=\hat f(x)",
         source=ABSTRACT_V1,
         expected=Status.NOT_REFUTED,
-        hypotheses=("weights, keys, staging and gathered rows count; queries and answers do not",),
+        hypotheses=(
+            "weights, keys, staging, gathered rows, and what routing a batch takes count; queries and answers do not",
+        ),
     ),
 }

@@ -6,6 +6,7 @@ import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -113,7 +114,7 @@ def memory_budget(context: Context) -> Verdict:
         x[::2, :2] *= 0.1
         whole = sum(p.nbytes for p in model.parameters())
         budget = whole // TIMES_SMALLER
-        lazy = load(path, lazy=True, budget_bytes=budget, device=context.device)
+        lazy: Any = load(path, lazy=True, budget_bytes=budget, device=context.device)
         x_there = x.to(context.device)
         context.log(f"{count} queries within {budget} of {whole} bytes")
         parts, peak = peak_resident_bytes(

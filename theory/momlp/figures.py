@@ -162,7 +162,7 @@ def _draw_plane(
             for i in range(1, count):
                 draw(float(start + i * width), color="white", lw=0.6)
     drawn = all(c <= MAX_DRAWN_LINES for c in cells)
-    if model.plan.knots and model.plan.knots <= MAX_DRAWN_LINES:
+    if len(knots) <= MAX_DRAWN_LINES:
         for t in knots.tolist():
             value.axhline(t, color="white", lw=0.4, ls=":")
     title = "f̂ with cells (solid) and knots (dotted)" if drawn else f"f̂, {model.num_leaves} cells (too fine to draw)"

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from constructions.errors import require_instance, require_positive
 from constructions.pathway_tree.prototype_tree import PrototypeTree
+from theory import exact
 from theory.claim import Evidence, Report, Status, Verdict
 
 CHUNK_BYTES = 1 << 20  # of a chunk's squared distances: they stay in the processor's cache
@@ -24,6 +25,11 @@ SMALLEST_ROOT = 2.0**-536  # squares below 2^−1074 vanish, which hides distanc
 def rounding(n: int) -> float:
     """A relative bound for the distance of float64 points in R^n computed from squared differences."""
     return (n + 4) * 2.0**-53
+
+
+def vanishing(n: int) -> float:
+    """A bound of what a distance in R^n may lose because squares of its coordinates are below the denormal numbers."""
+    return math.sqrt(n) * SMALLEST_ROOT
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ def covering_net(points: Tensor, prototypes: Tensor) -> CoveringReport:
     """
     p = _require_cloud("prototypes", prototypes)
     x = _require_cloud("points", points, p.shape[1])
-    slack, underflow = rounding(x.shape[1]), math.sqrt(x.shape[1]) * SMALLEST_ROOT
+    slack, underflow = rounding(x.shape[1]), vanishing(x.shape[1])
     nearest = torch.cat([_squares(part, p).amin(1) for part in x.split(max(1, CHUNK_BYTES // (8 * len(p))))]).sqrt()
     worst = int(nearest.argmax())
     if not math.isfinite(float(nearest[worst])):
@@ -71,23 +77,28 @@ def _squares(x: Tensor, p: Tensor) -> Tensor:
 def _require_cloud(name: str, points: Tensor, n: int | None = None) -> Tensor:
     """`points` in float64 if they are finite and (N ≥ 1, n ≥ 1); TypeError or ValueError otherwise."""
     require_instance(name, points, Tensor)
+    exact.require_denormals()
     if points.ndim != 2 or 0 in points.shape or (n is not None and points.shape[1] != n):
         raise ValueError(f"`{name}` must have shape (N, {n or 'n'}) with N ≥ 1, got {tuple(points.shape)}")
     if not points.is_floating_point() or not bool(torch.isfinite(points).all()):
         raise ValueError(f"`{name}` must be finite floating numbers, got {points.dtype} with NaN or inf or integers")
-    return points.double()
+    return points.detach().double()
 
 
 def covering_radius_le(points: Tensor, tree: PrototypeTree, delta: float) -> Verdict:
     """CERTIFIED when every point has a leaf prototype within delta, and these are more than delta apart.
 
-    Distances equal to delta up to the rounding of float64 count as within, and as apart.
+    Distances equal to delta up to the rounding of float64 count as within, and as apart. INCONCLUSIVE for a delta so
+    small that squares vanish: no distance is known to that precision.
     """
     require_instance("tree", tree, PrototypeTree)
     require_positive("delta", delta)
     report = covering_net(points, tree.leaf_prototypes)
     numbers = {"points": report.points, "leaves": report.leaves, "separation": report.separation}
     bounds = {"delta": delta, "radius": report.radius}
+    if not vanishing(tree.n) < delta * 2.0**-54:
+        reason = f"delta = {delta:.6g} is too small: squares of float64 lose distances up to {vanishing(tree.n):.3g}"
+        return Verdict(Status.INCONCLUSIVE, Evidence.FLOAT64, reason, numbers, bounds)
     if not report.radius <= delta * (1 + 2 * rounding(tree.n)):
         x = points[report.farthest].tolist()
         reason = f"no prototype within {delta:.6g} of x = {x}, the nearest is {report.radius:.6g} away"

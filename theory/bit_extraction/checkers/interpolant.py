@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from constructions.errors import require_instance, require_int, require_positive, shown
 from theory import exact
-from theory.checkers.uniform_error.simplices import read_grid
+from theory.checkers.uniform_error.simplices import NotAffine, read_grid
 from theory.checkers.uniform_error.stack import linear_stack
 from theory.claim import Report
 
@@ -80,12 +80,17 @@ def realises_interpolant(
         return Report("the network is not a Linear/ReLU stack")
     if len(stack[-1].weight) != 1:
         return Report(f"the network has {len(stack[-1].weight)} outputs, not one")
-    grid, inputs = read_grid(stack), stack[0].weight.shape[1]
+    if any(type(layer) is nn.PReLU for layer in exact.plain_layers(network)):
+        return Report("the network is not a Linear/ReLU stack, it has PReLU layers")
+    try:
+        grid, inputs = read_grid(stack), stack[0].weight.shape[1]
+    except NotAffine as failure:
+        return Report(str(failure))
     if tuple(values.shape) != (grid.cells + 1,) * len(grid.axes):
         nodes = (grid.cells + 1,) * len(grid.axes)
         return Report(f"the network has nodes {nodes}, the values are {tuple(values.shape)}")
     for z in points:
-        if len(z) != len(grid.axes):
+        if not isinstance(z, (list, tuple)) or len(z) != len(grid.axes):
             raise ValueError(f"`points` must have {len(grid.axes)} coordinates, got {shown(z)}")
     y, low = parity_rounded(values, Fraction(step))
     compiled = exact.Compiled(network)

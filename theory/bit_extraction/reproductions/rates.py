@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from constructions import targets
+from constructions import plan, targets
 from constructions.bit_extraction import Design
 from constructions.bit_extraction.choice import choose
 from theory.bit_extraction import bounds as counts
@@ -94,13 +94,14 @@ def trade_off(context: Context) -> Verdict:
             near = all(limit * shape / 3.5 <= value <= 3.5 * limit * shape for value in scaled)
             reason = f"n = {n}, k = {k}, split {share}: {scaled} against {limit * shape}"
             ensure(near, reason, counts=measured())
-    tables = {"counts": measured(), "built": _certified_points(context, measured()), "distance": _distance()}
+    tables = {"counts": measured(), "built": _certified_points(context, measured())}
+    tables |= {"cut": _certified_cuts(context), "distance": _distance()}
     constants = tuple((n, counts.trade_off_constant(n, 0)) for n in (2, 3))
     tables["constant_experts"] = Table(("n", "scaled"), constants)
     reason = (
         "exact counts stay within a factor 3.5 of the limit for 1 <= k <= n and 4 splits; built models are certified"
     )
-    numbers = {"counts": len(rows), "built_models": len(BUILT)}
+    numbers = {"counts": len(rows), "built_models": len(BUILT) + len(tables["cut"].rows)}
     return Verdict(Status.NOT_REFUTED, Evidence.FITTED, reason, numbers, tables=tables)
 
 
@@ -113,15 +114,47 @@ LOWER = (counts.trade_off_lower, counts.trade_off_information)
 """Of L·P² where weights are float64: by what a mixture can shatter, and by what its numbers can tell apart."""
 
 
+DISTANT = (1, 4, 8, 16)
+
+
 def _distance() -> Table:
-    """How far float64 networks on a line cut into L cells are from both lower bounds, at ε = λ/1,000,000."""
+    """How far float64 networks on a line cut into L cells are from both lower bounds, at ε = λ/1,000,000: the counts
+    are those of `plan`."""
     inverse, rows = 10**6, []
-    for L in (1, 4, 16):
-        needed = counts.needed_cells(1, Fraction(inverse, L))
-        designs = [choose(1, needed, lookup=lookup, cap=51) for lookup in ("wide", "deep")]
-        P = min(counts.parameters_of_widths(counts.widths(*_sizes(d)), 1) for d in designs)
+    f = targets.get("cone", n=1)
+    for L in DISTANT:
+        P = min(_counted(1, inverse, L, lookup) for lookup in ("wide", "deep"))
+        planned = plan(f, Fraction(1, inverse), expert="bit_extraction", lookup="wide", cells=L)
+        reason = f"L = {L}: the plan has {planned.leaves} experts of {planned.parameters}, the transcription {P}"
+        ensure((planned.leaves, planned.parameters) == (L, P), reason)
         rows.append((L, P, L * P**2, *(L * P**2 / bound(1, inverse, L) for bound in LOWER)))
     return Table(("L", "P", "LP2", "over_vc_bound", "over_information_bound"), tuple(rows))
+
+
+def _counted(n: int, inverse: int, cells: int, lookup: str) -> int:
+    """P where ε = λ/inverse and every expert resolves its share, 1/cells, of each of n axes."""
+    d = choose(n, counts.needed_cells(n, Fraction(inverse, cells)), lookup=lookup, cap=51)
+    return counts.parameters_of_widths(counts.widths(*_sizes(d)), n)
+
+
+CUT = [(1, 10**4, 1), (1, 10**4, 4), (1, 10**4, 16), (2, 20, 1), (2, 20, 4)]
+MORE_CUT = [(1, 10**5, 4), (1, 10**5, 16)]
+"""(n, 1/eps, cells of each axis), the latter in the full budget only."""
+
+
+def _certified_cuts(context: Context) -> Table:
+    """Built models whose experts resolve one cell of every axis: certified error, L and P, as it was counted."""
+    rows = []
+    for n, inverse, cells in CUT + MORE_CUT * context.full:
+        context.log(f"n = {n}, eps = 1/{inverse}, {cells} cells an axis")
+        f, case = targets.get("cone", n=n), f"n = {n}, eps = 1/{inverse}, {cells} cells an axis"
+        model = built(f, 1 / inverse, resolved=n, lookup="wide", cells=cells, device=context.device)
+        c = certify_uniform_error(model, f, eps=1 / inverse, samples=SAMPLES, seed=context.seed)
+        ensure(c.status is Status.CERTIFIED, f"{case}: {c.reason}")
+        L, P, expected = model.num_leaves, model.active_parameters, (cells**n, _counted(n, inverse, cells, "wide"))
+        ensure(expected == (L, P), f"{case}: {L} experts of {P} parameters, counted {expected}")
+        rows.append((n, inverse, cells, c.upper, L, P, L * P**2))
+    return Table(("n", "inverse_eps", "cells", "certified_error", "L", "P", "LP2"), tuple(rows))
 
 
 SAMPLES = 5_000

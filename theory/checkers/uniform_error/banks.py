@@ -14,8 +14,8 @@ from constructions.mixture import LatticeMixture
 from constructions.networks import Constant
 from theory import exact
 from theory.checkers.uniform_error.ridge import FirstLayer, RidgeBank, first_layer_axis
-from theory.checkers.uniform_error.stack import StackBank, linear_stack, precision, stack_fault
-from theory.checkers.uniform_error.view import MixtureView
+from theory.checkers.uniform_error.stack import StackBank, linear_stack, stack_fault
+from theory.checkers.uniform_error.view import MixtureView, rounding_units
 
 Bank = RidgeBank | StackBank
 PIECES_PER_BANK = 1 << 16
@@ -33,12 +33,12 @@ def banks_of(view: MixtureView) -> Iterator[tuple[Tensor, Bank]]:
     for leaf in view.leaves:
         lower, upper = view.reach(leaf[None])
         network = view.expert(leaf)
-        yield leaf[None], foreign_bank(network, lower, upper, *precision(view.model, network))
+        yield leaf[None], foreign_bank(network, lower, upper, *rounding_units(view.model, network))
 
 
 def _pencil_banks(view: MixtureView, model: LatticeMixture, layer: FirstLayer) -> Iterator[tuple[Tensor, Bank]]:
     """Experts that share the first layer and, where it depends on x, the interval of the axis that it reads."""
-    unit, least = precision(model)
+    unit, least = rounding_units(model)
     # the search seeds every piece with up to 2^q corners
     corners = max(1, 2 ** min(len(model.cells), 6) // 8)
     rows = max(1, PIECES_PER_BANK // (len(layer.bias) + 1) // corners)

@@ -6,7 +6,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -30,7 +30,8 @@ from theory.checkers.uniform_error.premises import cells_cover, forward_is_exper
 from theory.checkers.uniform_error.sampled import sampled_error
 from theory.checkers.uniform_error.share import WHOLE, Share
 from theory.checkers.uniform_error.simplex_error import simplex_error
-from theory.checkers.uniform_error.stack import precision
+from theory.checkers.uniform_error.stack import floats_of, precision
+from theory.checkers.uniform_error.table import table_difference
 from theory.checkers.uniform_error.target_values import evaluation_error
 from theory.checkers.uniform_error.view import MixtureView, NotFinite, view_of
 from theory.claim import Evidence, Status, Verdict
@@ -66,6 +67,8 @@ def certify_uniform_error(
     "a_priori" checks the hypotheses of Theorem 1 on the model; "simplices" proves a deep network affine on every
     simplex of a grid that it reads off the weights (the default for bit extraction); "sampled" only refutes.
     `enclosed` evaluates a symbolic f in Arb balls (slow). Models with more than 2,000,000 leaves are sampled.
+    A model that interpolates a table (`MoMLP.tabulate`) is certified as its network; what the two differ by is added to
+    the slack.
     `share` restricts the interval to a part of the leaves; `theory.together.certify_together` puts parts together.
     Raises ValueError/TypeError naming the argument.
     """
@@ -166,6 +169,10 @@ def _findings(view: MixtureView, question: Question) -> tuple[Findings, list[Pre
     premises = [_modulus_premise(f), own_values]
     found = Findings(eta)
     try:
+        if question.method != "sampled":
+            table = table_difference(view)
+            view, found.slack = replace(view, table_slack=table.slack), eta + table.slack
+            premises += table.premises
         premises += _shared_premises(view, f, generator, question.method)
         premises += _decide(found, view, question, generator, all(p.holds for p in premises))
     except NotFinite as fault:
@@ -188,13 +195,20 @@ def _decide(
 
 
 def _about(model: nn.Module, f: LipschitzFunction) -> str:
-    """A digest of what is asked about: the model's answers and f's, and the domain."""
-    digest = hashlib.sha256(repr((f.domain, f.m, str(f.modulus), type(model).__name__)).encode())
+    """A digest of what is asked about: every number that the model holds, what f is, and answers of both.
+
+    Of a lazy model, which holds no experts, and of a black box there are only the answers at 64 points.
+    """
+    modulus = (f.modulus.kind, f.modulus.lam, f.modulus.alpha, f.modulus.reach)
+    digest = hashlib.sha256(repr((f.domain, f.m, modulus, f.tape, type(model).__name__)).encode())
     x = f.domain.sample(ABOUT_POINTS, torch.Generator().manual_seed(0))
     place = next((p.device for p in model.parameters()), x.device)
     with torch.no_grad():
-        for values in (f.evaluate(x.to(place)), model(x.to(place))):
-            digest.update(values.double().cpu().numpy().tobytes())
+        answers = (f.evaluate(x.to(place)), model(x.to(place)))
+    for values in (*answers, *floats_of(model)):
+        numbers = values.detach().double().cpu().contiguous()
+        digest.update(repr(tuple(numbers.shape)).encode())
+        digest.update(numbers.numpy().tobytes())
     return digest.hexdigest()
 
 

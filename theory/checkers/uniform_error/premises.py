@@ -15,8 +15,8 @@ from theory.checkers.uniform_error.banks import Bank, foreign_bank
 from theory.checkers.uniform_error.certificate import Premise
 from theory.checkers.uniform_error.cover import is_product_cover, volume_cover
 from theory.checkers.uniform_error.ridge import RidgeBank
-from theory.checkers.uniform_error.stack import floats_of, precision
-from theory.checkers.uniform_error.view import MixtureView
+from theory.checkers.uniform_error.stack import floats_of
+from theory.checkers.uniform_error.view import MixtureView, rounding_units
 
 FORWARD_SAMPLE = 4096
 
@@ -49,7 +49,7 @@ def forward_is_expert(view: MixtureView, x: Tensor) -> Premise:
             detail = f"x = {point.tolist()} is routed to leaf {leaf.tolist()}, whose cell does not contain it"
             return Premise("route(x) agrees with cell_bounds", False, detail)
         network = _on_the_host(view.expert(leaf))
-        units = precision(view.model, network)
+        units = rounding_units(view.model, network)
         bank = foreign_bank(network, lower[row : row + 1], upper[row : row + 1], *units)
         if not all(bool(torch.isfinite(t).all()) for t in floats_of(network)):
             return Premise(name, False, f"the weights of leaf {leaf.tolist()} are not all finite")
@@ -58,7 +58,7 @@ def forward_is_expert(view: MixtureView, x: Tensor) -> Premise:
             detail = f"the expert of leaf {leaf.tolist()} gives {len(weights)} outputs, the mixture {view.m}"
             return Premise(name, False, detail)
         gap = max(abs(a - b) for a, b in zip(weights, y[row].tolist(), strict=True))
-        if not gap <= bank.forward_slack * 1.01 + 1e-300:
+        if not gap <= bank.forward_slack * 1.01 + view.table_slack + 1e-300:
             detail = (
                 f"at x = {point.tolist()} (leaf {leaf.tolist()}) forward() gives {y[row].tolist()}, "
                 f"the weights of expert(leaf) give {weights}"
@@ -85,7 +85,7 @@ def forward_matches(view: MixtureView, leaves: Tensor, bank: Bank) -> Premise | 
     if tables.shape != y.shape:
         detail = f"it gives {y.shape[1]} outputs, the experts from leaf {leaves[0].tolist()} on {tables.shape[1]}"
         return Premise("forward() uses these weights", False, detail)
-    excess = (y - tables).abs().amax(-1) - 1.01 * (bank.table_slack + bank.forward_slack)
+    excess = (y - tables).abs().amax(-1) - 1.01 * (bank.table_slack + bank.forward_slack) - view.table_slack
     # a NaN from forward() must count as a difference
     wrong = ~(excess <= 0)
     if not bool(wrong.any()):

@@ -1,11 +1,11 @@
 """Way 4, for deep networks with weights far too large for any norm: proof that the network is affine on each simplex.
 
 The network's second layer must be z = clamp(K − b + w·x, 0, K) on some axes; K, the axes, b and w are read off the
-weights. [0, K]^k is cut into the simplices of the J1 triangulation. On each, every channel is carried as an affine
-function, given by its values at the vertices (integers), plus an interval for what is not affine: behind a ReLU of
-one sign it stays, of both signs it becomes an interval. In the gaps between blocks the address ramps and the
-decoded word is only an interval, but what is multiplied by it is exactly 0 there. If the output is affine on every
-simplex, its error follows from the vertices:
+weights, b expert by expert: each may have its grid in its own cell. [0, K]^k is cut into the simplices of the J1
+triangulation. On each, every channel is carried as an affine function, given by its values at the vertices (integers),
+plus an interval for what is not affine: behind a ReLU of one sign it stays, of both signs it becomes an interval. In
+the gaps between blocks the address ramps and the decoded word is only an interval, but what is multiplied by it is
+exactly 0 there. If the output is affine on every simplex, its error follows from the vertices:
 
     |f(x) − N(x)| ≤ Σ_v φ_v(x)·|f(x) − N(v)|,  and  Σ_v φ_v(x)·|x − v|² ≤ Σ_i h_i²/4.
 
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import torch
@@ -53,23 +53,28 @@ class Grid:
     shift: tuple[float, ...]
     unit: tuple[int, ...]
 
-    def position(self, z: Tensor) -> Tensor:
-        """x (…, k) on the grid's axes where the unclamped map is z (…, k)."""
+    def position(self, z: Tensor, shift: Tensor | None = None) -> Tensor:
+        """x (…, k) on the grid's axes where the unclamped map is z (…, k); of grids that lie at `shift` (…, k), where
+        given, instead of at their own b."""
         place = {"dtype": torch.float64, "device": z.device}
-        return (z.double() - self.cells + torch.tensor(self.shift, **place)) / torch.tensor(self.slope, **place)
+        shift = torch.tensor(self.shift, **place) if shift is None else shift.to(z.device)
+        return (z.double() - self.cells + shift) / torch.tensor(self.slope, **place)
 
 
 @dataclass(frozen=True)
 class AffinePieces:
-    """Of E experts on a common grid: `vertices` (S, k+1, k) int64, and `values` (E, S, k+1, m) of the output there.
+    """Of E experts on grids that differ in their place alone: `vertices` (S, k+1, k) int64, in steps of the grid, and
+    `values` (E, S, k+1, m) of the output there.
 
-    `size` is the largest (width + 2)·(Σ|w||h| + |b|) of an output: in units of u, what its sum may round by.
+    `size` is the largest (width + 2)·(Σ|w||h| + |b|) of an output: in units of u, what its sum may round by. `shift`
+    (E, k), on the host, are the b of each expert; `grid` has those of the first.
     """
 
     grid: Grid
     vertices: Tensor
     values: Tensor
     size: float
+    shift: Tensor
 
 
 def read_grid(stack: list[Affine]) -> Grid:
@@ -126,14 +131,13 @@ def affine_pieces(stacks: list[list[Affine]]) -> AffinePieces:
     kinds = [[(layer.weight.shape, layer.alpha is None) for layer in stack] for stack in stacks]
     if any(kind != kinds[0] for kind in kinds):
         raise NotAffine("the experts do not have one architecture")
-    if not _share_what_makes_the_grid(stacks) and any(read_grid(stack) != grid for stack in stacks[1:]):
-        raise NotAffine("the experts do not share their first two layers")
     k, device = len(grid.axes), stacks[0][0].weight.device
     orders = len(list(itertools.permutations(range(k))))
     total = orders * grid.cells**k
     every = [t for stack in stacks for layer in stack for t in (layer.weight, layer.bias)]
     if not bool(torch.stack([torch.isfinite(t).all() for t in every]).all()):
         raise NotAffine("the weights are not all finite")
+    shift = _shifts(grid, stacks)
     layers = _stacked(stacks)
     _require_integers(layers)
     width = max(w.shape[1] for w, _ in layers)
@@ -147,13 +151,26 @@ def affine_pieces(stacks: list[list[Affine]]) -> AffinePieces:
         found, size = _carry(layers, corner, grid, start, len(stacks))
         values.append(found)
         sizes.append(size)
-    return AffinePieces(grid, torch.cat(vertices), torch.cat(values, dim=1), max(sizes))
+    return AffinePieces(grid, torch.cat(vertices), torch.cat(values, dim=1), max(sizes), shift)
 
 
-def _share_what_makes_the_grid(stacks: list[list[Affine]]) -> bool:
-    """Whether all that `read_grid` looks at is the same in every stack: then one reading is enough."""
-    both = range(2)
-    parts = [[stack[i].weight for stack in stacks] for i in both] + [[stack[i].bias for stack in stacks] for i in both]
+def _shifts(grid: Grid, stacks: list[list[Affine]]) -> Tensor:
+    """The b (E, k) of each expert; NotAffine where more of the grid differs, or the units of an axis have several."""
+    if not _share_all_but_the_place(stacks):
+        grids = [read_grid(stack) for stack in stacks]
+        if any(replace(other, shift=grid.shift) != grid for other in grids):
+            raise NotAffine("the experts do not share their first two layers, but for where the grid lies")
+        return torch.tensor([other.shift for other in grids], dtype=torch.float64)
+    bias = torch.stack([stack[0].bias for stack in stacks]).cpu()
+    shift = bias[:, [grid.unit.index(i) for i in range(len(grid.axes))]]
+    if not bool((bias == shift[:, list(grid.unit)]).all()):
+        raise NotAffine("layer 0 reads an axis in two ways")
+    return shift
+
+
+def _share_all_but_the_place(stacks: list[list[Affine]]) -> bool:
+    """Whether all that `read_grid` looks at but the first bias is the same in every stack: one reading is enough."""
+    parts = [[stack[i].weight for stack in stacks] for i in range(2)] + [[stack[1].bias for stack in stacks]]
     for i in range(len(stacks[0]) - 1):
         parts.append([alpha for stack in stacks if (alpha := stack[i].alpha) is not None])
     return all(_agree(parts))

@@ -4,7 +4,7 @@ Three kinds of model are understood: a `LatticeMixture` of this package; any mod
 `expert(leaf)`, `cell_bounds(leaf)` and `num_leaves` with integer leaves 0 … num_leaves − 1; and a plain
 Linear/ReLU/PReLU stack on the whole domain, which offers none of them.
 
-Main definitions: `view_of`, `MixtureView`, `NotFinite`.
+Main definitions: `view_of`, `MixtureView`, `rounding_units`, `NotFinite`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class NotFinite(Exception):
 class MixtureView:
     """`every` (A, q) are the multi-indices that all parts of the search look at together ((A, 1) flat ids for foreign
     models), `leaves` (E, q) those of this part; `total` is how many the model has. `routed` is False where the model is
-    taken as one function on the whole domain."""
+    taken as one function on the whole domain; `table_slack` is how far forward() may be from the experts besides
+    rounding, where it interpolates a table of their values."""
 
     model: nn.Module
     domain: Box
@@ -49,6 +50,7 @@ class MixtureView:
     total: int
     share: Share = WHOLE
     routed: bool = True
+    table_slack: float = 0.0
 
     @property
     def leaves(self) -> Tensor:
@@ -162,6 +164,13 @@ class MixtureView:
     def read_whole(self) -> bool:
         """Whether forward() is code of this package or plain layers, and not somebody's own."""
         return is_built_here(self.model) or not self.routed
+
+
+def rounding_units(model: nn.Module, *modules: nn.Module) -> tuple[float, float]:
+    """(u, least normal number) of the arithmetic in which forward() runs the experts of `model`, or float64's where it
+    interpolates a table of their values: then `table_slack` is all that rounds."""
+    tabulated = isinstance(model, LatticeMixture) and model.node_table() is not None
+    return FLOATS[torch.float64] if tabulated else precision(model, *modules)
 
 
 def view_of(

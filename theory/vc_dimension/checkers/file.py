@@ -182,6 +182,8 @@ def check_file(path: str | os.PathLike) -> tuple[Spec, ShatteringReport]:
         text = read_metadata(source).get(KEY)
         with safe_open(source, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except StoreError:
+        raise
     except (SafetensorError, OSError, RuntimeError, TypeError, ValueError) as err:
         raise StoreError(f"cannot read {source}: {err}") from err
     if text is None:

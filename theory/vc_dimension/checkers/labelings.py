@@ -20,10 +20,11 @@ from constructions.errors import BudgetExceeded, require_device, require_instanc
 from constructions.vc_dimension import ShatteredMixture, ShatteredRouting, ShatteredSet
 from constructions.vc_dimension.shattered_set import Layers
 from theory.vc_dimension.checkers.exact_routing import route_exactly
+from theory.vc_dimension.checkers.hidden_rows import has_signs, outputs_from_distinct_rows
 from theory.vc_dimension.checkers.report import ShatteringReport, distinct_points, wrong_label
 from theory.vc_dimension.checkers.shapes import LARGEST_EXACT, fits, layers_fault, numbers_fault, require_points
 
-LABELINGS_PER_CHUNK = 1 << 14
+LABELINGS_PER_CHUNK = 1 << 15
 MOST_LABELINGS = 1 << 20
 MOST_POINTS = 62  # a labeling is numbered in int64
 
@@ -33,7 +34,12 @@ Shattered = ShatteredSet | ShatteredMixture | ShatteredRouting
 def all_labelings(start: int, stop: int, k: int, device: torch.device | str) -> Tensor:
     """Labelings start … stop − 1 of k points as bool rows (B, k); bit i of the number is the label of point i."""
     numbers = torch.arange(start, stop, dtype=torch.int64, device=device)
-    return ((numbers[:, None] >> torch.arange(k, device=device)) & 1).bool()
+    bit = torch.arange(8, device=device)
+    # the eight labels of a byte are copied at once, as one 64-bit number
+    byte = ((torch.arange(256, device=device)[:, None] >> bit) & 1).to(torch.uint8).view(torch.int64).flatten()
+    part = (numbers[:, None] >> torch.arange(0, k, 8, device=device)) & 255
+    labels = byte.index_select(0, part.flatten()).view(torch.uint8).view(len(numbers), 8 * part.shape[1])
+    return labels[:, :k].contiguous().view(torch.bool)
 
 
 def evaluate(layers: Layers, points: Tensor) -> Tensor:
@@ -133,7 +139,12 @@ def _runner(shattered: Shattered, points: Tensor) -> Callable[[Tensor], str | No
 
 def run_networks(layers: Layers, labels: Tensor, points: Tensor) -> str | None:
     """None when stacked networks realise their labels (B, k) on points (k, n), exactly; else why not."""
-    fault = layers_fault(layers, len(labels), points.shape[1])
+    fault = layers_fault(layers, len(labels), points.shape[1], finite=False)
+    if fault is None:
+        outputs = outputs_from_distinct_rows(layers, len(labels), points, float64_is_exact)
+        if outputs is not None:
+            return None if has_signs(outputs, labels) else wrong_label(labels, outputs, points)
+        fault = layers_fault(layers, len(labels), points.shape[1])
     if fault is not None:
         return f"the networks: {fault}"
     if not float64_is_exact(layers, points):

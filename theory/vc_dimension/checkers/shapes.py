@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from constructions.vc_dimension.shattered_set import Layers
+from theory import exact
 
 REAL = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
@@ -22,8 +23,11 @@ Shape = Sequence[int | None]
 """Sizes of a tensor's axes; None stands for any size ≥ 1."""
 
 
-def numbers_fault(name: str, tensor: object, shape: Shape, *, whole: bool = False) -> str | None:
-    """Why `tensor` is not a tensor of this shape with finite real numbers (or integers) that float64 holds, or None."""
+def numbers_fault(name: str, tensor: object, shape: Shape, *, whole: bool = False, finite: bool = True) -> str | None:
+    """Why `tensor` is not a tensor of this shape with finite real numbers (or integers) that float64 holds, or None.
+
+    `finite=False` leaves NaN and inf to the caller.
+    """
     if not isinstance(tensor, Tensor):
         return f"`{name}` must be a torch.Tensor, got {type(tensor).__name__}"
     if not fits(tensor.shape, shape):
@@ -36,7 +40,7 @@ def numbers_fault(name: str, tensor: object, shape: Shape, *, whole: bool = Fals
     if whole or tensor.dtype not in REAL:
         wanted = "integers" if whole else "real numbers"
         return f"`{name}` must be {wanted}, got dtype {tensor.dtype}"
-    if not bool(torch.isfinite(tensor).all()):
+    if finite and not bool(torch.isfinite(tensor).all()):
         return f"`{name}` must be finite, got {float(tensor[~torch.isfinite(tensor)][0])}"
     return None
 
@@ -51,7 +55,8 @@ def require_numbers(name: str, tensor: object, shape: Shape, *, whole: bool = Fa
 
 
 def require_points(name: str, points: object, n: int | None = None) -> Tensor:
-    """`points` (k, n), k, n ≥ 1, finite and exact in float64; ValueError otherwise."""
+    """`points` (k, n), k, n ≥ 1, finite and exact in float64; ValueError otherwise, and where denormals are flushed."""
+    exact.require_denormals()
     return require_numbers(name, points, (None, n))
 
 
@@ -66,16 +71,19 @@ def require_labels(name: str, labels: object, shape: Shape) -> Tensor:
     raise ValueError(f"`{name}` must be labels 0 and 1 of shape {_shown(shape)}, got {got}")
 
 
-def layers_fault(layers: object, count: int, inputs: int) -> str | None:
-    """Why `layers` are not stacked layers of `count` networks with these inputs and one output, or None."""
+def layers_fault(layers: object, count: int, inputs: int, *, finite: bool = True) -> str | None:
+    """Why `layers` are not stacked layers of `count` networks with these inputs and one output, or None.
+
+    `finite=False` leaves NaN and inf to the caller.
+    """
     if not isinstance(layers, (list, tuple)) or not layers:
         return f"`layers` must be at least one pair of weights and biases, got {type(layers).__name__} of none"
     for i, layer in enumerate(layers):
         if not isinstance(layer, (list, tuple)) or len(layer) != 2:
             return f"`layers[{i}]` must be a pair of weights and biases, got {type(layer).__name__}"
         weight, bias = layer
-        fault = numbers_fault(f"layers[{i}][0]", weight, (None, None, inputs))
-        fault = fault or numbers_fault(f"layers[{i}][1]", bias, (None, weight.shape[1]))
+        fault = numbers_fault(f"layers[{i}][0]", weight, (None, None, inputs), finite=finite)
+        fault = fault or numbers_fault(f"layers[{i}][1]", bias, (None, weight.shape[1]), finite=finite)
         if fault is not None:
             return fault
         if not {len(weight), len(bias)} <= {1, count}:

@@ -1,0 +1,80 @@
+"""Benchmarks run to their end: small, without what takes long, and with no word about how fast."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+FILES = [path.stem for path in sorted((ROOT / "benchmarks").glob("*.py"))]
+
+
+@pytest.fixture
+def modules(monkeypatch):
+    """The files of benchmarks/ by name, forgotten afterwards."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    for name in FILES:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    yield {name: importlib.import_module(name) for name in FILES}
+    for name in FILES:
+        sys.modules.pop(name, None)
+
+
+def test_the_whole_run_ends(modules, monkeypatch, tmp_path, capsys):
+    run, routers = modules["run"], modules["routers"]
+    monkeypatch.setattr(modules["timing"], "REPEATS", 1)
+    monkeypatch.setattr(routers, "INSTANCES", ((2, 0.05),))
+    monkeypatch.setattr(routers, "CLOUDS", ("circle in R^3",))
+    monkeypatch.setattr(routers, "POINTS", 500)
+    monkeypatch.setattr(routers, "LEAVES", 20)
+    curve = [run.row("reading", "memory", "points/s", 1.0, 2.0) | {"share": share} for share in (0.1, 0.5)]
+    monkeypatch.setattr(run.data_and_machines, "throughput", lambda quick: curve)
+    monkeypatch.setattr(run.data_and_machines, "rest", lambda quick: [])
+    for name in ("certificates", "bit_extraction"):
+        monkeypatch.setattr(run, name, lambda *args: [])
+    monkeypatch.setattr(modules["shattering"], "exhaustive", lambda: run.row("set", "loop", "pairs/s", 4.0, None))
+    monkeypatch.setattr(sys, "argv", ["run.py", "--quick", "--out", str(tmp_path)])
+    run.main()
+    found = json.loads((tmp_path / "benchmarks.json").read_text())
+    assert (tmp_path / "throughput.png").stat().st_size > 0
+    assert found["machine"]["torch_threads"] == torch.get_num_threads()
+    timed = [r for r in found["rows"] if "cpu" in r]
+    assert len(timed) >= 5
+    assert all(len(r["cpu"]) == len(r["wall"]) == 2 and r["threads"] for r in timed)
+    assert "torch_threads" in capsys.readouterr().out
+
+
+def test_a_router_that_differs_is_not_measured(modules):
+    leaves = torch.tensor([1, 2, 3])
+    modules["routers"].require_same(leaves, leaves, "the same")
+    with pytest.raises(RuntimeError, match="another disagrees with the router at 1 of 3 random points"):
+        modules["routers"].require_same(torch.tensor([1, 2, 4]), leaves, "another")
+
+
+def test_a_set_that_is_not_shattered_is_not_measured(modules, monkeypatch):
+    shattering = modules["shattering"]
+    monkeypatch.setattr(shattering, "one_hidden_layer", lambda *sizes: _flipped())
+    with pytest.raises(RuntimeError, match="the set is not shattered: labeling 000: point 0"):
+        shattering.exhaustive()
+
+
+def _flipped():
+    from dataclasses import replace
+
+    from constructions.vc_dimension import one_hidden_layer
+
+    honest = one_hidden_layer(2, 1)
+    return replace(honest, weights=lambda labels: honest.weights(~labels))
+
+
+def test_times_are_medians_of_calls_in_turn(modules, monkeypatch):
+    calls = []
+    times = modules["timing"].pair(lambda: calls.append("a"), lambda: calls.append("b"))
+    assert calls == ["a", "b"] * (1 + modules["timing"].REPEATS)
+    assert all(t["wall"] >= 0 and t["cpu"] >= 0 for t in times)
+    entry = modules["timing"].timed_row("x", "y", "points/s", (10, 20), lambda: None, lambda: None)
+    assert entry["ours"] == pytest.approx(10 / entry["wall"][0])
+    assert entry["theirs"] == pytest.approx(20 / entry["wall"][1])
