@@ -9,15 +9,17 @@ import os
 import re
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from timing import row, seconds
+from timing import row, seconds, seconds_each
 from torch import Tensor, nn
 
 from constructions import build_momlp, load, save, targets
 from constructions.expert_rows.answers import stream
+from constructions.expert_rows.cache import ExpertSource
 from constructions.momlp.model import MoMLP
 from constructions.trained_momlp import prepare
 from constructions.trained_momlp.training import Options, train_bank
@@ -70,34 +72,40 @@ def _queries(model: MoMLP, count: int) -> Tensor:
 
 
 LATENCY = 0.005
+BUDGETS = (10, 2)  # parts of the bytes
 
 
 def reading(*, quick: bool) -> list[dict]:
     """Experts read ahead, and when they are needed: from a file, and from a file behind some latency."""
     model = _model()
     parts = _queries(model, 5_000 if quick else 20_000).split(BATCH)
-    count = sum(map(len, parts))
+    count, rows = sum(map(len, parts)), []
     with tempfile.TemporaryDirectory() as folder:
         path = save(model, Path(folder) / "m.safetensors")
 
-        def rate(latency: float, ahead: bool) -> float:
+        def work(latency: float = 0, ahead: bool = False, share: int = 10, forget: bool = True) -> Callable[[], None]:
             def run() -> None:
-                _forget(path)
-                lazy = load(path, lazy=True, budget_bytes=model.resident_bytes // 10)
+                if forget:
+                    _forget(path)
+                lazy = load(path, lazy=True, budget_bytes=model.resident_bytes // share)
                 _delay(lazy, latency)
                 for _part in stream(lazy, parts) if ahead else map(lazy, parts):
                     pass
 
-            return count / seconds(run)
+            return run
 
-        plain, memmap = rate(0, ahead=False), count / _memmapped(model, parts, Path(folder))
-        pairs = [(0.0, rate(0, ahead=True), plain), (LATENCY, rate(LATENCY, ahead=True), rate(LATENCY, ahead=False))]
-    what = f"1/10 of the bytes, {count} uneven points"
-    rows = [
-        row(f"read ahead, {1000 * late:g} ms of latency, {what}", "read when needed", "points/s", with_hint, without)
-        for late, with_hint, without in pairs
-    ]
-    return [*rows, row(f"read when needed, {what}", "numpy.memmap, no budget, no digests", "points/s", plain, memmap)]
+        for latency in (0, LATENCY):
+            ours, theirs = seconds_each(work(latency, ahead=True), work(latency))
+            name = f"read ahead, {1000 * latency:g} ms of latency, 1/10 of the bytes, {count} uneven points"
+            rows.append(row(name, "read when needed", "points/s", count / ours, count / theirs))
+        for forget in (True, False):
+            peer = _memmapped(model, parts, Path(folder), forget=forget)
+            theirs, *ours = seconds_each(peer, *(work(share=share, forget=forget) for share in BUDGETS))
+            for share, taken in zip(BUDGETS, ours, strict=True):
+                where = "from the disk" if forget else "file in the system's memory"
+                name = f"read when needed, 1/{share} of the bytes, {where}, {count} uneven points"
+                rows.append(row(name, "numpy.memmap, no budget, no digests", "points/s", count / taken, count / theirs))
+    return rows
 
 
 def _delay(lazy: MoMLP, latency: float) -> None:
@@ -110,7 +118,7 @@ def _delay(lazy: MoMLP, latency: float) -> None:
         return source(leaves)
 
     if latency:
-        lazy.cache.source = slow
+        lazy.cache.source = ExpertSource(slow)
 
 
 def _forget(path: Path) -> None:
@@ -121,21 +129,22 @@ def _forget(path: Path) -> None:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def _memmapped(model: MoMLP, parts: tuple[Tensor, ...], folder: Path) -> float:
-    """Seconds of the obvious way: rows of a memory-mapped array gathered for every point."""
+def _memmapped(model: MoMLP, parts: tuple[Tensor, ...], folder: Path, *, forget: bool) -> Callable[[], None]:
+    """The obvious way: rows of a memory-mapped array gathered for every point."""
     weight, bias = (t.detach().numpy() for t in (model.out_weight, model.out_bias))
     np.save(folder / "weight.npy", weight)
     hidden, shift = model.hidden_weight.numpy(), model.hidden_bias.numpy()
 
     def run() -> None:
-        _forget(folder / "weight.npy")
+        if forget:
+            _forget(folder / "weight.npy")
         rows = np.load(folder / "weight.npy", mmap_mode="r")
         for part in parts:
             flat = model.tree.flat_index(model.route(part)).numpy()
             active = np.maximum(part.numpy() @ hidden.T + shift, 0)
             np.einsum("bk,bmk->bm", active, rows[flat]) + bias[flat]
 
-    return seconds(run)
+    return run
 
 
 def training(*, quick: bool) -> dict:

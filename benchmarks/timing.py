@@ -36,6 +36,19 @@ def pair(*calls: Callable[[], object]) -> list[dict[str, float]]:
     return [{"wall": wall, "cpu": cpu} for wall, cpu in medians]
 
 
+def seconds_each(*calls: Callable[[], object]) -> list[float]:
+    """`seconds` of each, taken in turns, so that other work on the machine slows all of them alike."""
+    for call in calls:
+        call()
+    times: list[list[float]] = [[] for _ in calls]
+    for _ in range(REPEATS):
+        for call, taken in zip(calls, times, strict=True):
+            started = time.perf_counter()
+            call()
+            taken.append(time.perf_counter() - started)
+    return [statistics.median(taken) for taken in times]
+
+
 def row(name: str, peer: str, unit: str, ours: float, theirs: float | None) -> dict:
     return {
         "measured": name,

@@ -147,7 +147,7 @@ class BitExtractionMoMLP(MoMLP):
         """Outputs (B, m) of points x (B, n) answered by the experts rows[at], rows = (tables, offsets)."""
         weight, bias = rows
         widest = max(1, max(len(layer.entry) for layer in self._references))
-        chunk = max(1, GATHER_BYTES // (8 * self.m * widest))
+        chunk = min(self.points_at_once, max(1, GATHER_BYTES // (8 * self.m * widest)))
         parts = zip(x.split(chunk), at.split(chunk), strict=True)
         if torch.is_grad_enabled() and x.requires_grad:
             # a gradient through thousands of small additions takes ten times as long as through matrix products

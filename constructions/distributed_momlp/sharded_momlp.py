@@ -62,16 +62,14 @@ class ShardedMoMLP:
         assert not isinstance(model, TabulatedMoMLP)  # which are not loaded lazily
         shards = Shards.of(model.tree, ranks.world)
         assert model.cache is not None
-        if isinstance(model, MoMLP) and model.from_formula:
+        if isinstance(model, MoMLP) and not model.stored:
             return cls(model, shards, ranks, torch.empty(0, dtype=torch.int64), None)
         own = shards.leaves_of(ranks.rank)
         # each part goes into place as it is read, so that loading takes one part more than what is kept
         kept = tuple(t.new_empty(len(own), *t.shape[1:]) for t in model.cache.rows)
         for first in range(0, len(own), READ_EXPERTS):
             part = own[first : first + READ_EXPERTS]
-            for held, new in zip(
-                kept, model.cache.source(_multi_index(part, shards.cells).to(ranks.device)), strict=True
-            ):
+            for held, new in zip(kept, model.cache.source(part[:, None].to(ranks.device)), strict=True):
                 held[first : first + len(part)] = new
         return cls(model, shards, ranks, own.to(ranks.device), kept)
 
@@ -157,12 +155,3 @@ class ShardedMoMLP:
         at = torch.searchsorted(self.own, flat)
         parts = zip(x.split(ANSWER_ROWS), at.split(ANSWER_ROWS), strict=True)
         return torch.cat([self.model.run_experts(points, self.rows, index) for points, index in parts])
-
-
-def _multi_index(ids: Tensor, cells: tuple[int, ...]) -> Tensor:
-    """Multi-indices (E, q) of lexicographic leaf ids (E,)."""
-    digits = []
-    for count in reversed(cells):
-        digits.append(ids % count)
-        ids = ids // count
-    return torch.stack(digits[::-1], 1) if digits else ids.new_zeros(len(ids), 0)

@@ -13,16 +13,17 @@ import torch
 from torch import Tensor
 
 from constructions.errors import BudgetExceeded, require_int
-from constructions.expert_rows.cache import MOST_BYTES, ExpertCache, Rows, distinct_leaves
+from constructions.expert_rows.cache import MOST_BYTES, ExpertCache, Rows
+from constructions.expert_rows.index import distinct_leaves
 
 # shares of what the budget leaves beside the fixed part: resident experts, rows being read, rows read ahead, gathers,
 # and what routing and grouping a batch of points takes
-CACHE, STAGING, AHEAD, GATHER, BATCH = 6, 2, 2, 4, 2
+CACHE, STAGING, AHEAD, GATHER, BATCH = 7, 1, 1, 5, 2
 SHARES = CACHE + STAGING + AHEAD + GATHER + BATCH
-GATHER_COPIES = (
-    4  # of an expert's row that one point may take while it is answered: gathered, multiplied, and their like
-)
+GATHER_COPIES = 4  # of a row that a point may take while it is answered: gathered, multiplied, and their like
 LEAST_POINTS = 2
+
+Run = Callable[[Tensor, Rows, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -41,20 +42,23 @@ def grouping_bytes(q: int, m: int) -> int:
     return 8 * (4 * q + 2 * m + 8)
 
 
-def share_budget(budget_bytes: int, *, fixed_bytes: int, slot_bytes: int, point_bytes: int) -> BudgetShares:
-    """Split a budget; `fixed_bytes` (router, shared layers) are always held, and routing and grouping take
-    `point_bytes` a point. BudgetExceeded when it is too small."""
+def share_budget(
+    budget_bytes: int, *, fixed_bytes: int, slot_bytes: int, point_bytes: int, copies: int = GATHER_COPIES
+) -> BudgetShares:
+    """Split a budget; `fixed_bytes` (router, shared layers) are always held, routing and grouping take `point_bytes` a
+    point, answering it `copies` rows. BudgetExceeded when it is too small."""
     require_int("budget_bytes", budget_bytes, 1, MOST_BYTES)
     require_int("fixed_bytes", fixed_bytes, 0)
     require_int("slot_bytes", slot_bytes, 1)
     require_int("point_bytes", point_bytes, 1)
+    require_int("copies", copies, 1)
     free = budget_bytes - fixed_bytes
-    points = free * GATHER // SHARES // (GATHER_COPIES * slot_bytes)
+    points = free * GATHER // SHARES // (copies * slot_bytes)
     staging = free * STAGING // SHARES
     batch = free * BATCH // SHARES // point_bytes
     if points < LEAST_POINTS or staging < slot_bytes or batch < 1:
-        per_expert = max(SHARES * GATHER_COPIES * LEAST_POINTS // GATHER, SHARES // STAGING)
-        least = fixed_bytes + max(per_expert * slot_bytes, -(-SHARES * point_bytes // BATCH))
+        needs = ((LEAST_POINTS * copies * slot_bytes, GATHER), (slot_bytes, STAGING), (point_bytes, BATCH))
+        least = fixed_bytes + max(-(-SHARES * needed // share) for needed, share in needs)
         raise BudgetExceeded(
             f"`budget_bytes` must be at least {least} (router and shared layers {fixed_bytes}, an expert {slot_bytes}, "
             f"a point {point_bytes}), got {budget_bytes}"
@@ -88,34 +92,38 @@ def answer_by_leaf(
     x: Tensor,
     leaves: Tensor,
     cache: ExpertCache,
-    run: Callable[[Tensor, Rows, Tensor], Tensor],
+    run: Run,
     *,
     m: int,
-    points: int,
     upcoming: Tensor | None = None,
 ) -> Tensor:
-    """Outputs (B, m) of points (B, n) with leaves (B, q): grouped by leaf, in batches of experts that fit the cache.
+    """Outputs (B, m) of points (B, n) with leaves (B, q), whose experts are fetched together as far as they fit.
 
-    `run(x, rows, at)` answers points by the experts rows[at], `points` of them at a time at most. Given the leaves
-    `upcoming` (B', q) of the next call, the next experts are read ahead while a batch runs, theirs in the end.
+    `run(x, rows, at)` answers points by the experts rows[at], and gathers no more of them than the budget allows. Given
+    the leaves `upcoming` (B', q) of the next call, the next experts are read ahead while a batch runs, theirs in the
+    end.
     """
-    result = torch.empty(len(x), m, dtype=cache.rows[0].dtype, device=x.device)
     distinct, inverse = distinct_leaves(leaves)
+    following = None if upcoming is None else torch.cat([distinct, distinct_leaves(upcoming)[0]])
+    cache.statistics.queries += len(x)
+    if len(distinct) <= cache.capacity:
+        at = cache.fetch(distinct)[inverse]
+        if following is not None:
+            cache.prefetch(following[len(distinct) :])
+        return run(x, cache.rows, at)
+    result = torch.empty(len(x), m, dtype=cache.rows[0].dtype, device=x.device)
     order = torch.argsort(inverse, stable=True)
-    counts = torch.bincount(inverse, minlength=len(distinct))
-    step = min(cache.capacity, points)
-    ends = counts.cumsum(0)
-    following = None if upcoming is None else torch.cat([distinct, distinct_leaves(upcoming)[0][:step]])
-    for first in range(0, len(distinct), step):
-        batch = distinct[first : first + step]
+    ends = torch.bincount(inverse, minlength=len(distinct)).cumsum(0)
+    start = 0
+    for first in range(0, len(distinct), cache.capacity):
+        batch = distinct[first : first + cache.capacity]
         slots = cache.fetch(batch)
         if following is not None:
-            cache.prefetch(following[first + len(batch) : first + len(batch) + step])
-        start = int(ends[first - 1]) if first else 0
-        chosen = order[start : int(ends[first + len(batch) - 1])]
-        for rows in chosen.split(points):
-            result[rows] = run(x[rows], cache.rows, slots[inverse[rows] - first])
-    cache.statistics.queries += len(x)
+            cache.prefetch(following[first + len(batch) :][: cache.capacity])
+        end = int(ends[first + len(batch) - 1])
+        chosen = order[start:end]
+        result[chosen] = run(x[chosen], cache.rows, slots[inverse[chosen] - first])
+        start = end
     return result
 
 

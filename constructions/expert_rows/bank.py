@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from constructions.errors import require_int
-from constructions.expert_rows.answers import share_budget
-from constructions.expert_rows.cache import MOST_BYTES, CacheStatistics, ExpertCache, ExpertSource, slot_overhead
+from constructions.expert_rows.answers import GATHER_COPIES, share_budget
+from constructions.expert_rows.cache import MOST_BYTES, CacheStatistics, ExpertCache, Rows
+from constructions.expert_rows.index import slot_overhead
 
 
 class NoCacheStatistics(RuntimeError, AttributeError):
@@ -27,11 +28,13 @@ class NoCacheStatistics(RuntimeError, AttributeError):
 class ExpertBank(nn.Module):
     """Part of a mixture: an eager one has its experts as parameters, a lazy one calls `read_on_demand` and has `cache`.
 
-    `points_at_once` is how many points may be answered together, `batch` how many may be routed together (None: any).
+    `points_at_once` is how many points may be answered together, each of which takes `gather_copies` rows meanwhile;
+    `batch` how many may be routed together (None: any).
     """
 
     points_at_once: int
     batch: int | None
+    gather_copies = GATHER_COPIES
 
     def __init__(self, *arguments: Any):
         super().__init__(*arguments)
@@ -40,7 +43,7 @@ class ExpertBank(nn.Module):
 
     def read_on_demand(
         self,
-        source: ExpertSource,
+        source: Callable[[Tensor], Rows],
         *,
         q: int,
         shapes: tuple[tuple[int, ...], ...],
@@ -50,10 +53,12 @@ class ExpertBank(nn.Module):
         point_bytes: int,
         cache_bytes: int,
         budget_bytes: int | None,
+        experts: int | None = None,
     ) -> None:
         """Keep rows of these shapes under `cache_bytes`; or all weights, `fixed_bytes` of which are always there, and
-        the `point_bytes` that routing takes for each point of a batch, under `budget_bytes`."""
-        options: dict[str, Any] = {"q": q, "shapes": shapes, "dtype": dtype, "device": device}
+        the `point_bytes` that routing takes for each point of a batch, under `budget_bytes`. Leaves (E, 1) are numbers
+        below `experts` if that is given."""
+        options: dict[str, Any] = {"q": q, "shapes": shapes, "dtype": dtype, "device": device, "experts": experts}
         if budget_bytes is None:
             self.cache = ExpertCache(source, cache_bytes=cache_bytes, **options)
             return
@@ -64,6 +69,7 @@ class ExpertBank(nn.Module):
             fixed_bytes=fixed_bytes,
             slot_bytes=slot,
             point_bytes=point_bytes,
+            copies=self.gather_copies,
         )
         self.points_at_once, self.batch = shares.points, shares.batch
         self.cache = ExpertCache(source, cache_bytes=shares.cache_bytes, staging_bytes=shares.staging_bytes, **options)

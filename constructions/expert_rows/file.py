@@ -4,7 +4,8 @@ A file is safetensors with a JSON spec in the metadata entry `momlp`; one row of
 expert, and `expert_digests` (L, 32) holds the SHA-256 of each expert's rows. Digests detect damage, not forgery:
 whoever rewrites a file can rewrite its digests.
 
-Main definitions: `ExpertFile`, `write_model`, `read_metadata`, `read_spec`, `expert_digests`, `root_digest`.
+Main definitions: `ExpertFile`, `StoredExperts`, `write_model`, `read_metadata`, `read_spec`, `expert_digests`,
+`root_digest`.
 Implementation notes: experts are read with plain file reads, not through a memory map, so that what is resident is what
 was asked for.
 """
@@ -13,25 +14,36 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import threading
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from constructions.errors import StoreError
-from constructions.expert_rows.cache import Rows
+from constructions.expert_rows.cache import ExpertSource, Rows
 from constructions.files import require_regular, write_tensors
 
 SCHEMA = 1
 DAMAGE = "the file was altered or damaged after it was written"
 DIGESTS = "expert_digests"
+DIGEST_BYTES = 32
 READ_BYTES = 1 << 20
+SMALL_BYTES = 256  # of a row
+GAP_BYTES = 4096  # copying so much takes about as long as a call
+GAP_PART = 8  # of the bytes that are asked for
+AROUND_BYTES = 1 << 17  # what is read for a row that is not in memory, as for a memory map
+# Linux alone tells what it has in memory
+READ_AT_ONCE = getattr(os, "RWF_NOWAIT", None) if hasattr(os, "posix_fadvise") else None
+PART_EXPERTS = 1 << 12  # are read together
+MOST_PARTS = 500  # of one call, with as many gaps; systems allow 1024
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "I64": torch.int64, "U8": torch.uint8}
 
 
@@ -82,8 +94,9 @@ def require_shapes(path: Path, expected: dict[str, list[int]]) -> None:
 class ExpertFile:
     """Rows of single experts from a model file, each expert checked against its digest when it is read.
 
-    `names` are the expert tensors in the order in which they were hashed. Only the header is held in memory. Reading is
-    safe from several threads. StoreError for a truncated file or a wrong digest.
+    `names` are the expert tensors in the order in which they were hashed, all of one dtype. The header is held in
+    memory, and what `hold` keeps. Reading is safe from several threads, and after a fork. StoreError for a truncated
+    file or a wrong digest.
     """
 
     def __init__(self, path: Path, names: tuple[str, ...]):
@@ -98,60 +111,180 @@ class ExpertFile:
         length = int.from_bytes(self._file.read(8), "little")
         self._header = json.loads(self._file.read(length))
         self._start = 8 + length
+        self._fd = self._file.fileno()
+        self._held: dict[str, Tensor] = {}
+        # not every system reads many parts at a place, without moving a shared offset
+        self._read_some: Callable[[int, list[memoryview], int], int] = getattr(os, "preadv", self._read_first)
 
     def count(self) -> int:
         """Number of experts."""
         return self._header[DIGESTS]["shape"][0]
 
-    def experts(self, ids: list[int]) -> Rows:
-        """The rows of these experts, one tensor a name, in the order asked for."""
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the expert tensors; StoreError when they have several."""
+        found = {self._header[name]["dtype"] for name in self.names}
+        if len(found) != 1 or not found <= set(DTYPES):
+            raise StoreError(f"{self.path} has experts of dtypes {sorted(found)}: {DAMAGE}")
+        return DTYPES[found.pop()]
+
+    def experts(self, ids: Sequence[int] | Tensor) -> Rows:
+        """The rows of these experts, one tensor a name, in the order asked for: columns of one block."""
+        shapes = [self._header[name]["shape"][1:] for name in self.names]
+        sizes = [math.prod(shape) for shape in shapes]
+        block = torch.empty(len(ids), sum(sizes), dtype=self.dtype)
+        self.read_into(block, ids, range(len(ids)))
+        columns = block.split(sizes, 1)
+        return tuple(c.view(len(ids), *shape) for c, shape in zip(columns, shapes, strict=True))
+
+    def read_into(self, arena: Tensor, ids: Sequence[int] | Tensor, rows: Sequence[int] | Tensor) -> None:
+        """Write what these experts have, tensor beside tensor, into rows (E,) of an arena (S, numbers) on the CPU.
+
+        Read in ascending order, neighbours together. StoreError for a truncated file or a wrong digest: the rows then
+        hold anything.
+        """
+        if arena.dtype != self.dtype:
+            raise StoreError(f"{self.path} has experts of {self.dtype}, its plan asks for {arena.dtype}: {DAMAGE}")
+        numbers, into = np.asarray(ids, dtype=np.int64), np.asarray(rows, dtype=np.int64)
+        if bool((numbers[1:] <= numbers[:-1]).any()):
+            order = np.argsort(numbers, kind="stable")
+            numbers, into = numbers[order], into[order]
+        for first in range(0, len(numbers), PART_EXPERTS):
+            part = slice(first, first + PART_EXPERTS)
+            self._read_part(arena, numbers[part], into[part])
+
+    def _read_part(self, arena: Tensor, numbers: np.ndarray, into: np.ndarray) -> None:
+        """`read_into` of ascending numbers (E,) of experts, at least one."""
+        view, width, at = _bytes_of(arena), arena.shape[1] * arena.element_size(), 0
+        starts, chosen = (into * width).tolist(), torch.from_numpy(numbers)
+        # bytes between two rows that are read and thrown away rather than leaped over, beside rows of many more bytes
+        spare = memoryview(bytearray(min(GAP_BYTES, len(numbers) * width // GAP_PART)))
+        for name in self.names:
+            size = self._width(name)
+            if name in self._held:
+                columns = np.frombuffer(view, np.uint8).reshape(-1, width)
+                columns[into, at : at + size] = self._held[name].index_select(0, chosen).numpy()
+            else:
+                self._read_rows(name, numbers, [view[start + at : start + at + size] for start in starts], spare)
+            at += size
+        if DIGESTS in self._held:
+            read = _bytes_of(self._held[DIGESTS].index_select(0, chosen))
+        else:
+            read = memoryview(bytearray(DIGEST_BYTES * len(numbers)))
+            firsts = range(0, len(read), DIGEST_BYTES)
+            self._read_rows(DIGESTS, numbers, [read[first : first + DIGEST_BYTES] for first in firsts], spare)
         # one hash an expert is the point of this format, so this loop stays
-        rows = tuple(self._rows(name, ids) for name in self.names)
-        digests = self._rows(DIGESTS, ids)
-        found = expert_digests(rows)
-        wrong = (found != digests).any(-1)
-        if bool(wrong.any()):
-            raise StoreError(f"{self.path}: the digest of expert {ids[int(wrong.int().argmax())]} differs: {DAMAGE}")
-        return rows
+        sha256 = hashlib.sha256
+        found = b"".join([sha256(view[start : start + width]).digest() for start in starts])
+        if found != read:
+            pairs = np.frombuffer(found, np.uint8).reshape(-1, 32), np.frombuffer(read, np.uint8).reshape(-1, 32)
+            wrong = int((pairs[0] != pairs[1]).any(1).argmax())
+            raise StoreError(f"{self.path}: the digest of expert {numbers[wrong]} differs: {DAMAGE}")
+
+    def hold(self, limit: int) -> int:
+        """Keep digests and small rows of all experts in memory if they take `limit` bytes at most; the bytes they take.
+
+        Then only the large rows of an expert are read for it.
+        """
+        small = [name for name in self.names if 0 < self._width(name) <= SMALL_BYTES]
+        total = sum(self._width(name) for name in (*small, DIGESTS)) * self.count()
+        if total > limit:
+            return 0
+        for name in (*small, DIGESTS):
+            table = torch.empty(self.count(), self._width(name), dtype=torch.uint8)
+            self._read_into([_bytes_of(table)], self._header[name]["data_offsets"][0], table.nbytes)
+            self._held[name] = table
+        return total
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """The raw bytes of a tensor, piece by piece."""
         first, end = self._header[name]["data_offsets"]
         for at in range(first, end, READ_BYTES):
             piece = bytearray(min(READ_BYTES, end - at))
-            self._read_into(memoryview(piece), at)
+            self._read_into([memoryview(piece)], at, len(piece))
             yield bytes(piece)
 
-    def _rows(self, name: str, ids: list[int]) -> Tensor:
+    def _width(self, name: str) -> int:
+        """Bytes of one row of a tensor."""
         entry = self._header[name]
-        result = torch.empty(len(ids), *entry["shape"][1:], dtype=DTYPES[entry["dtype"]])
-        if not result.numel():
-            return result
-        width = result[0].nbytes
-        view = _bytes_of(result)
-        for place, count in _runs(ids):
-            at = entry["data_offsets"][0] + ids[place] * width
-            self._read_into(view[place * width : (place + count) * width], at)
-        return result
+        return math.prod(entry["shape"][1:]) * DTYPES[entry["dtype"]].itemsize
 
-    def _read_into(self, view: memoryview, at: int) -> None:
+    def _read_rows(self, name: str, ids: np.ndarray, parts: list[memoryview], spare: memoryview) -> None:
+        """Read the rows of ascending ids of a tensor into `parts`, those near each other in one call."""
+        width = self._width(name)
+        if not width:
+            return
+        gaps = (ids[1:] - ids[:-1] - 1) * width
+        leap = (gaps < 0) | (gaps > len(spare))  # negative where an id is repeated
+        leap[MOST_PARTS - 1 :: MOST_PARTS] = True
+        after = leap.nonzero()[0] + 1
+        firsts, lasts = np.append(0, after), np.append(after, len(ids))
+        places = self._header[name]["data_offsets"][0] + ids[firsts] * width
+        sizes = ((ids[lasts - 1] - ids[firsts] + 1) * width).tolist()
+        if bool((gaps[~leap] > 0).any()):
+            filler = [spare[:gap] for gap in np.where(leap, 0, gaps).tolist()]
+            parts = [part for pair in zip(parts, [*filler, spare], strict=True) for part in pair]
+            firsts, lasts = 2 * firsts, 2 * lasts - 1
+        chosen = [parts[first:last] for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True)]
+        self._read_all(list(zip(chosen, places.tolist(), sizes, strict=True)))
+
+    def _read_all(self, calls: list[tuple[list[memoryview], int, int]]) -> None:
+        """`_read_into` of each; what the system has not in memory is asked for together before any of it is awaited."""
+        flag = READ_AT_ONCE
+        if flag is not None:
+            calls = [call for call in calls if not self._ready(*call, flag)]
+            for window in sorted({(self._start + place) // AROUND_BYTES for _, place, _ in calls}):
+                os.posix_fadvise(self._fd, window * AROUND_BYTES, AROUND_BYTES, os.POSIX_FADV_WILLNEED)
+        for call in calls:
+            self._read_into(*call)
+
+    def _ready(self, parts: list[memoryview], at: int, size: int, flag: int) -> bool:
+        """Whether `parts` could be filled without waiting for the disk."""
+        try:
+            return os.preadv(self._fd, parts, self._start + at, flag) == size
+        except OSError:  # it would wait, or knows no such reading: then it is read as ever
+            return False
+
+    def _read_into(self, parts: list[memoryview], at: int, size: int) -> None:
+        """Fill `parts`, of `size` bytes together, with what begins at byte `at` of the data."""
+        at += self._start
+        got = self._read_some(self._fd, parts, at)
+        while got != size:  # the end of the file, or a signal
+            if not got:
+                raise StoreError(f"{self.path} ends before its data does: {DAMAGE}")
+            size, at = size - got, at + got
+            while got >= len(parts[0]):
+                got -= len(parts[0])
+                parts = parts[1:]
+            parts = [parts[0][got:], *parts[1:]]
+            got = self._read_some(self._fd, parts, at)
+
+    def _read_first(self, _: int, parts: list[memoryview], at: int) -> int:
+        """What `os.preadv` does, or less of it."""
         with self._lock:
-            self._file.seek(self._start + at)
-            done = 0
-            while done < len(view):
-                got = self._file.readinto(view[done:])
-                if not got:
-                    raise StoreError(f"{self.path} ends before its data does: {DAMAGE}")
-                done += got
+            self._file.seek(at)
+            return self._file.readinto(next(part for part in parts if len(part))) or 0
 
 
-def _runs(ids: list[int]) -> Iterator[tuple[int, int]]:
-    """(place of the first, length) of every run of consecutive ids."""
-    start = 0
-    for i in range(1, len(ids) + 1):
-        if i == len(ids) or ids[i] != ids[i - 1] + 1:
-            yield start, i - start
-            start = i
+class StoredExperts(ExpertSource):
+    """The source of a lazy model: numbers (E, 1) of experts -> their rows, read from the file."""
+
+    def __init__(self, file: ExpertFile, device: torch.device):
+        super().__init__(self._read)
+        self._file, self._device = file, device
+        self.staged = device.type != "cpu"
+
+    def _read(self, leaves: Tensor) -> Rows:
+        return tuple(t.to(self._device) for t in self._file.experts(leaves[:, 0].cpu()))
+
+    def hold(self, limit: int) -> int:
+        return self._file.hold(limit)
+
+    def fill(self, arena: Tensor, rows: Rows, leaves: Tensor, slots: Tensor) -> None:
+        if self.staged:
+            super().fill(arena, rows, leaves, slots)
+        else:
+            self._file.read_into(arena, leaves[:, 0], slots)
 
 
 # --- digests ------------------------------------------------------------------------------------------

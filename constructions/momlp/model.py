@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from constructions.errors import require_tensor
 from constructions.expert_rows.answers import answer_by_leaf, grouping_bytes, in_batches
 from constructions.expert_rows.bank import ExpertBank
-from constructions.expert_rows.cache import DEFAULT_CACHE_BYTES, ExpertSource, Rows
+from constructions.expert_rows.cache import DEFAULT_CACHE_BYTES, Rows
 from constructions.functions.lipschitz_function import LipschitzFunction
 from constructions.momlp.plan import DEFAULT_MAX_BYTES, Plan
 from constructions.momlp.tabulated import TabulatedMoMLP
@@ -34,7 +34,8 @@ class MoMLP(ExpertBank, RoutedExperts):
 
     Eager: `out_weight` (L, m, K) and `out_bias` (L, m) are parameters. Lazy (`source` given): they are built when an
     input first needs them and kept under `cache_bytes`, or with `budget_bytes` so that all weights, those being read
-    and gathered included, stay under it. No parameter requires a gradient until asked.
+    and gathered included, stay under it. The source of a `stored` model takes flat ids (E, 1), any other multi-indices
+    (E, q). No parameter requires a gradient until asked.
     """
 
     out_weight: nn.Parameter | None
@@ -45,7 +46,8 @@ class MoMLP(ExpertBank, RoutedExperts):
         plan: Plan,
         *,
         weights: tuple[Tensor, Tensor] | None = None,
-        source: ExpertSource | None = None,
+        source: Callable[[Tensor], Rows] | None = None,
+        stored: bool = False,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
         budget_bytes: int | None = None,
         target: LipschitzFunction | None = None,
@@ -56,7 +58,7 @@ class MoMLP(ExpertBank, RoutedExperts):
         super().__init__(plan.lattice, plan.tree, plan.m)
         place = torch.device(device) if device is not None else torch.device("cpu")
         self.plan, self.target = plan, target
-        self.from_formula = False  # whether a lazy model builds its experts instead of reading them
+        self.stored = stored  # whether a lazy model reads its experts instead of building them
         self._share(place)
         self.points_at_once = self._chunk_rows
         if weights is not None:
@@ -66,7 +68,8 @@ class MoMLP(ExpertBank, RoutedExperts):
             self.out_weight = self.out_bias = None
             self.read_on_demand(
                 source,
-                q=plan.lattice.q,
+                q=1 if stored else plan.lattice.q,
+                experts=plan.leaves if stored else None,
                 shapes=((plan.m, plan.columns), (plan.m,)),
                 dtype=plan.dtype,
                 device=self.place,
@@ -84,7 +87,10 @@ class MoMLP(ExpertBank, RoutedExperts):
 
     @abstractmethod
     def run_experts(self, x: Tensor, rows: Rows, at: Tensor) -> Tensor:
-        """Outputs (B, m) of points x (B, n) answered by the experts rows[at], rows = (output weights, biases)."""
+        """Outputs (B, m) of points x (B, n) answered by the experts rows[at], rows = (output weights, biases).
+
+        No more than `points_at_once` are gathered together.
+        """
 
     @property
     @abstractmethod
@@ -150,12 +156,16 @@ class MoMLP(ExpertBank, RoutedExperts):
             if leaves.shape[1:] != (self.lattice.q,) or leaves.dtype != torch.int64:
                 got = f"{leaves.dtype} {tuple(leaves.shape)}"
                 raise ValueError(f"`leaves` must be int64 multi-indices (E, {self.lattice.q}), got {got}")
-            weight, bias = self.cache.source(leaves)
+            weight, bias = self.cache.source(self._keys(leaves))
             return weight, bias
         assert self.out_weight is not None
         assert self.out_bias is not None
         flat = self.tree.flat_index(leaves)
         return self.out_weight[flat], self.out_bias[flat]
+
+    def _keys(self, leaves: Tensor) -> Tensor:
+        """What the source of a lazy model takes for leaves (E, q)."""
+        return self.tree.flat_index(leaves)[:, None] if self.stored else leaves
 
     # --- evaluation ---
 
@@ -185,18 +195,16 @@ class MoMLP(ExpertBank, RoutedExperts):
                 )
             return self._gather(x)
         if self.cache is not None:
-            return in_batches(x, upcoming, self.batch, self._answer)
+            return in_batches(x, upcoming, self.batch, self._answer_batch)
         assert self.out_weight is not None
         assert self.out_bias is not None
         return self.run_experts(x, (self.out_weight, self.out_bias), self.tree.flat_index(self.route(x)))
 
-    def _answer(self, x: Tensor, upcoming: Tensor | None) -> Tensor:
+    def _answer_batch(self, x: Tensor, upcoming: Tensor | None) -> Tensor:
         """Outputs (B, m) of a lazy model, a batch of points (B, n) at a time."""
         assert self.cache is not None
-        ahead = None if upcoming is None else self.route(upcoming)
-        return answer_by_leaf(
-            x, self.route(x), self.cache, self.run_experts, m=self.m, points=self.points_at_once, upcoming=ahead
-        )
+        ahead = None if upcoming is None else self._keys(self.route(upcoming))
+        return answer_by_leaf(x, self._keys(self.route(x)), self.cache, self.run_experts, m=self.m, upcoming=ahead)
 
     def _looked_inside(self, x: Tensor) -> bool:
         """False under vmap, where no value may be looked at; ValueError for a point outside the domain."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from constructions.expert_rows.cache import Rows
-from constructions.fixed_order import affine, contract
+from constructions.fixed_order import affine, contract, total
 from constructions.mixture import built_here
 from constructions.momlp.experts import FAMILIES
 from constructions.momlp.fit import node_axis
@@ -30,6 +30,7 @@ class PencilMoMLP(MoMLP):
     """`hidden_weight` (K, n), `hidden_bias` (K,) and, with PReLU, `slope` (K,) are shared by all experts."""
 
     slope: nn.Parameter | None
+    gather_copies = 3
 
     def _share(self, device: torch.device) -> None:
         """Register what all experts have in common: their first layer."""
@@ -66,9 +67,9 @@ class PencilMoMLP(MoMLP):
         """Outputs (B, m) of points x (B, n) answered by the experts rows[at], rows = (output weights, biases)."""
         weight, bias = rows
         axes = (self.hidden_weight != 0).any(0).nonzero()[:, 0]  # pencils look at one: the others add nothing
-        read, count = self.hidden_weight[:, axes], self._chunk_rows
+        read, count = self.hidden_weight[:, axes], min(self._chunk_rows, self.points_at_once)
         parts = zip(x[:, axes].split(count), at.split(count), strict=True)
-        return torch.cat([self._evaluate(part, read, weight[index], bias[index]) for part, index in parts])
+        return torch.cat([self._answer(part, read, weight, bias, index) for part, index in parts])
 
     @property
     def _chunk_rows(self) -> int:
@@ -83,6 +84,19 @@ class PencilMoMLP(MoMLP):
         """Outputs (B, m) of points x (B, a) with a first layer (K, a), output weights (B, m, K) and biases (B, m)."""
         if not self.plan.knots:
             return bias
-        hidden = affine(x.to(bias.dtype), hidden_weight, self.hidden_bias)
-        hidden = hidden.relu() if self.slope is None else torch.where(hidden > 0, hidden, self.slope * hidden)
-        return contract(hidden[:, None, :], weight) + bias
+        return contract(self._hidden(x.to(bias.dtype), hidden_weight)[:, None, :], weight) + bias
+
+    def _answer(self, x: Tensor, hidden_weight: Tensor, weight: Tensor, bias: Tensor, at: Tensor) -> Tensor:
+        """`_evaluate` with weights (L, m, K) and biases (L, m) gathered when the first layer needs no memory any more,
+        and multiplied in place."""
+        if not self.plan.knots:
+            return bias[at]
+        hidden = self._hidden(x.to(bias.dtype), hidden_weight)[:, None, :]
+        gathered = weight[at]
+        if torch.is_grad_enabled() and (hidden.requires_grad or gathered.requires_grad):
+            return contract(hidden, gathered) + bias[at]
+        return total(gathered.mul_(hidden)) + bias[at]
+
+    def _hidden(self, x: Tensor, hidden_weight: Tensor) -> Tensor:
+        hidden = affine(x, hidden_weight, self.hidden_bias)
+        return hidden.relu() if self.slope is None else torch.where(hidden > 0, hidden, self.slope * hidden)

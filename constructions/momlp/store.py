@@ -21,12 +21,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from constructions.errors import BudgetExceeded, StoreError
-from constructions.expert_rows.cache import Rows
 from constructions.expert_rows.file import (
     DAMAGE,
     DIGESTS,
     SCHEMA,
     ExpertFile,
+    StoredExperts,
     expert_digests,
     raw,
     require_shapes,
@@ -129,9 +129,8 @@ def load_built(
         if target is None:
             raise StoreError(f"{path} holds a plan without a formula: {DAMAGE}")
         model = kind(plan, source=lambda leaves: fit_experts(plan, target, leaves), **memory, **options)
-        model.from_formula = True
     elif lazy:
-        model = kind(plan, source=stored_experts(path, plan, device), **memory, **options)
+        model = kind(plan, source=StoredExperts(ExpertFile(path, EXPERTS), device), stored=True, **memory, **options)
     else:
         experts = (tensors["out_weight"].to(device), tensors["out_bias"].to(device))
         model = kind(plan, weights=experts, **options)
@@ -143,16 +142,6 @@ def load_built(
             if name in tensors:
                 getattr(model, name).copy_(tensors[name])
     return model
-
-
-def stored_experts(path: Path, plan: Plan, device: torch.device) -> Any:
-    """The source of a lazy model: leaves (E, q) -> their rows, read from the file one by one."""
-    file = ExpertFile(path, EXPERTS)
-
-    def read(leaves: Tensor) -> Rows:
-        return tuple(t.to(device) for t in file.experts(plan.tree.flat_index(leaves).tolist()))
-
-    return read
 
 
 # --- reading ------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from constructions.errors import first_row, require_choice, require_instance, require_int, require_points, shown
 from constructions.expert_rows.answers import answer_by_leaf, grouping_bytes, in_batches
 from constructions.expert_rows.bank import ExpertBank
-from constructions.expert_rows.cache import DEFAULT_CACHE_BYTES, ExpertSource, Rows
+from constructions.expert_rows.cache import DEFAULT_CACHE_BYTES, Rows
 from constructions.pathway_tree.prototype_tree import PrototypeTree
 from constructions.trained_momlp.bank import Widths, parameters, plain_network, run_gathered
 
@@ -44,7 +44,7 @@ class TrainedMoMLP(ExpertBank):
         input_shift: Tensor,
         input_scale: Tensor,
         experts: Tensor | None = None,
-        source: ExpertSource | None = None,
+        source: Callable[[Tensor], Rows] | None = None,
         dtype: torch.dtype = torch.float64,
         task: str = "regression",
         router: str = "tree",
@@ -87,6 +87,7 @@ class TrainedMoMLP(ExpertBank):
             self.read_on_demand(
                 source,
                 q=1,
+                experts=tree.num_leaves,
                 shapes=((parameters(self.widths),),),
                 dtype=self.dtype,
                 device=self.place,
@@ -196,31 +197,28 @@ class TrainedMoMLP(ExpertBank):
     def forward(self, x: Tensor, *, upcoming: Tensor | None = None) -> Tensor:
         """(B, n) -> (B, m): values, or one logit a class. A lazy model reads the experts of `upcoming` ahead."""
         if self.cache is not None:
-            return in_batches(self._require_finite(x), upcoming, self.batch, self._answer)
+            return in_batches(self._require_finite(x), upcoming, self.batch, self._answer_batch)
         z = self.standardise(x)
         leaf = self._leaf_of(z)
         assert self.experts is not None
-        rows = (self.experts,)
-        step = self.points_at_once
-        parts = zip(z.split(step), leaf.split(step), strict=True)
-        return torch.cat([self._run(points, rows, at) for points, at in parts])
+        return self._run_parts(z, (self.experts,), leaf)
 
-    def _answer(self, x: Tensor, upcoming: Tensor | None) -> Tensor:
+    def _answer_batch(self, x: Tensor, upcoming: Tensor | None) -> Tensor:
         """Outputs (B, m) of a lazy model, a batch of points (B, n) at a time."""
         assert self.cache is not None
         z = self.standardise(x)
         ahead = None if upcoming is None else self.route(upcoming)[:, None]
         leaf = self._leaf_of(z)[:, None]
-        return answer_by_leaf(z, leaf, self.cache, self._run, m=self.m, points=self.points_at_once, upcoming=ahead)
+        return answer_by_leaf(z, leaf, self.cache, self._run_parts, m=self.m, upcoming=ahead)
 
-    def _run(self, z: Tensor, rows: Rows, at: Tensor) -> Tensor:
-        return run_gathered(rows[0][at], self.widths, z.to(self.dtype))
+    def _run_parts(self, z: Tensor, rows: Rows, at: Tensor) -> Tensor:
+        """Outputs (B, m) of standardised points z (B, n), `points_at_once` together."""
+        parts = zip(z.split(self.points_at_once), at.split(self.points_at_once), strict=True)
+        return torch.cat([run_gathered(rows[0][index], self.widths, part.to(self.dtype)) for part, index in parts])
 
     def run_experts(self, x: Tensor, rows: Rows, at: Tensor) -> Tensor:
         """Outputs (B, m) of points x (B, n) answered by the experts rows[0][at]."""
-        step = self.points_at_once
-        z = self.standardise(x)
-        return torch.cat([self._run(p, rows, a) for p, a in zip(z.split(step), at.split(step), strict=True)])
+        return self._run_parts(self.standardise(x), rows, at)
 
     def predict(self, x: Tensor) -> Tensor:
         """Values (B, m), or for classification the most likely class (B,)."""

@@ -19,12 +19,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from constructions.errors import StoreError
-from constructions.expert_rows.cache import Rows
 from constructions.expert_rows.file import (
     DAMAGE,
     DIGESTS,
     SCHEMA,
     ExpertFile,
+    StoredExperts,
     expert_digests,
     raw,
     require_shapes,
@@ -95,10 +95,10 @@ def load_trained(
         tree = PrototypeTree(router["prototypes"], router["children"], router["leaf_prototypes"])
         options: dict[str, Any] = {"task": spec["task"], "router": spec["router"], "dtype": dtype}
         if lazy:
-            options |= {"source": stored_experts(file, device), **memory}
+            options |= {"source": StoredExperts(file, device), **memory}
             tree = tree.to(device)
         else:
-            options["experts"] = file.experts(list(range(tree.num_leaves)))[0]
+            options["experts"] = file.experts(range(tree.num_leaves))[0]
         shift, scale = (router[name].to(device if lazy else "cpu") for name in ROUTER[3:])
         model = TrainedMoMLP(tree, widths, input_shift=shift, input_scale=scale, **options)
         return model if lazy else model.to(device)
@@ -108,15 +108,6 @@ def load_trained(
         if isinstance(err, StoreError) or type(err).__name__ == "BudgetExceeded" or "budget_bytes" in str(err):
             raise
         raise StoreError(f"{path} has an unreadable spec ({err!r}): {DAMAGE}") from err
-
-
-def stored_experts(file: ExpertFile, device: torch.device) -> Any:
-    """The source of a lazy model: leaves (E, 1) -> their rows (E, P), read from the file one by one."""
-
-    def read(leaves: Tensor) -> Rows:
-        return tuple(t.to(device) for t in file.experts(leaves[:, 0].tolist()))
-
-    return read
 
 
 def _expected_shapes(spec: dict[str, Any], widths: tuple[int, ...]) -> dict[str, list[int]]:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from constructions import BudgetExceeded, StoreError, build_momlp, load, save, targets
-from constructions.expert_rows import cache as expert_cache
-from constructions.expert_rows.answers import grouping_bytes, stream
+from constructions.expert_rows import index
+from constructions.expert_rows.answers import grouping_bytes, share_budget, stream
 from constructions.expert_rows.cache import ExpertCache
 from theory.checkers.resident_memory import MemoryMeter, peak_resident_bytes, resident_bytes_le
 from theory.claim import Status
@@ -148,7 +148,7 @@ def test_reading_ahead_happens_during_the_work():
 
 def test_leaves_with_equal_hashes_are_told_apart(stored, monkeypatch):
     model, path = stored
-    monkeypatch.setattr(expert_cache, "_hashed", lambda leaves: leaves.sum(-1) // 7)
+    monkeypatch.setattr(index, "_hashed", lambda leaves: leaves.sum(-1) // 7)
     lazy = load(path, lazy=True, budget_bytes=model.resident_bytes // 20)
     x = queries(model, 2000)
     for _ in range(2):
@@ -193,3 +193,25 @@ def test_bad_budgets(stored):
     least = int(re.search(r"at least (\d+)", str(found.value))[1])
     x = queries(model, 50)
     assert torch.equal(load(path, lazy=True, budget_bytes=least)(x), model(x))
+    with pytest.raises(BudgetExceeded, match=f"at least {least} "):
+        load(path, lazy=True, budget_bytes=least - 1)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "slot", "point", "copies"),
+    [(0, 1, 1, 1), (10, 101, 7, 4), (3, 101, 7, 1), (0, 8, 12_345, 3), (999, 7, 1, 3), (0, 1, 9, 1)],
+)
+def test_the_least_budget_is_exact(fixed, slot, point, copies):
+    """Gathers, rows being read, or the batch are what needs most, in turn."""
+    options = {"fixed_bytes": fixed, "slot_bytes": slot, "point_bytes": point, "copies": copies}
+    with pytest.raises(BudgetExceeded) as found:
+        share_budget(1, **options)
+    least = int(re.search(r"at least (\d+)", str(found.value))[1])
+    with pytest.raises(BudgetExceeded, match=f"at least {least} .* got {least - 1}"):
+        share_budget(least - 1, **options)
+    shares = share_budget(least, **options)
+    assert shares.points >= 2
+    assert shares.batch >= 1
+    assert min(shares.staging_bytes, shares.cache_bytes) >= slot
+    taken = shares.cache_bytes + 2 * shares.staging_bytes + shares.points * copies * slot + shares.batch * point
+    assert fixed + taken <= least

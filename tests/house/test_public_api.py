@@ -305,6 +305,7 @@ def _calls():
     options |= {"device": integer(torch.device("cpu")), "cache_bytes": integer(4096), "staging_bytes": integer(None)}
     yield "ExpertCache", ExpertCache, {"source": lambda: lambda leaves: (), **options}
     options = {"*": None, "fixed_bytes": integer(10), "slot_bytes": integer(8), "point_bytes": integer(8)}
+    options |= {"copies": integer(4)}
     yield "share_budget", share_budget, {"budget_bytes": integer(10**6), **options}
     options = {"*": None, "device_bytes": integer(10**6), "devices": integer(4), "batch": integer(10), "m": integer(1)}
     yield "plan_devices", plan_devices, {"n": integer(3), "eps": integer(0.25), "lam": integer(1.0), **options}
