@@ -218,9 +218,9 @@ class ExpertCache:
         return slots.index_copy(0, missing, fresh)
 
     def _drop(self) -> None:
-        self._index.clear()
+        # also the tensors: the failure may have come while they were made
         self.statistics.evicted += self.used
-        self.used = 0
+        self._allocate(0)
 
     def _fill(self, leaves: Tensor, slots: Tensor) -> None:
         """Write the rows of leaves (M, q) into slots (M,): what was read ahead, then the rest part by part."""
