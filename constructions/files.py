@@ -291,7 +291,9 @@ def array_file(name: str, path: Path) -> np.ndarray:
         raise OSError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # a header is parsed as Python, an archive unpacked: they may fail in any way
         why = " ".join(str(error).split())[:200]
-        raise ValueError(f"`{name}` {path} must be a plain .npy array: {why}") from error
+        # what is no array at all is taken for pickled objects, and the advice would be to load them
+        why = ", this is none" if "pickle" in why else f": {why}"
+        raise ValueError(f"`{name}` {path} must be a plain .npy array{why}") from error
     if not isinstance(array, np.ndarray):
         raise ValueError(f"`{name}` {path} must be a plain .npy array, this is an archive of several")
     return array

@@ -58,19 +58,19 @@ def draw_single_mlp(axes: Axes, n: int) -> None:
 
 def draw_capacity(axes: Axes, n: int, inverse_eps: int) -> None:
     """L against P over the splits of ε for every number k of resolved axes, and the law L·P² through the best
-    pencils."""
+    designs with k = 1."""
     shares = [Fraction(j, 40) for j in range(2, 39)]
     smallest = law = most = 1
     for k, colour in zip(range(1, n + 1), (WARM, ACCENT, INK), strict=False):
         splits = shares if k < n else [Fraction(1)]
         points = [bit_extraction.trade_off_point(n, k, inverse_eps, s) for s in splits]
-        name = ("pencils, P ~ (λ/ε)^(1/2)", "P ~ λ/ε", "P ~ (λ/ε)^(3/2)")[k - 1]
+        name = ("P ~ (λ/ε)^(1/2)", "P ~ λ/ε", "P ~ (λ/ε)^(3/2)")[k - 1]
         label = f"k = {k}: {name}" + (", a single MLP" if k == n else "")
         axes.loglog([p for _, p in points], [count for count, _ in points], "o", color=colour, ms=3.5, label=label)
         if k == 1:
             smallest, law = min(p for _, p in points), min(count * p * p for count, p in points)
         most = max(most, *(count for count, _ in points))
-    # from the best pencils down to a single expert
+    # from the best of k = 1 down to a single expert
     axes.loglog([smallest, law**0.5], [law / smallest**2, 1], color=WARM, lw=0.8, ls="--", label="L·P² constant")
     paper = plan(_lipschitz(n), Fraction(1, inverse_eps))
     label = "pencils with one hidden layer, P ~ λ/ε"

@@ -65,10 +65,10 @@ def add_build(sub: argparse.ArgumentParser) -> None:
 def add_certify(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("file", type=Path)
     sub.add_argument("--eps", type=float, help="default: the model's own")
-    sub.add_argument("--gap", type=float, help="stop at upper/lower <= 1 + GAP")
+    sub.add_argument("--gap", type=float, help="stop at upper/lower <= 1 + GAP (branch_and_bound alone)")
     sub.add_argument("--method", choices=METHODS, help="default: simplices for bit extraction, else branch_and_bound")
     sub.add_argument("--enclosed", action="store_true", help="evaluate the formula in Arb balls (slow)")
-    sub.add_argument("--max-evaluations", type=int, default=100_000_000)
+    sub.add_argument("--max-evaluations", type=int, default=100_000_000, help="of branch_and_bound")
     sub.add_argument("--function", metavar="MODULE:ATTR", help="the LipschitzFunction, when the file has no formula")
     sub.add_argument("--seed", type=seed, default=0)
     sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu")

@@ -165,7 +165,8 @@ def _draw_plane(
     if len(knots) <= MAX_DRAWN_LINES:
         for t in knots.tolist():
             value.axhline(t, color="white", lw=0.4, ls=":")
-    title = "f̂ with cells (solid) and knots (dotted)" if drawn else f"f̂, {model.num_leaves} cells (too fine to draw)"
+    dotted = " and knots (dotted)" if len(knots) <= MAX_DRAWN_LINES else ""
+    title = f"f̂ with cells (solid){dotted}" if drawn else f"f̂, {model.num_leaves} cells (too fine to draw)"
     value.set_title(title, loc="left")
     if f is None:
         error.set_title("no f stored with this model", loc="left")
