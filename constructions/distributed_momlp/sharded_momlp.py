@@ -71,6 +71,7 @@ class ShardedMoMLP:
             part = own[first : first + READ_EXPERTS]
             for held, new in zip(kept, model.cache.source(part[:, None].to(ranks.device)), strict=True):
                 held[first : first + len(part)] = new
+        model.cache.release()  # of the others' experts not even the digests are kept
         return cls(model, shards, ranks, own.to(ranks.device), kept)
 
     @property

@@ -155,6 +155,12 @@ class ExpertCache:
         columns = self._arena.split(sizes, 1)
         self.rows: Rows = tuple(c.view(slots, *shape) for c, shape in zip(columns, self._shapes, strict=True))
 
+    def release(self) -> None:
+        """Let go of all that is held, what the source holds included; it can be read as before."""
+        self._held = self.source.hold(0)
+        self._index = HashIndex(self._q, self._options["device"])
+        self._allocate(0)
+
     @property
     def nbytes(self) -> int:
         """Bytes of all that is held now."""

@@ -184,8 +184,9 @@ class ExpertFile:
     def hold(self, limit: int) -> int:
         """Keep digests and small rows of all experts in memory if they take `limit` bytes at most; the bytes they take.
 
-        Then only the large rows of an expert are read for it.
+        Then only the large rows of an expert are read for it. What an earlier call kept is let go first.
         """
+        self._held.clear()
         small = [name for name in self.names if 0 < self._width(name) <= SMALL_BYTES]
         total = sum(self._width(name) for name in (*small, DIGESTS)) * self.count()
         if total > limit:

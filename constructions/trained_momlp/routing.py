@@ -25,8 +25,8 @@ class Routing:
 
     `method` chooses the prototypes ("kmeans" or "farthest_point") and `valency` the children of a node
     (`PathwayTree.from_points`); `router` follows them down the "tree" or compares all of them ("flat"). Each point
-    trains the expert it is routed to and, with `overlap` k, the k − 1 next nearest (all of them, where there are no more
-    than k). ValueError or TypeError naming the field.
+    trains the expert it is routed to and, with `overlap` k, the k − 1 next nearest (all of them, where there are no
+    more than k). ValueError or TypeError naming the field.
     """
 
     method: str = "kmeans"
