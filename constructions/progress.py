@@ -5,6 +5,7 @@ Main definitions: `Log`, `silent`, `tracked`, `require_log`.
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
@@ -30,7 +31,13 @@ def tracked(items: Sequence[T], words: str, log: Log) -> Iterator[T]:
 
 
 def require_log(log: Log) -> Log:
-    """`log` if it can be called; TypeError otherwise."""
-    if callable(log):
-        return log
-    raise TypeError(f"`log` must be a function of a message, got {type(log).__name__}")
+    """`log` if it can be called with a message; TypeError otherwise."""
+    if not callable(log):
+        raise TypeError(f"`log` must be a function of a message, got {type(log).__name__}")
+    try:
+        inspect.signature(log).bind("")
+    except ValueError:  # some built-in functions do not say what they take
+        pass
+    except TypeError as err:
+        raise TypeError(f"`log` must be a function of one message, this one is not: {err}") from err
+    return log

@@ -31,6 +31,7 @@ from constructions.files import (
     write_tensors,
     write_whole,
 )
+from constructions.progress import require_log
 from constructions.ranks import Ranks
 from constructions.trained_momlp.training import Options
 from constructions.vc_dimension import one_hidden_layer
@@ -546,3 +547,16 @@ def test_an_open_file_limit_is_one_sentence(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert not (tmp_path / "file").exists()
+
+
+@pytest.mark.parametrize(
+    ("log", "why"), [(lambda: None, "one message"), (3, "of a message, got int"), (lambda a, b: None, "one message")]
+)
+def test_a_log_takes_one_message(log, why):
+    with pytest.raises(TypeError, match=f"`log` must be a function .*{why}"):
+        require_log(log)
+
+
+def test_logs_that_do_not_say_what_they_take_are_taken():
+    for log in (print, [].append, lambda message, *more: None, lambda *parts: None):
+        assert require_log(log) is log

@@ -439,7 +439,10 @@ def described(value):
 
 
 def is_wrong(key, value):
-    """Not what is right: no options means those that train for seconds, and any function may do the writing."""
+    """Not what is right: no options means those that train for seconds, any function may do the writing, and what a
+    module makes of a message is its own affair."""
+    if key == "log" and isinstance(value, nn.Module):
+        return False
     return not (key == "options" and value is None) and not (key == "write" and callable(value))
 
 
