@@ -78,7 +78,10 @@ def table_difference(view: MixtureView) -> TableDifference:
     fault = _forward_fault(view, table, rounding)
     if fault is not None:
         return TableDifference(0.0, (Premise("forward() interpolates the table", False, fault),))
-    detail = f"within {gap.most:.3g} in real arithmetic, interpolation rounds by {rounding:.3g} at most"
+    detail = (
+        f"within {gap.most:.3g} in real arithmetic, interpolation rounds by {rounding:.3g} at most; forward() was "
+        f"compared with it at {4 * SAMPLE} points, elsewhere it is taken at its word"
+    )
     return TableDifference(gap.most + rounding, (Premise(NAME, True, detail),))
 
 
