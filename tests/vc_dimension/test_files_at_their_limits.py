@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 
 from constructions import BudgetExceeded, StoreError
@@ -17,6 +16,7 @@ from constructions.vc_dimension import (
     two_hidden_layers,
     with_extra_layers,
 )
+from tests.vc_dimension.stored_sets import contents, written
 from theory.vc_dimension.checkers.file import (
     KEY,
     _every_labeling,
@@ -32,18 +32,6 @@ from theory.vc_dimension.checkers.table import read_set
 
 def double(values):
     return torch.tensor(values, dtype=torch.float64)
-
-
-def contents(path):
-    with safe_open(path, framework="pt") as file:
-        spec = json.loads(file.metadata()[KEY])
-        return spec, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-
-
-def written(path, spec, tensors):
-    spec = {name: value for name, value in spec.items() if name != "root"}
-    save_file({name: tensor.clone() for name, tensor in tensors.items()}, path, metadata={KEY: json.dumps(spec)})
-    return path
 
 
 # --- what is stored ---------------------------------------------------------------------------------------

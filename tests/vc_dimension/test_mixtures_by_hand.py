@@ -1,14 +1,11 @@
 """Mixtures against plain loops, and which certificate decides how many points."""
 
-import json
 import random
 from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
 from constructions import BudgetExceeded, StoreError
 from constructions.functions.box import Box
@@ -19,6 +16,7 @@ from constructions.vc_dimension import (
     routing_pairs,
 )
 from constructions.vc_dimension.mixture import MOST_CELLS
+from tests.vc_dimension.stored_sets import contents, written
 from theory.vc_dimension.checkers import (
     certificates,
     certified,
@@ -26,7 +24,7 @@ from theory.vc_dimension.checkers import (
     shattered_by_one_hidden_layer,
     shattered_by_reflections,
 )
-from theory.vc_dimension.checkers.file import KEY, check_file, save_shattered
+from theory.vc_dimension.checkers.file import check_file, save_shattered
 from theory.vc_dimension.checkers.mixtures import _same, exact_cells, routes_home
 from theory.vc_dimension.checkers.networks import _mixture_failure, _router_failure, inexact_routing
 from theory.vc_dimension.checkers.report import ShatteringReport
@@ -34,18 +32,6 @@ from theory.vc_dimension.checkers.report import ShatteringReport
 
 def double(values):
     return torch.tensor(values, dtype=torch.float64)
-
-
-def contents(path):
-    with safe_open(path, framework="pt") as file:
-        spec = json.loads(file.metadata()[KEY])
-        return spec, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-
-
-def written(path, spec, tensors):
-    spec = {name: value for name, value in spec.items() if name != "root"}
-    save_file({name: tensor.clone() for name, tensor in tensors.items()}, path, metadata={KEY: json.dumps(spec)})
-    return path
 
 
 # --- mixtures ---------------------------------------------------------------------------------------------

@@ -7,27 +7,15 @@ import numpy as np
 import pytest
 
 from constructions import BudgetExceeded
-from constructions.vc_dimension import deep, two_hidden_layers, wide
+from constructions.vc_dimension import deep
+from tests.vc_dimension.table_families import READ, family_of, whole
 from theory.vc_dimension.checkers.table import (
     _memory,
     _memory_of,
     _one_row_a_bit,
-    read_set,
 )
 from theory.vc_dimension.checkers.table_bits import _Part, _through, bits_come_out, every_word
 from theory.vc_dimension.checkers.table_family import TableFamily
-
-READ = [deep(2, 1, 3), two_hidden_layers(3), wide(3, 2, 2), deep(1, 2, 2)]
-
-
-def family_of(shattered):
-    family = read_set(shattered)
-    assert isinstance(family, TableFamily)
-    return family
-
-
-def whole(array):
-    return [[int(v) for v in row] for row in array]
 
 
 def relu(values):

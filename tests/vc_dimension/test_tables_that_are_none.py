@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from constructions import BudgetExceeded
-from constructions.vc_dimension import deep, one_hidden_layer, two_hidden_layers, wide
+from constructions.vc_dimension import one_hidden_layer
 from constructions.vc_dimension.shattered_set import MOST_BITS, MOST_LAYERS, Table
+from tests.vc_dimension.table_families import READ, family_of
 from theory.vc_dimension.checkers import shattered_by_table
 from theory.vc_dimension.checkers.table import (
     _inconsistent,
@@ -21,18 +22,6 @@ from theory.vc_dimension.checkers.table import (
     read_table,
 )
 from theory.vc_dimension.checkers.table_family import TableFamily
-
-READ = [deep(2, 1, 3), two_hidden_layers(3), wide(3, 2, 2), deep(1, 2, 2)]
-
-
-def family_of(shattered):
-    family = read_set(shattered)
-    assert isinstance(family, TableFamily)
-    return family
-
-
-def whole(array):
-    return [[int(v) for v in row] for row in array]
 
 
 def identity(bits, *, points=None):
