@@ -28,6 +28,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from constructions.errors import StoreError
+from constructions.expert_rows import native
 from constructions.expert_rows.cache import ExpertSource, Rows
 from constructions.files import require_regular, write_tensors
 
@@ -156,29 +157,30 @@ class ExpertFile:
     def _read_part(self, arena: Tensor, numbers: np.ndarray, into: np.ndarray) -> None:
         """`read_into` of ascending numbers (E,) of experts, at least one."""
         view, width, at = _bytes_of(arena), arena.shape[1] * arena.element_size(), 0
-        starts, chosen = (into * width).tolist(), torch.from_numpy(numbers)
+        chosen = torch.from_numpy(numbers)
         # bytes between two rows that are read and thrown away rather than leaped over, beside rows of many more bytes
-        spare = memoryview(bytearray(min(GAP_BYTES, len(numbers) * width // GAP_PART)))
+        spare = np.empty(min(GAP_BYTES, len(numbers) * width // GAP_PART), np.uint8)
+        table = np.frombuffer(view, np.uint8).reshape(-1, width)
         for name in self.names:
             size = self._width(name)
             if name in self._held:
-                columns = np.frombuffer(view, np.uint8).reshape(-1, width)
-                columns[into, at : at + size] = self._held[name].index_select(0, chosen).numpy()
+                table[into, at : at + size] = self._held[name].index_select(0, chosen).numpy()
             else:
-                self._read_rows(name, numbers, [view[start + at : start + at + size] for start in starts], spare)
+                self._read_rows(name, numbers, table[:, at : at + size], into, spare)
             at += size
         if DIGESTS in self._held:
-            read = _bytes_of(self._held[DIGESTS].index_select(0, chosen))
+            expected = self._held[DIGESTS].index_select(0, chosen).numpy()
         else:
-            read = memoryview(bytearray(DIGEST_BYTES * len(numbers)))
-            firsts = range(0, len(read), DIGEST_BYTES)
-            self._read_rows(DIGESTS, numbers, [read[first : first + DIGEST_BYTES] for first in firsts], spare)
-        # one hash an expert is the point of this format, so this loop stays
-        sha256 = hashlib.sha256
-        found = b"".join([sha256(view[start : start + width]).digest() for start in starts])
-        if found != read:
-            pairs = np.frombuffer(found, np.uint8).reshape(-1, 32), np.frombuffer(read, np.uint8).reshape(-1, 32)
-            wrong = int((pairs[0] != pairs[1]).any(1).argmax())
+            expected = np.empty((len(numbers), DIGEST_BYTES), np.uint8)
+            self._read_rows(DIGESTS, numbers, expected, np.arange(len(numbers)), spare)
+        found = native.hash_rows(table, into)
+        if found is None:
+            # one hash an expert is the point of this format, so this loop stays
+            sha256, starts = hashlib.sha256, (into * width).tolist()
+            joined = b"".join([sha256(view[start : start + width]).digest() for start in starts])
+            found = np.frombuffer(joined, np.uint8).reshape(-1, DIGEST_BYTES)
+        if not np.array_equal(found, expected):
+            wrong = int((found != expected).any(1).argmax())
             raise StoreError(f"{self.path}: the digest of expert {numbers[wrong]} differs: {DAMAGE}")
 
     def hold(self, limit: int) -> int:
@@ -210,11 +212,16 @@ class ExpertFile:
         entry = self._header[name]
         return math.prod(entry["shape"][1:]) * DTYPES[entry["dtype"]].itemsize
 
-    def _read_rows(self, name: str, ids: np.ndarray, parts: list[memoryview], spare: memoryview) -> None:
-        """Read the rows of ascending ids of a tensor into `parts`, those near each other in one call."""
-        width = self._width(name)
-        if not width:
+    def _read_rows(self, name: str, ids: np.ndarray, table: np.ndarray, into: np.ndarray, spare: np.ndarray) -> None:
+        """Read the rows of ascending ids of a tensor into rows (E,) of bytes `table`, those near each other in one
+        call."""
+        if not table.shape[1]:
             return
+        ids, into = self._read_natively(name, ids, table, into, spare)
+        if not len(ids):
+            return
+        width, gap_bytes = table.shape[1], memoryview(spare)
+        parts = [memoryview(table[row]) for row in into]
         gaps = (ids[1:] - ids[:-1] - 1) * width
         leap = (gaps < 0) | (gaps > len(spare))  # negative where an id is repeated
         leap[MOST_PARTS - 1 :: MOST_PARTS] = True
@@ -223,21 +230,44 @@ class ExpertFile:
         places = self._header[name]["data_offsets"][0] + ids[firsts] * width
         sizes = ((ids[lasts - 1] - ids[firsts] + 1) * width).tolist()
         if bool((gaps[~leap] > 0).any()):
-            filler = [spare[:gap] for gap in np.where(leap, 0, gaps).tolist()]
-            parts = [part for pair in zip(parts, [*filler, spare], strict=True) for part in pair]
+            filler = [gap_bytes[:gap] for gap in np.where(leap, 0, gaps).tolist()]
+            parts = [part for pair in zip(parts, [*filler, gap_bytes], strict=True) for part in pair]
             firsts, lasts = 2 * firsts, 2 * lasts - 1
         chosen = [parts[first:last] for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True)]
         self._read_all(list(zip(chosen, places.tolist(), sizes, strict=True)))
+
+    def _read_natively(
+        self, name: str, ids: np.ndarray, table: np.ndarray, into: np.ndarray, spare: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """`_read_rows` in compiled loops; the ids, and their rows, that are still to be read in Python: all where there
+        are no such loops, and those at which the system stopped, which may be the end of the file."""
+        if READ_AT_ONCE is None:
+            return ids, into
+        begin = self._start + self._header[name]["data_offsets"][0]
+        for flag in (READ_AT_ONCE, 0):
+            missed = native.read_rows(self._fd, flag, begin, ids, table, into, spare=spare, most=MOST_PARTS)
+            if missed is None:
+                return ids, into
+            ids, into = ids[missed], into[missed]
+            if not len(ids):
+                break
+            if flag:
+                self._ask_for(begin + ids * table.shape[1])
+        return ids, into
 
     def _read_all(self, calls: list[tuple[list[memoryview], int, int]]) -> None:
         """`_read_into` of each; what the system has not in memory is asked for together before any of it is awaited."""
         flag = READ_AT_ONCE
         if flag is not None:
             calls = [call for call in calls if not self._ready(*call, flag)]
-            for window in sorted({(self._start + place) // AROUND_BYTES for _, place, _ in calls}):
-                os.posix_fadvise(self._fd, window * AROUND_BYTES, AROUND_BYTES, os.POSIX_FADV_WILLNEED)
+            self._ask_for(np.array([self._start + place for _, place, _ in calls]))
         for call in calls:
             self._read_into(*call)
+
+    def _ask_for(self, places: np.ndarray) -> None:
+        """Let the system read what lies around these bytes of the file, without waiting for it."""
+        for window in np.unique(places // AROUND_BYTES).tolist():
+            os.posix_fadvise(self._fd, window * AROUND_BYTES, AROUND_BYTES, os.POSIX_FADV_WILLNEED)
 
     def _ready(self, parts: list[memoryview], at: int, size: int, flag: int) -> bool:
         """Whether `parts` could be filled without waiting for the disk."""

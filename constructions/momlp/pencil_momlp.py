@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from constructions.expert_rows.cache import Rows
 from constructions.fixed_order import affine, contract, total
 from constructions.mixture import built_here
+from constructions.momlp import pencil_kernel
 from constructions.momlp.experts import FAMILIES
 from constructions.momlp.fit import node_axis
 from constructions.momlp.model import MoMLP
@@ -67,8 +68,13 @@ class PencilMoMLP(MoMLP):
         """Outputs (B, m) of points x (B, n) answered by the experts rows[at], rows = (output weights, biases)."""
         weight, bias = rows
         axes = (self.hidden_weight != 0).any(0).nonzero()[:, 0]  # pencils look at one: the others add nothing
-        read, count = self.hidden_weight[:, axes], min(self._chunk_rows, self.points_at_once)
-        parts = zip(x[:, axes].split(count), at.split(count), strict=True)
+        read, seen = self.hidden_weight[:, axes], x[:, axes].to(bias.dtype)
+        layer = {"hidden_weight": read, "hidden_bias": self.hidden_bias, "slope": self.slope}
+        y = pencil_kernel.run(seen, at, weight, bias, **layer)
+        if y is not None:
+            return y
+        count = min(self._chunk_rows, self.points_at_once)
+        parts = zip(seen.split(count), at.split(count), strict=True)
         return torch.cat([self._answer(part, read, weight, bias, index) for part, index in parts])
 
     @property
