@@ -160,19 +160,20 @@ class ExpertFile:
         chosen = torch.from_numpy(numbers)
         # bytes between two rows that are read and thrown away rather than leaped over, beside rows of many more bytes
         spare = np.empty(min(GAP_BYTES, len(numbers) * width // GAP_PART), np.uint8)
-        table = np.frombuffer(view, np.uint8).reshape(-1, width)
+        table, wanted = np.frombuffer(view, np.uint8).reshape(-1, width), []
         for name in self.names:
             size = self._width(name)
             if name in self._held:
                 table[into, at : at + size] = self._held[name].index_select(0, chosen).numpy()
-            else:
-                self._read_rows(name, numbers, table[:, at : at + size], into, spare)
+            elif size:
+                wanted.append((name, at, size))
             at += size
+        self._read_rows(wanted, numbers, table, into, spare)
         if DIGESTS in self._held:
             expected = self._held[DIGESTS].index_select(0, chosen).numpy()
         else:
-            expected = np.empty((len(numbers), DIGEST_BYTES), np.uint8)
-            self._read_rows(DIGESTS, numbers, expected, np.arange(len(numbers)), spare)
+            expected = np.zeros((len(numbers), DIGEST_BYTES), np.uint8)  # of nothing, should a call not write it
+            self._read_rows([(DIGESTS, 0, DIGEST_BYTES)], numbers, expected, np.arange(len(numbers)), spare)
         found = native.hash_rows(table, into)
         if found is None:
             # one hash an expert is the point of this format, so this loop stays
@@ -212,16 +213,50 @@ class ExpertFile:
         entry = self._header[name]
         return math.prod(entry["shape"][1:]) * DTYPES[entry["dtype"]].itemsize
 
-    def _read_rows(self, name: str, ids: np.ndarray, table: np.ndarray, into: np.ndarray, spare: np.ndarray) -> None:
-        """Read the rows of ascending ids of a tensor into rows (E,) of bytes `table`, those near each other in one
-        call."""
-        if not table.shape[1]:
-            return
-        ids, into = self._read_natively(name, ids, table, into, spare)
-        if not len(ids):
-            return
-        width, gap_bytes = table.shape[1], memoryview(spare)
-        parts = [memoryview(table[row]) for row in into]
+    def _read_rows(
+        self,
+        wanted: list[tuple[str, int, int]],
+        ids: np.ndarray,
+        table: np.ndarray,
+        into: np.ndarray,
+        spare: np.ndarray,
+    ) -> None:
+        """Read the rows of ascending ids of tensors (name, column, width) into rows (E,) of a table of bytes, from
+        `column` on, those near each other in one call."""
+        parts = [(self._start + self._header[name]["data_offsets"][0], width, at) for name, at, width in wanted]
+        missed = self._read_natively(parts, ids, table, into, spare)
+        for (name, at, width), which in zip(wanted, missed, strict=True):
+            if which.any():
+                rows = [memoryview(table[row])[at : at + width] for row in into[which]]
+                self._read_parts(name, width, ids[which], rows, memoryview(spare))
+
+    def _read_natively(
+        self,
+        parts: list[tuple[int, int, int]],
+        ids: np.ndarray,
+        table: np.ndarray,
+        into: np.ndarray,
+        spare: np.ndarray,
+    ) -> np.ndarray:
+        """`_read_rows` of parts (first byte, width, column) in compiled loops; which (P, E) are still to be read in
+        Python: all where there are no such loops, and those at which the system stopped, as at the end of the file."""
+        everything = np.ones((len(parts), len(ids)), np.bool_)
+        if READ_AT_ONCE is None or not parts:
+            return everything
+        options = {"spare": spare, "most": MOST_PARTS}
+        missed = native.read_rows(self._fd, READ_AT_ONCE, parts, ids, table, into, **options)
+        if missed is None:
+            return everything
+        waiting = [(part, which) for part, which in zip(parts, missed, strict=True) if which.any()]
+        self._ask_for([begin + ids[which] * width for (begin, width, _), which in waiting])
+        for part, which in waiting:
+            again = native.read_rows(self._fd, 0, [part], ids[which], table, into[which], **options)
+            if again is not None:
+                which[which] = again[0]
+        return missed
+
+    def _read_parts(self, name: str, width: int, ids: np.ndarray, parts: list[memoryview], spare: memoryview) -> None:
+        """Read the rows of ascending ids of a tensor into `parts`, those near each other in one call."""
         gaps = (ids[1:] - ids[:-1] - 1) * width
         leap = (gaps < 0) | (gaps > len(spare))  # negative where an id is repeated
         leap[MOST_PARTS - 1 :: MOST_PARTS] = True
@@ -230,44 +265,26 @@ class ExpertFile:
         places = self._header[name]["data_offsets"][0] + ids[firsts] * width
         sizes = ((ids[lasts - 1] - ids[firsts] + 1) * width).tolist()
         if bool((gaps[~leap] > 0).any()):
-            filler = [gap_bytes[:gap] for gap in np.where(leap, 0, gaps).tolist()]
-            parts = [part for pair in zip(parts, [*filler, gap_bytes], strict=True) for part in pair]
+            filler = [spare[:gap] for gap in np.where(leap, 0, gaps).tolist()]
+            parts = [part for pair in zip(parts, [*filler, spare], strict=True) for part in pair]
             firsts, lasts = 2 * firsts, 2 * lasts - 1
         chosen = [parts[first:last] for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True)]
         self._read_all(list(zip(chosen, places.tolist(), sizes, strict=True)))
-
-    def _read_natively(
-        self, name: str, ids: np.ndarray, table: np.ndarray, into: np.ndarray, spare: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """`_read_rows` in compiled loops; the ids, and their rows, that are still to be read in Python: all where there
-        are no such loops, and those at which the system stopped, which may be the end of the file."""
-        if READ_AT_ONCE is None:
-            return ids, into
-        begin = self._start + self._header[name]["data_offsets"][0]
-        for flag in (READ_AT_ONCE, 0):
-            missed = native.read_rows(self._fd, flag, begin, ids, table, into, spare=spare, most=MOST_PARTS)
-            if missed is None:
-                return ids, into
-            ids, into = ids[missed], into[missed]
-            if not len(ids):
-                break
-            if flag:
-                self._ask_for(begin + ids * table.shape[1])
-        return ids, into
 
     def _read_all(self, calls: list[tuple[list[memoryview], int, int]]) -> None:
         """`_read_into` of each; what the system has not in memory is asked for together before any of it is awaited."""
         flag = READ_AT_ONCE
         if flag is not None:
             calls = [call for call in calls if not self._ready(*call, flag)]
-            self._ask_for(np.array([self._start + place for _, place, _ in calls]))
+            self._ask_for([np.array([self._start + place for _, place, _ in calls])])
         for call in calls:
             self._read_into(*call)
 
-    def _ask_for(self, places: np.ndarray) -> None:
+    def _ask_for(self, places: list[np.ndarray]) -> None:
         """Let the system read what lies around these bytes of the file, without waiting for it."""
-        for window in np.unique(places // AROUND_BYTES).tolist():
-            os.posix_fadvise(self._fd, window * AROUND_BYTES, AROUND_BYTES, os.POSIX_FADV_WILLNEED)
+        if places:
+            for window in np.unique(np.concatenate(places) // AROUND_BYTES).tolist():
+                os.posix_fadvise(self._fd, window * AROUND_BYTES, AROUND_BYTES, os.POSIX_FADV_WILLNEED)
 
     def _ready(self, parts: list[memoryview], at: int, size: int, flag: int) -> bool:
         """Whether `parts` could be filled without waiting for the disk."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import os
 from collections.abc import Callable
 from functools import cache
 from types import ModuleType
@@ -18,20 +17,20 @@ from typing import Any
 
 import numpy as np
 
-from constructions.compiled import loops
+from constructions.compiled import in_threads, loops
 
-INSTEAD = "stored experts are read one by one, several times slower"
+LEAST_ROWS = 64  # that are worth a thread
 POINTER, SIZE, INT = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
 
 
 def _compiled() -> ModuleType | None:
-    return loops("constructions.expert_rows.native_loops", INSTEAD)
+    return loops("constructions.expert_rows.native_loops")
 
 
 def read_rows(
     fd: int,
     flags: int,
-    begin: int,
+    parts: list[tuple[int, int, int]],
     ids: np.ndarray,
     table: np.ndarray,
     into: np.ndarray,
@@ -39,22 +38,27 @@ def read_rows(
     spare: np.ndarray,
     most: int,
 ) -> np.ndarray | None:
-    """Which (E,) of the ascending rows `ids` of bytes, from byte `begin` of a file, could not be read with `flags` into
-    rows `into` of a table (S, width); None where that is not known here.
+    """Which rows (len(parts), E) could not be read with `flags`; None where that is not known here.
 
-    Rows no more than len(spare) bytes apart are read in one call, `most` at a time.
+    A part (begin, width, column) stands for the ascending rows `ids` (E,) of `width` bytes from byte `begin` of a file,
+    which go to rows `into` (E,), from `column` on, of a table (S, …) of bytes. Rows no more than len(spare) bytes apart
+    are read in one call, `most` at a time.
     """
     compiled, call = _compiled(), _preadv2()
     if compiled is None or call is None or not _fits(table, into):
         return None
-    missed, (stride, _), width = np.empty(len(ids), np.bool_), table.strides, table.shape[1]
-    addresses = table.ctypes.data, stride, spare.ctypes.data, len(spare)
-    compiled.read_rows(call, fd, flags, begin, width, ids, into, *addresses, most, missed)
+    missed, places = np.empty((len(parts), len(ids)), np.bool_), np.array(parts, np.int64).reshape(-1, 3)
+
+    def part(start: int, end: int) -> bool:
+        compiled.read_rows(call, fd, flags, places, ids, table, into, spare, most, missed, start, end)
+        return True
+
+    in_threads(part, len(ids), LEAST_ROWS)
     return missed
 
 
 def hash_rows(table: np.ndarray, into: np.ndarray) -> np.ndarray | None:
-    """SHA-256 (E, 32) of rows `into` of a table (S, width) of bytes; None where that is not known here."""
+    """SHA-256 (E, 32) of rows `into` (E,) of a table (S, width) of bytes; None where that is not known here."""
     compiled, calls = _compiled(), _sha256()
     if compiled is None or calls is None or not _fits(table, into):
         return None
@@ -63,12 +67,17 @@ def hash_rows(table: np.ndarray, into: np.ndarray) -> np.ndarray | None:
 
 def _fits(table: np.ndarray, into: np.ndarray) -> bool:
     """Whether compiled code, which does not look, stays within the table."""
-    return table.strides[1] == 1 and 0 <= into.min() and into.max() < len(table)
+    return table.flags.c_contiguous and into.min() >= 0 and into.max() < len(table)
 
 
 def _hashed(compiled: ModuleType, calls: tuple[Any, ...], table: np.ndarray, into: np.ndarray) -> np.ndarray:
     found = np.zeros((len(into), 32), np.uint8)
-    compiled.hash_rows(*calls, table.ctypes.data, table.strides[0], table.shape[1], into, found.ctypes.data)
+
+    def part(start: int, end: int) -> bool:
+        compiled.hash_rows(*calls, table, into, found, start, end)
+        return True
+
+    in_threads(part, len(into), LEAST_ROWS)
     return found
 
 
@@ -95,7 +104,7 @@ def _sha256() -> tuple[Any, ...] | None:
     compiled = _compiled()
     if None in calls or compiled is None:
         return None
-    sample = np.frombuffer(b"abc" * 100, np.uint8).reshape(-1, 150)
+    sample = np.arange(300, dtype=np.uint8).reshape(2, 150)
     expected = [hashlib.sha256(row).digest() for row in sample]
     found = _hashed(compiled, calls, sample, np.arange(2))
     return calls if [row.tobytes() for row in found] == expected else None

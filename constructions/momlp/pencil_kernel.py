@@ -7,88 +7,70 @@ torch's way (`PencilMoMLP.run_experts`) in the same order, none of them fused: e
 
 from __future__ import annotations
 
-import sys
+from types import ModuleType
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from constructions.compiled import in_threads, loops
+from constructions.compiled import LEAST_NUMBERS, in_threads, loops, numbers_of, worth
+from constructions.expert_rows.cache import Rows
 
-LEAST_NUMBERS = 1 << 20
-"""Products that are worth a thread, or half a second in which numba is imported."""
 DTYPES = (torch.float64, torch.float32)
-INSTEAD = "experts answer in torch's operations, several times slower"
 
 
-def run(
-    x: Tensor,
-    at: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    *,
-    hidden_weight: Tensor,
-    hidden_bias: Tensor,
-    slope: Tensor | None,
-) -> Tensor | None:
-    """Outputs (B, m) of points x (B, a) by the experts at (B,) of weights (L, m, K) and biases (L, m), with the first
-    layer (K, a); None where torch's operations have to do it: without numba, for few points, elsewhere than on the CPU,
-    for derivatives and in transforms."""
-    knots = len(hidden_bias)
-    m = bias.shape[1]
-    tensors = [x, weight, bias, hidden_weight, hidden_bias, *([] if slope is None else [slope])]
-    numbers = len(x) * m * knots
-    few = numbers < LEAST_NUMBERS and sys.modules.get("numba") is None
-    if not numbers or few or not hidden_weight.shape[1] or not _plain(tensors, at):
+def compiled() -> ModuleType | None:
+    return loops("constructions.momlp.pencil_loops")
+
+
+def run(x: Tensor, at: Tensor, rows: Rows, layer: tuple[Tensor, Tensor], slope: Tensor | None) -> Tensor | None:
+    """Outputs (B, m) of points x (B, n) by the experts at (B,) of rows (output weights (L, m, K), biases (L, m)) behind
+    a first layer (weight (K, n), bias (K,)), slope (K,) with PReLU; None where torch's operations have to do it:
+    without numba, for few points, elsewhere than on the CPU, for derivatives and in transforms."""
+    (weight, bias), shift = rows, layer[1]
+    (count, m), knots = bias.shape, len(shift)
+    if not worth(len(x) * m * knots) or not _plain(x, at, [*rows, *layer, *([] if slope is None else [slope])]):
         return None
-    compiled = loops("constructions.momlp.pencil_loops", INSTEAD)
-    if compiled is None or not (_whole(weight, knots) and _whole(bias, 1)):
+    if not (len(x) and count and m and knots) or not (_whole(weight, knots) and _whole(bias, 1)):
         return None
-    try:
-        flat = [t.detach().as_strided(((len(t) - 1) * t.stride(0) + t[0].numel(),), (1,)) for t in (weight, bias)]
-        points, first, shift, bend, rows, constants, places = (
-            t.detach().numpy()
-            for t in (
-                x.contiguous(),
-                hidden_weight.t().contiguous(),
-                hidden_bias.contiguous(),
-                hidden_bias[:0] if slope is None else slope.contiguous(),
-                *flat,
-                at.contiguous(),
-            )
-        )
-    except RuntimeError:  # wrapped by a transform
+    kernel = compiled()
+    strides = weight.stride(0), bias.stride(0)
+    sizes = [(count - 1) * stride + size for stride, size in zip(strides, (m * knots, m), strict=True)]
+    found = numbers_of(x, at, *layer, shift[:0] if slope is None else slope)
+    flat = numbers_of(*rows, sizes=sizes)
+    if kernel is None or found is None or flat is None:
         return None
+    points, places, first, shifts, bend = found
+    axes = np.flatnonzero((first != 0).any(0))  # pencils look at one: the others add nothing
     # numpy asks the system for large pages, which are there sooner than torch's small ones
-    y = np.empty(len(x) * m, dtype=shift.dtype)
-    layout = np.array([weight.stride(0), bias.stride(0), len(bias), m])
+    y = np.empty(len(x) * m, dtype=shifts.dtype)
+    columns, layout = np.ascontiguousarray(first[:, axes].T), np.array([*strides, count, m])
 
     def part(start: int, end: int) -> bool:
-        return compiled.answer(points, first, shift, bend, rows, constants, layout, places, y, start, end)
+        return kernel.answer(points, axes, columns, shifts, bend, *flat, layout, places, y, start, end)
 
-    done = in_threads(part, len(x), LEAST_NUMBERS // (m * knots))
-    return torch.from_numpy(y).reshape(-1, m) if done else None
+    done = len(axes) > 0 and in_threads(part, len(x), LEAST_NUMBERS // (m * knots))
+    return torch.from_numpy(y).view(-1, m) if done else None
 
 
-def _plain(tensors: list[Tensor], at: Tensor) -> bool:
-    """Whether all are numbers of one kind on the CPU, and nobody asks for their derivatives."""
-    dtype, graph = tensors[0].dtype, torch.is_grad_enabled()
-    if dtype not in DTYPES or at.dtype != torch.int64 or at.device.type != "cpu":
+def _plain(x: Tensor, at: Tensor, weights: list[Tensor]) -> bool:
+    """Whether all are numbers on the CPU, weights of one kind, and nobody asks for their derivatives."""
+    dtype, graph = weights[0].dtype, torch.is_grad_enabled()
+    if dtype not in DTYPES or x.dtype not in DTYPES or at.dtype != torch.int64:
+        return False
+    if any(t.dtype != dtype for t in weights):
         return False
     return not any(
-        t.dtype != dtype
-        or t.device.type != "cpu"
-        or (graph and t.requires_grad)
-        or forward_ad.unpack_dual(t).tangent is not None
-        for t in tensors
+        t.device.type != "cpu" or (graph and t.requires_grad) or forward_ad.unpack_dual(t).tangent is not None
+        for t in (x, at, *weights)
     )
 
 
 def _whole(rows: Tensor, step: int) -> bool:
-    """Whether the numbers of a row (m, …) lie one after another, `step` of them to an output."""
+    """Whether the numbers of a row (m,) or (m, K) lie one after another, `step` of them to an output."""
     wanted = (step, 1)[: rows.ndim - 1]
-    return len(rows) > 0 and all(
+    return all(
         size == 1 or found == right
         for size, found, right in zip(rows.shape[1:], rows.stride()[1:], wanted, strict=True)
     )

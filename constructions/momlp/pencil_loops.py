@@ -11,10 +11,10 @@ from constructions.jit import jit
 
 
 @jit(error_model="numpy")
-def answer(x, first, shift, slope, weight, bias, layout, at, y, start, stop):  # pragma: no cover
-    """Rows start … stop of y (B·m,): the experts at (B,) of points x (B, a); False when one is out of range.
+def answer(x, axes, first, shift, slope, weight, bias, layout, at, y, start, stop):  # pragma: no cover
+    """Rows start … stop of y (B·m,): the experts at (B,) of points x (B, n); False when one is out of range.
 
-    The first layer has columns first (a, K) and biases shift (K,), then ReLU, or PReLU where slope (K,) is not empty.
+    The first layer reads `axes` of points, it has columns first (a, K) and biases shift (K,), then ReLU, or PReLU where slope (K,) is not empty.
     Output weights and biases are flat: expert e has m·K weights from layout[0]·e and m biases from layout[1]·e, of
     layout[2] experts. The operations and their order are those of `fixed_order.affine` and `fixed_order.total`.
     """
@@ -22,21 +22,24 @@ def answer(x, first, shift, slope, weight, bias, layout, at, y, start, stop):  #
     m = layout[3]
     hidden, terms = np.empty_like(shift), np.empty_like(shift)
     over = np.empty(64, shift.dtype)
-    zero = shift.dtype.type(0)
+    number = shift.dtype.type
+    zero = number(0)
     for i in range(start, stop):
         expert = at[i]
         if expert < 0 or expert >= layout[2]:
             return False
         if columns == 1:  # a pencil
-            value = x[i, 0]
+            value = number(x[i, axes[0]])
             for j in range(knots):
                 hidden[j] = value * first[0, j] + shift[j]
         else:
+            value = number(x[i, axes[0]])
             for j in range(knots):
-                hidden[j] = x[i, 0] * first[0, j]
+                hidden[j] = value * first[0, j]
             for a in range(1, columns):
+                value = number(x[i, axes[a]])
                 for j in range(knots):
-                    hidden[j] += x[i, a] * first[a, j]
+                    hidden[j] += value * first[a, j]
             for j in range(knots):
                 hidden[j] += shift[j]
         if len(slope):

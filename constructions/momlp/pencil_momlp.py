@@ -64,17 +64,18 @@ class PencilMoMLP(MoMLP):
 
     # --- evaluation ---
 
+    def reads_in_place(self) -> bool:
+        return self.stored and self.place.type == "cpu" and pencil_kernel.compiled() is not None
+
     def run_experts(self, x: Tensor, rows: Rows, at: Tensor) -> Tensor:
         """Outputs (B, m) of points x (B, n) answered by the experts rows[at], rows = (output weights, biases)."""
         weight, bias = rows
-        axes = (self.hidden_weight != 0).any(0).nonzero()[:, 0]  # pencils look at one: the others add nothing
-        read, seen = self.hidden_weight[:, axes], x[:, axes].to(bias.dtype)
-        layer = {"hidden_weight": read, "hidden_bias": self.hidden_bias, "slope": self.slope}
-        y = pencil_kernel.run(seen, at, weight, bias, **layer)
+        y = pencil_kernel.run(x, at, rows, (self.hidden_weight, self.hidden_bias), self.slope)
         if y is not None:
             return y
-        count = min(self._chunk_rows, self.points_at_once)
-        parts = zip(seen.split(count), at.split(count), strict=True)
+        axes = (self.hidden_weight != 0).any(0).nonzero()[:, 0]  # pencils look at one: the others add nothing
+        read, count = self.hidden_weight[:, axes], min(self._chunk_rows, self.points_at_once)
+        parts = zip(x[:, axes].split(count), at.split(count), strict=True)
         return torch.cat([self._answer(part, read, weight, bias, index) for part, index in parts])
 
     @property
