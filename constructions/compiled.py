@@ -48,8 +48,8 @@ def worth(numbers: int) -> bool:
 
 
 def numbers_of(*tensors: Tensor, sizes: Sequence[int] | None = None) -> list[np.ndarray] | None:
-    """The numbers of tensors on the CPU, or what `sizes` numbers lie in memory from the first one of each on; None where
-    a transform has wrapped one of them."""
+    """The numbers of tensors on the CPU, or the `sizes` numbers that lie in memory from the first one of each on; None
+    where a transform has wrapped one of them."""
     try:
         if sizes is None:
             return [t.detach().contiguous().numpy() for t in tensors]

@@ -156,11 +156,11 @@ class ExpertFile:
 
     def _read_part(self, arena: Tensor, numbers: np.ndarray, into: np.ndarray) -> None:
         """`read_into` of ascending numbers (E,) of experts, at least one."""
-        view, width, at = _bytes_of(arena), arena.shape[1] * arena.element_size(), 0
+        table, at, wanted = arena.numpy().view(np.uint8), 0, []
+        width = table.shape[1]
         chosen = torch.from_numpy(numbers)
         # bytes between two rows that are read and thrown away rather than leaped over, beside rows of many more bytes
         spare = np.empty(min(GAP_BYTES, len(numbers) * width // GAP_PART), np.uint8)
-        table, wanted = np.frombuffer(view, np.uint8).reshape(-1, width), []
         for name in self.names:
             size = self._width(name)
             if name in self._held:
@@ -177,8 +177,7 @@ class ExpertFile:
         found = native.hash_rows(table, into)
         if found is None:
             # one hash an expert is the point of this format, so this loop stays
-            sha256, starts = hashlib.sha256, (into * width).tolist()
-            joined = b"".join([sha256(view[start : start + width]).digest() for start in starts])
+            joined = b"".join([hashlib.sha256(table[row]).digest() for row in into.tolist()])
             found = np.frombuffer(joined, np.uint8).reshape(-1, DIGEST_BYTES)
         if not np.array_equal(found, expected):
             wrong = int((found != expected).any(1).argmax())

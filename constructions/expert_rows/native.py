@@ -19,11 +19,11 @@ import numpy as np
 
 from constructions.compiled import in_threads, loops
 
-LEAST_ROWS = 64  # that are worth a thread
+LEAST_ROWS = 1 << 10  # that are worth a thread
 POINTER, SIZE, INT = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
 
 
-def _compiled() -> ModuleType | None:
+def compiled() -> ModuleType | None:
     return loops("constructions.expert_rows.native_loops")
 
 
@@ -44,13 +44,13 @@ def read_rows(
     which go to rows `into` (E,), from `column` on, of a table (S, …) of bytes. Rows no more than len(spare) bytes apart
     are read in one call, `most` at a time.
     """
-    compiled, call = _compiled(), _preadv2()
-    if compiled is None or call is None or not _fits(table, into):
+    loop, call = compiled(), _preadv2()
+    if loop is None or call is None or not _fits(table, into):
         return None
     missed, places = np.empty((len(parts), len(ids)), np.bool_), np.array(parts, np.int64).reshape(-1, 3)
 
     def part(start: int, end: int) -> bool:
-        compiled.read_rows(call, fd, flags, places, ids, table, into, spare, most, missed, start, end)
+        loop.read_rows(call, fd, flags, places, ids, table, into, spare, most, missed, start, end)
         return True
 
     in_threads(part, len(ids), LEAST_ROWS)
@@ -59,10 +59,10 @@ def read_rows(
 
 def hash_rows(table: np.ndarray, into: np.ndarray) -> np.ndarray | None:
     """SHA-256 (E, 32) of rows `into` (E,) of a table (S, width) of bytes; None where that is not known here."""
-    compiled, calls = _compiled(), _sha256()
-    if compiled is None or calls is None or not _fits(table, into):
+    loop, calls = compiled(), _sha256()
+    if loop is None or calls is None or not _fits(table, into):
         return None
-    return _hashed(compiled, calls, table, into)
+    return _hashed(loop, calls, table, into)
 
 
 def _fits(table: np.ndarray, into: np.ndarray) -> bool:
@@ -70,11 +70,11 @@ def _fits(table: np.ndarray, into: np.ndarray) -> bool:
     return table.flags.c_contiguous and into.min() >= 0 and into.max() < len(table)
 
 
-def _hashed(compiled: ModuleType, calls: tuple[Any, ...], table: np.ndarray, into: np.ndarray) -> np.ndarray:
+def _hashed(loop: ModuleType, calls: tuple[Any, ...], table: np.ndarray, into: np.ndarray) -> np.ndarray:
     found = np.zeros((len(into), 32), np.uint8)
 
     def part(start: int, end: int) -> bool:
-        compiled.hash_rows(*calls, table, into, found, start, end)
+        loop.hash_rows(*calls, table, into, found, start, end)
         return True
 
     in_threads(part, len(into), LEAST_ROWS)
@@ -101,12 +101,12 @@ def _sha256() -> tuple[Any, ...] | None:
         _function(place, "SHA256_Update", INT, POINTER, POINTER, SIZE),
         _function(place, "SHA256_Final", INT, POINTER, POINTER),
     )
-    compiled = _compiled()
-    if None in calls or compiled is None:
+    loop = compiled()
+    if None in calls or loop is None:
         return None
     sample = np.arange(300, dtype=np.uint8).reshape(2, 150)
     expected = [hashlib.sha256(row).digest() for row in sample]
-    found = _hashed(compiled, calls, sample, np.arange(2))
+    found = _hashed(loop, calls, sample, np.arange(2))
     return calls if [row.tobytes() for row in found] == expected else None
 
 

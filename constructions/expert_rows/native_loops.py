@@ -1,6 +1,6 @@
 """The loops of `native`; importing this file needs numba (the extra `fast`).
 
-Main definitions: `read_rows`, `hash_rows`.
+Main definitions: `find_slots`, `fill_slots`, `read_rows`, `hash_rows`.
 Implementation notes: the system's and the library's functions come as arguments, so that the compiled code can be kept.
 """
 
@@ -9,6 +9,55 @@ from __future__ import annotations
 import numpy as np
 
 from constructions.jit import jit
+
+
+@jit()
+def find_slots(numbers, table, stamps, clock, slots):  # pragma: no cover
+    """slots (U,) = table[numbers], those that hold something stamped with `clock`; how many hold nothing, −1 where a
+    number is not in the table."""
+    missing = 0
+    for i in range(len(numbers)):
+        number = numbers[i]
+        if number < 0 or number >= len(table):
+            return -1
+        slot = table[number]
+        slots[i] = slot
+        if slot < 0:
+            missing += 1
+        else:
+            stamps[slot] = clock
+    return missing
+
+
+@jit()
+def fill_slots(numbers, table, keys, stamps, used, clock, slots, missing):  # pragma: no cover
+    """Give the numbers whose slots (U,) are −1 the slots from `used` on, then those with the oldest stamps; their
+    places go to `missing` (M,). How many slots had to be emptied."""
+    count = 0
+    for i in range(len(slots)):
+        if slots[i] < 0:
+            missing[count] = i
+            count += 1
+    unused = min(count, len(keys) - used)
+    for j in range(unused):
+        slots[missing[j]] = used + j
+    emptied = count - unused
+    if emptied:
+        last = np.partition(stamps[:used], emptied - 1)[emptied - 1]
+        ties = emptied
+        for slot in range(used):
+            ties -= stamps[slot] < last
+        j = unused
+        for slot in range(used):
+            if stamps[slot] < last or (stamps[slot] == last and ties > 0):
+                ties -= stamps[slot] == last
+                table[keys[slot]] = -1
+                slots[missing[j]] = slot
+                j += 1
+    for j in range(count):
+        i = missing[j]
+        keys[slots[i]], stamps[slots[i]], table[numbers[i]] = numbers[i], clock, slots[i]
+    return emptied
 
 
 @jit()

@@ -32,39 +32,36 @@ def run(x: Tensor, at: Tensor, rows: Rows, layer: tuple[Tensor, Tensor], slope: 
     (count, m), knots = bias.shape, len(shift)
     if not worth(len(x) * m * knots) or not _plain(x, at, [*rows, *layer, *([] if slope is None else [slope])]):
         return None
-    if not (len(x) and count and m and knots) or not (_whole(weight, knots) and _whole(bias, 1)):
+    # compiled code does not look whether they fit
+    fits = weight.shape == (count, m, knots) and layer[0].shape == (knots, x.shape[1]) and at.shape == x.shape[:1]
+    fits = fits and (slope is None or slope.shape == shift.shape)
+    if not fits or not (len(x) and count and m and knots) or not (_whole(weight, knots) and _whole(bias, 1)):
         return None
     kernel = compiled()
     strides = weight.stride(0), bias.stride(0)
-    sizes = [(count - 1) * stride + size for stride, size in zip(strides, (m * knots, m), strict=True)]
-    found = numbers_of(x, at, *layer, shift[:0] if slope is None else slope)
-    flat = numbers_of(*rows, sizes=sizes)
+    found = numbers_of(x, *layer, shift[:0] if slope is None else slope, at)
+    flat = numbers_of(*rows, sizes=[(count - 1) * s + size for s, size in zip(strides, (m * knots, m), strict=True)])
     if kernel is None or found is None or flat is None:
         return None
-    points, places, first, shifts, bend = found
-    axes = np.flatnonzero((first != 0).any(0))  # pencils look at one: the others add nothing
+    *first, places = found
     # numpy asks the system for large pages, which are there sooner than torch's small ones
-    y = np.empty(len(x) * m, dtype=shifts.dtype)
-    columns, layout = np.ascontiguousarray(first[:, axes].T), np.array([*strides, count, m])
+    y = np.empty((len(x), m), dtype=first[1].dtype)
 
     def part(start: int, end: int) -> bool:
-        return kernel.answer(points, axes, columns, shifts, bend, *flat, layout, places, y, start, end)
+        return kernel.answer(*first, *flat, *strides, count, places, y, start, end)
 
-    done = len(axes) > 0 and in_threads(part, len(x), LEAST_NUMBERS // (m * knots))
-    return torch.from_numpy(y).view(-1, m) if done else None
+    return torch.from_numpy(y) if in_threads(part, len(x), LEAST_NUMBERS // (m * knots)) else None
 
 
 def _plain(x: Tensor, at: Tensor, weights: list[Tensor]) -> bool:
     """Whether all are numbers on the CPU, weights of one kind, and nobody asks for their derivatives."""
     dtype, graph = weights[0].dtype, torch.is_grad_enabled()
-    if dtype not in DTYPES or x.dtype not in DTYPES or at.dtype != torch.int64:
+    if dtype not in DTYPES or x.dtype not in DTYPES or at.dtype != torch.int64 or at.device.type != "cpu":
         return False
-    if any(t.dtype != dtype for t in weights):
-        return False
-    return not any(
-        t.device.type != "cpu" or (graph and t.requires_grad) or forward_ad.unpack_dual(t).tangent is not None
-        for t in (x, at, *weights)
-    )
+    for t in (x, *weights):
+        if (graph and t.requires_grad) or t.device.type != "cpu" or forward_ad.unpack_dual(t).tangent is not None:
+            return False
+    return all(t.dtype == dtype for t in weights)
 
 
 def _whole(rows: Tensor, step: int) -> bool:

@@ -4,6 +4,7 @@ import ctypes
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,9 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from constructions import StoreError, build_momlp, save, targets
+from constructions.expert_rows import cache as caches
 from constructions.expert_rows import file as files
 from constructions.expert_rows import native
+from constructions.expert_rows.cache import ExpertCache, ExpertSource
 from constructions.expert_rows.file import ExpertFile
+from constructions.expert_rows.index import TABLE_ENTRY, slot_overhead
 from constructions.momlp.store import EXPERTS
 
 pytest.importorskip("numba")
@@ -84,8 +88,10 @@ def test_the_same_rows_as_without_them(stored, ids, held, threads, gap):
         patch.setattr(files, "READ_AT_ONCE", None)
         patch.setattr(native, "hash_rows", lambda *_: None)
         expected = ExpertFile(path, EXPERTS).experts(ids)
-    assert torch.equal(weight, expected[0]) and torch.equal(bias, expected[1])
-    assert torch.equal(weight, model.out_weight[ids]) and torch.equal(bias, model.out_bias[ids])
+    assert torch.equal(weight, expected[0])
+    assert torch.equal(bias, expected[1])
+    assert torch.equal(weight, model.out_weight[ids])
+    assert torch.equal(bias, model.out_bias[ids])
 
 
 def answering(how):
@@ -129,7 +135,8 @@ def test_whatever_the_system_answers(stored, ids, answers, waits):
         call, calls = answering(how)
         patch.setattr(native, "_preadv2", lambda: call)
         weight, bias = ExpertFile(path, EXPERTS).experts(ids)
-    assert torch.equal(weight, model.out_weight[ids]) and torch.equal(bias, model.out_bias[ids])
+    assert torch.equal(weight, model.out_weight[ids])
+    assert torch.equal(bias, model.out_bias[ids])
     assert bool(calls) is bool(ids)
 
 
@@ -142,8 +149,9 @@ def test_what_is_not_in_memory_is_asked_for_and_then_read_by_the_loops(stored, m
     rows = counted(monkeypatch)
     assert torch.equal(ExpertFile(path, EXPERTS).experts([5, 17])[0], model.out_weight[[5, 17]])
     assert rows == {"compiled": 6, "python": 0}
-    assert {flags for flags in calls} == {files.READ_AT_ONCE, 0}
-    assert asked and all(a[3] == os.POSIX_FADV_WILLNEED and a[2] == files.AROUND_BYTES for a in asked)
+    assert set(calls) == {files.READ_AT_ONCE, 0}
+    assert asked
+    assert all(a[3] == os.POSIX_FADV_WILLNEED and a[2] == files.AROUND_BYTES for a in asked)
 
 
 def test_negative_control_a_call_that_says_more_than_it_read(stored, monkeypatch):
@@ -197,6 +205,128 @@ def test_compiled_code_does_not_write_beyond_the_rows(stored, into):
         assert native.read_rows(file.fileno(), 0, [(0, 8, 0)], np.arange(2), table, np.arange(2), **options) is not None
     assert native.hash_rows(table, rows) is None
     assert native.hash_rows(table[:, ::2], np.arange(2)) is None
+
+
+# --- slots ------------------------------------------------------------------------------------------------------
+
+
+class Squares(ExpertSource):
+    """Number i has the row (i², i); it is written where it will lie, as what is read from a file."""
+
+    staged = False
+
+    def __init__(self, broken=()):
+        super().__init__(lambda leaves: (leaves.double() ** 2, leaves.double()))
+        self.broken = broken
+
+    def fill(self, arena, rows, leaves, slots):
+        super().fill(arena, rows, leaves[:1], slots[:1])
+        if set(self.broken) & set(leaves[:, 0].tolist()):
+            raise StoreError("broken")
+        super().fill(arena, rows, leaves, slots)
+
+
+def squares(slots, *, experts=60, **options):
+    return ExpertCache(
+        Squares(**options),
+        q=1,
+        shapes=((1,), (1,)),
+        dtype=torch.float64,
+        device=torch.device("cpu"),
+        cache_bytes=TABLE_ENTRY * experts * 8 + slots * (16 + slot_overhead(1)),
+        experts=experts,
+    )
+
+
+def used_loops(patch):
+    found, plain = [], ExpertCache._fetch_natively
+
+    def fetch(self, leaves):
+        slots = plain(self, leaves)
+        found.append(slots is not None)
+        return slots
+
+    patch.setattr(ExpertCache, "_fetch_natively", fetch)
+    return found
+
+
+asked = st.lists(st.lists(st.integers(0, 59), max_size=12, unique=True), min_size=1, max_size=25)
+
+
+def require_rows(cache, ids, slots):
+    assert cache.rows[0][slots, 0].tolist() == [i * i for i in ids]
+    assert cache.rows[1][slots, 0].tolist() == ids
+    table, used = cache._index.slots, cache.used
+    assert [int(i) for i in (table >= 0).nonzero()[:, 0]] == sorted(cache.keys[:used, 0].tolist())
+    assert torch.equal(table[cache.keys[:used, 0]].long(), torch.arange(used))
+
+
+@given(batches=asked, grows=st.booleans())
+def test_slots_hold_the_least_recently_used(batches, grows):
+    """Against a dictionary: what stays are the numbers asked for last, and every row is its number's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        if grows:
+            patch.setattr(caches, "FIRST_BYTES", 0)
+            patch.setattr(caches, "FIRST_SLOTS", 2)
+        loops, cache, last = used_loops(patch), squares(10), {}
+        capacity, evicted = cache.capacity, cache.statistics.evicted
+        assert 12 <= capacity < 60
+        for clock, ids in enumerate(batches):
+            before = set(cache.keys[: cache.used, 0].tolist())
+            slots = cache.fetch(torch.tensor(ids, dtype=torch.int64)[:, None])
+            require_rows(cache, ids, slots)
+            assert len(set(slots.tolist())) == len(ids)
+            held = set(cache.keys[: cache.used, 0].tolist())
+            gone = before - held
+            if not grows:
+                assert cache.statistics.evicted - evicted == len(gone)
+                assert len(held) == min(capacity, len(before | set(ids)))
+                kept = before & held - set(ids)
+                assert not gone or not kept or max(last[i] for i in gone) <= min(last[i] for i in kept)
+            evicted = cache.statistics.evicted
+            last |= dict.fromkeys(ids, clock)
+        # the first call makes the slots
+        assert all(loops[1:]) or grows or not batches[0]
+
+
+def test_negative_control_a_table_that_is_not_kept(monkeypatch):
+    """Where a slot is given away and its former number not forgotten, another number's row is found for it."""
+    loops = used_loops(monkeypatch)
+    plain = native.compiled()
+
+    def fill(numbers, table, *rest):
+        return plain.fill_slots(numbers, table.copy(), *rest)
+
+    monkeypatch.setattr(native, "compiled", lambda: SimpleNamespace(find_slots=plain.find_slots, fill_slots=fill))
+    cache, ids = squares(10), torch.arange(60)[:, None]
+    for first in (0, 5, 11, 23, 35):
+        slots = cache.fetch(ids[first : first + 12])
+    with pytest.raises(AssertionError):
+        require_rows(cache, list(range(35, 47)), slots)
+    assert any(loops)
+
+
+def test_a_failure_leaves_nothing_behind(monkeypatch):
+    loops, cache = used_loops(monkeypatch), squares(10, broken=(40,))
+    ids = torch.arange(60)[:, None]
+    for first in (0, 9):
+        cache.fetch(ids[first : first + 9])
+    with pytest.raises(StoreError, match="broken"):
+        cache.fetch(ids[33:43])
+    assert cache.used == 0
+    assert int((cache._index.slots >= 0).sum()) == 0
+    for first in (30, 20, 25, 41):
+        require_rows(cache, list(range(first, first + 8)), cache.fetch(ids[first : first + 8]))
+    assert sum(loops) >= 3
+
+
+@pytest.mark.parametrize("wrong", [-1, 60])
+def test_numbers_of_no_expert_are_refused(wrong):
+    cache = squares(10)
+    cache.fetch(torch.arange(5)[:, None])
+    with pytest.raises(ValueError, match="`leaves` must be numbers below 60"):
+        cache.fetch(torch.tensor([[3], [wrong]]))
+    require_rows(cache, [3, 4], cache.fetch(torch.tensor([[3], [4]])))
 
 
 def test_without_numba_stored_experts_are_read_and_that_is_said_once(stored):

@@ -1,4 +1,4 @@
-"""Experts answered by compiled loops: torch's bits for any weights, and torch's way wherever more than numbers is asked."""
+"""Experts answered by compiled loops: torch's bits for any weights, torch's way where more than numbers is asked."""
 
 import subprocess
 import sys
@@ -202,6 +202,12 @@ def test_rows_that_lie_otherwise_and_places_that_are_none_are_left_to_torch():
     assert pencil_kernel.run(x, at, (weight.float(), bias), layer, None) is None
     assert pencil_kernel.run(x[:0], at[:0], (weight, bias), layer, None) is None
     assert pencil_kernel.run(x, at, (weight, bias), (torch.zeros_like(layer[0]), layer[1]), None) is None
+    for short in (layer[0][:5], layer[0][:, :1]):
+        assert pencil_kernel.run(x, at, (weight, bias), (short, layer[1]), None) is None
+    for other in ((x[1:], (weight, bias), layer, None), (x, (weight[1:], bias), layer, None)):
+        assert pencil_kernel.run(other[0], at, *other[1:]) is None
+    assert pencil_kernel.run(x, at, (weight, bias), layer, layer[1][:5]) is None
+    assert pencil_kernel.run(x, at, (weight, bias), (layer[0], layer[1][:5]), None) is None
     for wrong in (-1, 4):
         assert pencil_kernel.run(x, torch.full_like(at, wrong), (weight, bias), layer, None) is None
 
@@ -240,7 +246,8 @@ def test_derivatives_and_transforms_take_torch_s_way(name, monkeypatch):
     without_loops(monkeypatch)
     for one, other in zip(found, answers(), strict=True):
         assert same_bits(one, other)
-    assert bool(found[0].any()) and bool(found[2].any())
+    assert bool(found[0].any())
+    assert bool(found[2].any())
 
 
 def test_weights_that_were_altered_or_moved_are_those_that_answer(monkeypatch):
