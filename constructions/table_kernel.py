@@ -2,7 +2,8 @@
 
 Main definitions: `Places`, `run`.
 Implementation notes: the kernel (numba) works in blocks of 1024 points, whose places stay in the nearest cache, and
-without Python's lock, so that threads share the points (`constructions.compiled`). Both ways are the same IEEE operations in the same order: equal bits.
+without Python's lock, so that threads share the points (`constructions.compiled`). Both ways are the same IEEE
+operations in the same order: equal bits.
 """
 
 from __future__ import annotations
