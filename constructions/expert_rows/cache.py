@@ -196,13 +196,9 @@ class ExpertCache:
         """`fetch` of numbered leaves on the CPU by compiled loops; None where they are not at hand, for anything that
         is refused, and when the cache has to grow."""
         index, place = self._index, self._options["device"]
-        numbered = isinstance(index, TableIndex) and place.type == "cpu" and not self.source.staged
-        if (
-            not numbered
-            or not isinstance(leaves, Tensor)
-            or leaves.dtype != torch.int64
-            or leaves.shape != (len(leaves), 1)
-        ):
+        if not isinstance(index, TableIndex) or place.type != "cpu" or self.source.staged:
+            return None
+        if not isinstance(leaves, Tensor) or leaves.dtype != torch.int64 or leaves.shape != (len(leaves), 1):
             return None
         compiled = native.compiled() if worth(len(leaves)) and len(leaves) <= self.capacity else None
         found = None if compiled is None else numbers_of(leaves)

@@ -177,7 +177,7 @@ class ExpertFile:
         found = native.hash_rows(table, into)
         if found is None:
             # one hash an expert is the point of this format, so this loop stays
-            joined = b"".join([hashlib.sha256(table[row]).digest() for row in into.tolist()])
+            joined = b"".join([hashlib.sha256(table[row].data).digest() for row in into.tolist()])
             found = np.frombuffer(joined, np.uint8).reshape(-1, DIGEST_BYTES)
         if not np.array_equal(found, expected):
             wrong = int((found != expected).any(1).argmax())
@@ -226,8 +226,8 @@ class ExpertFile:
         missed = self._read_natively(parts, ids, table, into, spare)
         for (name, at, width), which in zip(wanted, missed, strict=True):
             if which.any():
-                rows = [memoryview(table[row])[at : at + width] for row in into[which]]
-                self._read_parts(name, width, ids[which], rows, memoryview(spare))
+                rows = [table[row].data[at : at + width] for row in into[which]]
+                self._read_parts(name, width, ids[which], rows, spare.data)
 
     def _read_natively(
         self,

@@ -45,7 +45,8 @@ def read_rows(
     are read in one call, `most` at a time.
     """
     loop, call = compiled(), _preadv2()
-    if loop is None or call is None or not _fits(table, into):
+    within = all(column >= 0 and column + width <= table.shape[1] for _, width, column in parts)
+    if loop is None or call is None or not within or not _fits(table, into):
         return None
     missed, places = np.empty((len(parts), len(ids)), np.bool_), np.array(parts, np.int64).reshape(-1, 3)
 
@@ -105,7 +106,7 @@ def _sha256() -> tuple[Any, ...] | None:
     if None in calls or loop is None:
         return None
     sample = np.arange(300, dtype=np.uint8).reshape(2, 150)
-    expected = [hashlib.sha256(row).digest() for row in sample]
+    expected = [hashlib.sha256(row.data).digest() for row in sample]
     found = _hashed(loop, calls, sample, np.arange(2))
     return calls if [row.tobytes() for row in found] == expected else None
 

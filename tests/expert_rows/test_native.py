@@ -203,6 +203,8 @@ def test_compiled_code_does_not_write_beyond_the_rows(stored, into):
         options = {"spare": np.empty(0, np.uint8), "most": 5}
         assert native.read_rows(file.fileno(), 0, [(0, 8, 0)], np.arange(2), table, rows, **options) is None
         assert native.read_rows(file.fileno(), 0, [(0, 8, 0)], np.arange(2), table, np.arange(2), **options) is not None
+        for beyond in ((0, 9, 0), (0, 8, 1), (0, 4, -1)):
+            assert native.read_rows(file.fileno(), 0, [beyond], np.arange(2), table, np.arange(2), **options) is None
     assert native.hash_rows(table, rows) is None
     assert native.hash_rows(table[:, ::2], np.arange(2)) is None
 
