@@ -2,13 +2,12 @@
 
 Main definitions: `Places`, `run`.
 Implementation notes: the kernel (numba) works in blocks of 1024 points, whose places stay in the nearest cache, and
-without Python's lock, so that plain threads share the points; numba's own threads may not be called from several of
-ours. Both ways are the same IEEE operations in the same order: equal bits.
+without Python's lock, so that threads share the points (`constructions.compiled`). Both ways are the same IEEE
+operations in the same order: equal bits.
 """
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from constructions.compiled import in_threads
 from constructions.functions.box import Box
 from constructions.nodes import NodeAxis
 
@@ -112,21 +112,11 @@ def run(x: Tensor, table: Tensor, places: Places) -> Tensor | None:
         m,
         *arrays,
     )
-    count = len(x)
-    threads = max(1, min(torch.get_num_threads(), count // LEAST_POINTS))
-    ends = [count * i // threads for i in range(threads + 1)]
-    outside = [False] * threads
 
-    def part(i: int) -> None:
-        outside[i] = bool(work(*arguments, ends[i], ends[i + 1]))
+    def part(start: int, end: int) -> bool:
+        return not work(*arguments, start, end)
 
-    others = [threading.Thread(target=part, args=(i,)) for i in range(1, threads)]
-    for thread in others:
-        thread.start()
-    part(0)
-    for thread in others:
-        thread.join()
-    return None if any(outside) else torch.from_numpy(y).reshape(-1, m)
+    return torch.from_numpy(y).reshape(-1, m) if in_threads(part, len(x), LEAST_POINTS) else None
 
 
 def _plain(x: Tensor) -> np.ndarray | None:

@@ -5,13 +5,14 @@ Main definition: `interpolate`.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from constructions.jit import jit
 
 BLOCK = 1024
 
 
-@numba.njit(nogil=True)
+@jit()
 def _read(y, table, row, share, begin, count, m, resolved):
     """Rows begin … begin + count of y, from the rows of the table where points lie; both flat, m numbers a row."""
     if resolved and m == 1:  # by itself, so that an iteration is two loads and three operations
@@ -29,7 +30,7 @@ def _read(y, table, row, share, begin, count, m, resolved):
             y[(begin + i) * m + output] = before
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@jit(error_model="numpy")
 def interpolate(x, y, table, m, lo, hi, scale, last, cells, start, stop):
     """Rows start … stop of y, the values of `table` between nodes at x (B, n); whether a point lies outside [lo, hi].
 

@@ -43,10 +43,17 @@ def grouping_bytes(q: int, m: int) -> int:
 
 
 def share_budget(
-    budget_bytes: int, *, fixed_bytes: int, slot_bytes: int, point_bytes: int, copies: int = GATHER_COPIES
+    budget_bytes: int,
+    *,
+    fixed_bytes: int,
+    slot_bytes: int,
+    point_bytes: int,
+    copies: int = GATHER_COPIES,
+    in_place: bool = False,
 ) -> BudgetShares:
     """Split a budget; `fixed_bytes` (router, shared layers) are always held, routing and grouping take `point_bytes` a
-    point, answering it `copies` rows. BudgetExceeded when it is too small."""
+    point, answering it `copies` rows. Where rows are mostly read `in_place`, more experts are kept instead of gathers.
+    BudgetExceeded when it is too small."""
     require_int("budget_bytes", budget_bytes, 1, MOST_BYTES)
     require_int("fixed_bytes", fixed_bytes, 0)
     require_int("slot_bytes", slot_bytes, 1)
@@ -63,7 +70,12 @@ def share_budget(
             f"`budget_bytes` must be at least {least} (router and shared layers {fixed_bytes}, an expert {slot_bytes}, "
             f"a point {point_bytes}), got {budget_bytes}"
         )
-    return BudgetShares(free * CACHE // SHARES, staging, points, batch)
+    cache = free * CACHE // SHARES
+    if in_place:
+        gathers = points * copies * slot_bytes
+        points = max(LEAST_POINTS, points // GATHER)
+        cache += gathers - points * copies * slot_bytes
+    return BudgetShares(cache, staging, points, batch)
 
 
 def in_batches(

@@ -70,9 +70,14 @@ class ExpertBank(nn.Module):
             slot_bytes=slot,
             point_bytes=point_bytes,
             copies=self.gather_copies,
+            in_place=self.reads_in_place(),
         )
         self.points_at_once, self.batch = shares.points, shares.batch
         self.cache = ExpertCache(source, cache_bytes=shares.cache_bytes, staging_bytes=shares.staging_bytes, **options)
+
+    def reads_in_place(self) -> bool:
+        """Whether a lazy model usually answers without gathering rows."""
+        return False
 
     @property
     def lazy(self) -> bool:

@@ -12,10 +12,13 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from constructions.compiled import numbers_of, worth
 from constructions.errors import BudgetExceeded, require_instance, require_int, shown
+from constructions.expert_rows import native
 from constructions.expert_rows.index import TABLE_ENTRY, HashIndex, LeafIndex, TableIndex, slot_overhead
 
 Rows = tuple[Tensor, ...]
@@ -171,6 +174,9 @@ class ExpertCache:
 
         When that fails, or is interrupted, the cache is empty afterwards.
         """
+        slots = self._fetch_natively(leaves)
+        if slots is not None:
+            return slots
         self._require_leaves(leaves)
         self._clock += 1
         slots = self._index.find(leaves)
@@ -185,6 +191,40 @@ class ExpertCache:
         self.stamps.index_fill_(0, slots, self._clock)
         self.statistics.peak_bytes = max(self.statistics.peak_bytes, self.nbytes)
         return slots
+
+    def _fetch_natively(self, leaves: Tensor) -> Tensor | None:
+        """`fetch` of numbered leaves on the CPU by compiled loops; None where they are not at hand, for anything that
+        is refused, and when the cache has to grow."""
+        index, place = self._index, self._options["device"]
+        if not isinstance(index, TableIndex) or place.type != "cpu" or self.source.staged:
+            return None
+        if not isinstance(leaves, Tensor) or leaves.dtype != torch.int64 or leaves.shape != (len(leaves), 1):
+            return None
+        compiled = native.compiled() if worth(len(leaves)) and len(leaves) <= self.capacity else None
+        found = None if compiled is None else numbers_of(leaves)
+        if compiled is None or found is None:
+            return None
+        numbers, table, keys, stamps = found[0][:, 0], *(t.numpy() for t in (index.slots, self.keys, self.stamps))
+        self._clock += 1
+        slots = np.empty(len(numbers), np.int64)
+        missing = compiled.find_slots(numbers, table, stamps, self._clock, slots)
+        if missing < 0 or (self.used + missing > len(keys) and len(keys) < self.capacity):
+            return None
+        result = torch.from_numpy(slots)
+        if missing:
+            try:
+                places = np.empty(missing, np.int64)
+                emptied = compiled.fill_slots(numbers, table, keys[:, 0], stamps, self.used, self._clock, slots, places)
+                self.used += missing - emptied
+                self.statistics.evicted += emptied
+                chosen = torch.from_numpy(places)
+                self._fill(leaves[chosen], result[chosen])
+            except BaseException:
+                self._drop()
+                raise
+            self.statistics.built += missing
+        self.statistics.peak_bytes = max(self.statistics.peak_bytes, self.nbytes)
+        return result
 
     def prefetch(self, leaves: Tensor) -> None:
         """Start reading those of distinct leaves (U, q) that are not resident, as many as the staging holds."""
@@ -243,6 +283,9 @@ class ExpertCache:
             leaves, slots = leaves[~ready], slots[~ready]
             del future
         step = self._staging_rows if self.source.staged else self.capacity
+        if 0 < len(leaves) <= step:
+            self.source.fill(self._arena, self.rows, leaves, slots)
+            return
         for part, into in zip(leaves.split(step), slots.split(step), strict=True):
             if len(part):
                 self.source.fill(self._arena, self.rows, part, into)

@@ -28,6 +28,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from constructions.errors import StoreError
+from constructions.expert_rows import native
 from constructions.expert_rows.cache import ExpertSource, Rows
 from constructions.files import require_regular, write_tensors
 
@@ -155,30 +156,31 @@ class ExpertFile:
 
     def _read_part(self, arena: Tensor, numbers: np.ndarray, into: np.ndarray) -> None:
         """`read_into` of ascending numbers (E,) of experts, at least one."""
-        view, width, at = _bytes_of(arena), arena.shape[1] * arena.element_size(), 0
-        starts, chosen = (into * width).tolist(), torch.from_numpy(numbers)
+        table, at, wanted = arena.numpy().view(np.uint8), 0, []
+        width = table.shape[1]
+        chosen = torch.from_numpy(numbers)
         # bytes between two rows that are read and thrown away rather than leaped over, beside rows of many more bytes
-        spare = memoryview(bytearray(min(GAP_BYTES, len(numbers) * width // GAP_PART)))
+        spare = np.empty(min(GAP_BYTES, len(numbers) * width // GAP_PART), np.uint8)
         for name in self.names:
             size = self._width(name)
             if name in self._held:
-                columns = np.frombuffer(view, np.uint8).reshape(-1, width)
-                columns[into, at : at + size] = self._held[name].index_select(0, chosen).numpy()
-            else:
-                self._read_rows(name, numbers, [view[start + at : start + at + size] for start in starts], spare)
+                table[into, at : at + size] = self._held[name].index_select(0, chosen).numpy()
+            elif size:
+                wanted.append((name, at, size))
             at += size
+        self._read_rows(wanted, numbers, table, into, spare)
         if DIGESTS in self._held:
-            read = _bytes_of(self._held[DIGESTS].index_select(0, chosen))
+            expected = self._held[DIGESTS].index_select(0, chosen).numpy()
         else:
-            read = memoryview(bytearray(DIGEST_BYTES * len(numbers)))
-            firsts = range(0, len(read), DIGEST_BYTES)
-            self._read_rows(DIGESTS, numbers, [read[first : first + DIGEST_BYTES] for first in firsts], spare)
-        # one hash an expert is the point of this format, so this loop stays
-        sha256 = hashlib.sha256
-        found = b"".join([sha256(view[start : start + width]).digest() for start in starts])
-        if found != read:
-            pairs = np.frombuffer(found, np.uint8).reshape(-1, 32), np.frombuffer(read, np.uint8).reshape(-1, 32)
-            wrong = int((pairs[0] != pairs[1]).any(1).argmax())
+            expected = np.zeros((len(numbers), DIGEST_BYTES), np.uint8)  # of nothing, should a call not write it
+            self._read_rows([(DIGESTS, 0, DIGEST_BYTES)], numbers, expected, np.arange(len(numbers)), spare)
+        found = native.hash_rows(table, into)
+        if found is None:
+            # one hash an expert is the point of this format, so this loop stays
+            joined = b"".join([hashlib.sha256(table[row].data).digest() for row in into.tolist()])
+            found = np.frombuffer(joined, np.uint8).reshape(-1, DIGEST_BYTES)
+        if not np.array_equal(found, expected):
+            wrong = int((found != expected).any(1).argmax())
             raise StoreError(f"{self.path}: the digest of expert {numbers[wrong]} differs: {DAMAGE}")
 
     def hold(self, limit: int) -> int:
@@ -210,11 +212,50 @@ class ExpertFile:
         entry = self._header[name]
         return math.prod(entry["shape"][1:]) * DTYPES[entry["dtype"]].itemsize
 
-    def _read_rows(self, name: str, ids: np.ndarray, parts: list[memoryview], spare: memoryview) -> None:
+    def _read_rows(
+        self,
+        wanted: list[tuple[str, int, int]],
+        ids: np.ndarray,
+        table: np.ndarray,
+        into: np.ndarray,
+        spare: np.ndarray,
+    ) -> None:
+        """Read the rows of ascending ids of tensors (name, column, width) into rows (E,) of a table of bytes, from
+        `column` on, those near each other in one call."""
+        parts = [(self._start + self._header[name]["data_offsets"][0], width, at) for name, at, width in wanted]
+        missed = self._read_natively(parts, ids, table, into, spare)
+        for (name, at, width), which in zip(wanted, missed, strict=True):
+            if which.any():
+                rows = [table[row].data[at : at + width] for row in into[which]]
+                self._read_parts(name, width, ids[which], rows, spare.data)
+
+    def _read_natively(
+        self,
+        parts: list[tuple[int, int, int]],
+        ids: np.ndarray,
+        table: np.ndarray,
+        into: np.ndarray,
+        spare: np.ndarray,
+    ) -> np.ndarray:
+        """`_read_rows` of parts (first byte, width, column) in compiled loops; which (P, E) are still to be read in
+        Python: all where there are no such loops, and those at which the system stopped, as at the end of the file."""
+        everything = np.ones((len(parts), len(ids)), np.bool_)
+        if READ_AT_ONCE is None or not parts:
+            return everything
+        options = {"spare": spare, "most": MOST_PARTS}
+        missed = native.read_rows(self._fd, READ_AT_ONCE, parts, ids, table, into, **options)
+        if missed is None:
+            return everything
+        waiting = [(part, which) for part, which in zip(parts, missed, strict=True) if which.any()]
+        self._ask_for([begin + ids[which] * width for (begin, width, _), which in waiting])
+        for part, which in waiting:
+            again = native.read_rows(self._fd, 0, [part], ids[which], table, into[which], **options)
+            if again is not None:
+                which[which] = again[0]
+        return missed
+
+    def _read_parts(self, name: str, width: int, ids: np.ndarray, parts: list[memoryview], spare: memoryview) -> None:
         """Read the rows of ascending ids of a tensor into `parts`, those near each other in one call."""
-        width = self._width(name)
-        if not width:
-            return
         gaps = (ids[1:] - ids[:-1] - 1) * width
         leap = (gaps < 0) | (gaps > len(spare))  # negative where an id is repeated
         leap[MOST_PARTS - 1 :: MOST_PARTS] = True
@@ -234,10 +275,15 @@ class ExpertFile:
         flag = READ_AT_ONCE
         if flag is not None:
             calls = [call for call in calls if not self._ready(*call, flag)]
-            for window in sorted({(self._start + place) // AROUND_BYTES for _, place, _ in calls}):
-                os.posix_fadvise(self._fd, window * AROUND_BYTES, AROUND_BYTES, os.POSIX_FADV_WILLNEED)
+            self._ask_for([np.array([self._start + place for _, place, _ in calls])])
         for call in calls:
             self._read_into(*call)
+
+    def _ask_for(self, places: list[np.ndarray]) -> None:
+        """Let the system read what lies around these bytes of the file, without waiting for it."""
+        if places:
+            for window in np.unique(np.concatenate(places) // AROUND_BYTES).tolist():
+                os.posix_fadvise(self._fd, window * AROUND_BYTES, AROUND_BYTES, os.POSIX_FADV_WILLNEED)
 
     def _ready(self, parts: list[memoryview], at: int, size: int, flag: int) -> bool:
         """Whether `parts` could be filled without waiting for the disk."""

@@ -51,6 +51,11 @@ class TableIndex(LeafIndex):
         self._slot = torch.full((experts,), -1, dtype=torch.int32, device=device)
 
     @property
+    def slots(self) -> Tensor:
+        """(experts,), −1 of those that are in none."""
+        return self._slot
+
+    @property
     def nbytes(self) -> int:
         return self._slot.nbytes
 

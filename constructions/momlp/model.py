@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -187,7 +188,10 @@ class MoMLP(ExpertBank, RoutedExperts):
         """
         self.require_queries(x)
         tracing = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
-        if torch.compiler.is_compiling() or tracing or not self._looked_inside(x):
+        tracing = tracing or torch.compiler.is_compiling()
+        together = not tracing and (self.batch is None or len(x) <= self.batch)
+        numbers = self.lattice.leaf_numbers(x) if together else None
+        if numbers is None and (tracing or not self._looked_inside(x)):
             if self.cache is not None:
                 raise RuntimeError(
                     "a lazy MoMLP builds experts while it runs, so it has no fixed graph: torch.compile, torch.export, "
@@ -195,16 +199,24 @@ class MoMLP(ExpertBank, RoutedExperts):
                 )
             return self._gather(x)
         if self.cache is not None:
-            return in_batches(x, upcoming, self.batch, self._answer_batch)
+            return in_batches(x, upcoming, self.batch, partial(self._answer_batch, numbers))
         assert self.out_weight is not None
         assert self.out_bias is not None
-        return self.run_experts(x, (self.out_weight, self.out_bias), self.tree.flat_index(self.route(x)))
+        at = self.tree.flat_index(self.route(x)) if numbers is None else numbers
+        return self.run_experts(x, (self.out_weight, self.out_bias), at)
 
-    def _answer_batch(self, x: Tensor, upcoming: Tensor | None) -> Tensor:
-        """Outputs (B, m) of a lazy model, a batch of points (B, n) at a time."""
+    def _answer_batch(self, numbers: Tensor | None, x: Tensor, upcoming: Tensor | None) -> Tensor:
+        """Outputs (B, m) of a lazy model, a batch of points (B, n) at a time; `numbers` (B,) are their leaves if these
+        are known."""
         assert self.cache is not None
-        ahead = None if upcoming is None else self._keys(self.route(upcoming))
-        return answer_by_leaf(x, self._keys(self.route(x)), self.cache, self.run_experts, m=self.m, upcoming=ahead)
+        keys = self._keys_of(x) if numbers is None or not self.stored else numbers[:, None]
+        ahead = None if upcoming is None else self._keys_of(upcoming)
+        return answer_by_leaf(x, keys, self.cache, self.run_experts, m=self.m, upcoming=ahead)
+
+    def _keys_of(self, x: Tensor) -> Tensor:
+        """What the source of a lazy model takes for points (B, n)."""
+        numbers = self.lattice.leaf_numbers(x) if self.stored else None
+        return self._keys(self.route(x)) if numbers is None else numbers[:, None]
 
     def _looked_inside(self, x: Tensor) -> bool:
         """False under vmap, where no value may be looked at; ValueError for a point outside the domain."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from constructions.expert_rows.cache import Rows
 from constructions.fixed_order import affine, contract, total
 from constructions.mixture import built_here
+from constructions.momlp import pencil_kernel
 from constructions.momlp.experts import FAMILIES
 from constructions.momlp.fit import node_axis
 from constructions.momlp.model import MoMLP
@@ -63,9 +64,15 @@ class PencilMoMLP(MoMLP):
 
     # --- evaluation ---
 
+    def reads_in_place(self) -> bool:
+        return self.stored and self.place.type == "cpu" and pencil_kernel.compiled() is not None
+
     def run_experts(self, x: Tensor, rows: Rows, at: Tensor) -> Tensor:
         """Outputs (B, m) of points x (B, n) answered by the experts rows[at], rows = (output weights, biases)."""
         weight, bias = rows
+        y = pencil_kernel.run(x, at, rows, (self.hidden_weight, self.hidden_bias), self.slope)
+        if y is not None:
+            return y
         axes = (self.hidden_weight != 0).any(0).nonzero()[:, 0]  # pencils look at one: the others add nothing
         read, count = self.hidden_weight[:, axes], min(self._chunk_rows, self.points_at_once)
         parts = zip(x[:, axes].split(count), at.split(count), strict=True)

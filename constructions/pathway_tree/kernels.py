@@ -1,9 +1,9 @@
 """Routing on the CPU, compiled by numba: imported only where numba is, and called by the flat trees.
 
-Main definitions: `descend_lattice`, `descend_prototypes`, `descend_bisectors`, `in_threads`.
+Main definitions: `leaf_numbers`, `descend_lattice`, `descend_prototypes`, `descend_bisectors`, `in_threads`.
 Implementation notes: LANES points go down the tree together, one level at a time, so that the processor works on one
 while it waits for the memory of another. Unsigned indices spare numba's test for negative ones. Compiled code is kept
-beside this file, or nowhere where that cannot be written. Threads are Python's: the kernels hold no lock, and threads
+beside this file (`constructions.jit`). Threads are Python's: the kernels hold no lock, and threads
 of numba's own would end a process that calls from two threads at once.
 """
 
@@ -16,21 +16,31 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
+
+from constructions.jit import jit as _jit
 
 LANES = 16
 ROWS_PER_THREAD = 1 << 13
 LARGEST = float(np.finfo(np.float64).max)
 
 
-def _jit(**options: Any) -> Callable[[Callable], Any]:
-    def compiled(function: Callable) -> Any:
-        try:
-            return njit(nogil=True, cache=True, **options)(function)
-        except RuntimeError:  # no folder for compiled code can be written
-            return njit(nogil=True, **options)(function)
-
-    return compiled
+@_jit()
+def leaf_numbers(x, lo, hi, scale, cells, found, start, stop):  # pragma: no cover
+    """Rows start … stop of found (B,): flat ids of the leaves of x (B, n) by the index rule of `Lattice`; False when a
+    point is not in [lo, hi], or NaN.
+    """
+    q, n = len(cells), x.shape[1]
+    for i in range(start, stop):
+        leaf = 0
+        for a in range(n):
+            value = np.float64(x[i, a])
+            if not (value >= lo[a] and value <= hi[a]):
+                return False
+            if a < q:
+                index = np.int64(np.ceil((value - lo[a]) * scale[a])) - 1
+                leaf = leaf * cells[a] + min(max(index, 0), cells[a] - 1)
+        found[i] = leaf
+    return True
 
 
 @_jit()

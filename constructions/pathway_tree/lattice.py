@@ -11,15 +11,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from constructions.compiled import LEAST_NUMBERS, in_threads, loops, numbers_of, worth
 from constructions.errors import require_device, require_instance, require_int, require_points, require_tensor, shown
 from constructions.functions.box import Box
 from constructions.pathway_tree.tree import require_cells
 
 MAX_KNOTS = 1 << 32
+MOST_NUMBERED = 1 << 53
 
 
 def ceil_sqrt(value: Fraction) -> int:
@@ -51,7 +55,7 @@ class Lattice:
     def q(self) -> int:
         return len(self.cells)
 
-    @property
+    @cached_property
     def scale(self) -> tuple[float, ...]:
         """M/ℓ of the quantised axes, each rounded once: coordinates are (x − lo)·scale."""
         return tuple(float(m / s) for m, s in zip(self.cells, self.domain.sides[: self.q], strict=True))
@@ -69,6 +73,22 @@ class Lattice:
         self._require_rows("z", z)
         last = torch.tensor([m - 1 for m in self.cells], dtype=torch.int64, device=z.device)
         return torch.minimum((z.ceil() - 1).clamp(min=0).to(torch.int64), last)
+
+    def leaf_numbers(self, x: Tensor) -> Tensor | None:
+        """Flat ids (B,), int64, of the leaves of points x (B, n), found by compiled loops: the index rule's own
+        operations. None where these are not at hand or not worth it, and when a point is not in the domain."""
+        known = x.dtype in (torch.float64, torch.float32) and x.device.type == "cpu"
+        if not known or not worth(x.numel()) or math.prod(self.cells) > MOST_NUMBERED:
+            return None
+        compiled, points = loops("constructions.pathway_tree.kernels"), numbers_of(x)
+        if compiled is None or points is None:
+            return None
+        found = np.empty(len(x), np.int64)
+
+        def part(start: int, end: int) -> bool:
+            return compiled.leaf_numbers(*points, *self.arrays, found, start, end)
+
+        return torch.from_numpy(found) if in_threads(part, len(x), LEAST_NUMBERS // self.domain.n) else None
 
     def centres(self, index: Tensor) -> Tensor:
         """Prototypes (B, q), float64, of leaf indices (B, q)."""
@@ -116,6 +136,16 @@ class Lattice:
 
     def _rows(self, device: torch.device | str | None) -> tuple[Tensor, Tensor, Tensor]:
         """(lo, M/ℓ, ℓ/M) as float64 (q,) tensors, each entry rounded once from its exact value."""
-        width = [float(s / m) for m, s in zip(self.cells, self.domain.sides[: self.q], strict=True)]
-        rows = torch.tensor([self.domain.lo[: self.q], self.scale, width], dtype=torch.float64, device=device)
+        rows = torch.tensor([self.domain.lo[: self.q], self.scale, self._width], dtype=torch.float64, device=device)
         return rows[0], rows[1], rows[2]
+
+    @cached_property
+    def _width(self) -> tuple[float, ...]:
+        """ℓ/M of the quantised axes."""
+        return tuple(float(s / m) for m, s in zip(self.cells, self.domain.sides[: self.q], strict=True))
+
+    @cached_property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """(lo, hi, scale, cells) for compiled code: of all n axes, and of the q quantised ones."""
+        floats = (np.array(part, dtype=np.float64) for part in (self.domain.lo, self.domain.hi, self.scale))
+        return (*floats, np.array(self.cells, dtype=np.int64))

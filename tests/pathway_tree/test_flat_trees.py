@@ -1,5 +1,6 @@
 """Flat trees give the leaves of the trees they are made of, to the last point, compiled and in torch operations."""
 
+import importlib
 import itertools
 import math
 import sys
@@ -316,7 +317,8 @@ def test_data_on_the_device(device):
 
 def test_without_numba_it_says_so_once(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
-    monkeypatch.delitem(sys.modules, "constructions.pathway_tree.kernels", raising=False)
+    for module in ("constructions.pathway_tree.kernels", "constructions.jit"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
     flat_tree.kernels.cache_clear()
     tree, data = PathwayTree((5, 3)), arrange(cloud(40, 2))[0]
     z = corners((5, 3))
@@ -369,8 +371,9 @@ def test_a_folder_that_cannot_be_written_compiles_without_one(monkeypatch):
             raise RuntimeError("cannot cache function 'f': no locator available for file 'f.py'")
         return lambda function: function
 
-    monkeypatch.setattr(COMPILED, "njit", njit)
-    assert COMPILED._jit()(abs)(-3) == 3
+    jit = importlib.import_module("constructions.jit")
+    monkeypatch.setattr(jit, "njit", njit)
+    assert jit.jit()(abs)(-3) == 3
     assert calls == [True, False]
 
 
