@@ -31,6 +31,7 @@ from constructions.progress import Log, require_log, silent
 from constructions.runs import run_digest
 from constructions.sublinear_training.checkpoint import Checkpoint
 from constructions.sublinear_training.data import separation
+from constructions.sublinear_training.fired import Fired
 from constructions.sublinear_training.max_tree_forest import DEFAULT_MEMORY
 from constructions.sublinear_training.methods import METHODS, Found, finder
 from constructions.sublinear_training.network import ShiftedReLUNetwork, firing_probability, largest_alpha
@@ -129,6 +130,10 @@ class GaussNewtonTrainer:
     def residual(self) -> Tensor:
         """f(x_i) − y_i (n,) of the weights as they are, from the fired pairs alone."""
         return self._look().residual
+
+    def fired(self) -> Fired:
+        """The fired pairs of the weights as they are, as the method finds them."""
+        return self._look().found.fired
 
     def _look(self) -> _Look:
         """What the weights as they are give, found once; the host waits for the device here, once."""

@@ -32,6 +32,8 @@ class MaxTreeForest(nn.Module):
     def __init__(self, keys: Tensor, *, memory_limit: int = DEFAULT_MEMORY):
         super().__init__()
         require_keys("keys", keys)
+        if not keys.numel():
+            raise ValueError(f"`keys` must be of a unit and a point at least, got {tuple(keys.shape)}")
         self.m, self.n = keys.shape
         self.levels = (self.m - 1).bit_length()
         self._shift = (self.n - 1).bit_length()
@@ -151,8 +153,6 @@ def require_keys(name: str, keys: Tensor) -> None:
     require_tensor(name, keys, "(m, n)")
     if keys.ndim != 2 or not keys.is_floating_point():
         raise ValueError(f"`{name}` must be floating of shape (m, n), got {keys.dtype} {tuple(keys.shape)}")
-    if 0 in keys.shape and name == "keys" and keys.shape[1] == 0:
-        raise ValueError(f"`{name}` must have a column at least, got {tuple(keys.shape)}")
     if not bool(torch.isfinite(keys).all()):
         raise ValueError(f"`{name}` must be finite")
 

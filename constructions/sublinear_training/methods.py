@@ -4,7 +4,7 @@ trees, trees of current keys, trees of stale keys.
 Main definitions: `METHODS`, `Finder`, `Found`, `finder`.
 Main statement (`lazy`, `flat`): with stale keys ⟨w_r^ref, x_i⟩ and ρ_r at least the way of w_r since then, at most R,
 every fired pair has a stale key above b − R·max‖x_i‖, so the exact test on the reported pairs finds all of them.
-Implementation notes: a computed inner product is within `slop`/2 of the true one, ways and norms within 1e-12 of theirs.
+Implementation notes: a computed inner product is within `slop`/2 of the true one, ways and norms are within 1e-12.
 With a `capacity` nothing waits for the device (see `fired`).
 """
 
