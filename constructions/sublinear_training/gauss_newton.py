@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from constructions.errors import (
+    require_bool,
     require_choice,
     require_instance,
     require_int,
@@ -61,7 +62,8 @@ class GaussNewtonTrainer:
 
     `method` says how fired pairs are found (`METHODS`), `radius` how far a unit may move before `flat` and `lazy` key
     it anew (0.5/b by default), `step` is η, `ridge` μ in units of the Gram's mean diagonal. `slop` is the rounding
-    slack of stale keys (derived from norms by default). Raises ValueError for points that are not of norm 1, coincide,
+    slack of stale keys (derived from norms by default). Without `counting` the nodes of trees are not counted, which
+    takes longer than the steps, and `operations` of the records stay empty. Raises ValueError for points that are not of norm 1, coincide,
     or fire no unit, TypeError for other dtypes, `BudgetExceeded` for trees above `memory_limit` bytes.
     """
 
@@ -77,6 +79,7 @@ class GaussNewtonTrainer:
         ridge: float = 0.0,
         slop: float | None = None,
         memory_limit: int = DEFAULT_MEMORY,
+        counting: bool = True,
         log: Log = silent,
     ):
         self.net = require_instance("net", net, ShiftedReLUNetwork)
@@ -103,6 +106,7 @@ class GaussNewtonTrainer:
         )
         if self.points.device.type != "cpu":
             self._finder.capacity = _places(net, len(self.points), self.radius)
+        self._finder.counting = require_bool("counting", counting)
         self._now: _Look | None = None
         self._digest: str | None = None
         self.trace = TrainingTrace(self.method, [], math.inf, build_operations(method, net.width, *self.points.shape))
@@ -123,7 +127,8 @@ class GaussNewtonTrainer:
             raise FloatingPointError("the weights did not stay finite: smaller labels or a ridge are needed")
         n, d = self.points.shape
         measured = Measured(self.net.width, n, d, now.fired, *map(int, numbers))
-        record = StepRecord(now.norm, moved, measured, operations(self.method, measured), now.gram, solution)
+        counted = operations(self.method, measured) if self._finder.counting else {}
+        record = StepRecord(now.norm, moved, measured, counted, now.gram, solution)
         self.trace.steps.append(record)
         return record
 
@@ -290,7 +295,7 @@ def _require_unit_and_distinct(X: Tensor) -> None:
     wrong = ~((norms - 1).abs() <= NORM_TOLERANCE)
     if bool(wrong.any()):
         row = int(wrong.nonzero()[0, 0])
-        raise ValueError(f"`X` needs rows of norm 1 within {NORM_TOLERANCE:g}, row {row} has {float(norms[row])!r}")
+        raise ValueError(f"`X` needs rows of norm 1 within {NORM_TOLERANCE:g}, row {row} has {float(norms[row]):.12g}")
     distinct, place = torch.unique(X, dim=0, return_inverse=True)
     if len(distinct) < len(X):
         first = torch.full((len(distinct),), len(X), dtype=torch.int64, device=X.device)

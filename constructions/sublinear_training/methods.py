@@ -47,6 +47,7 @@ class Finder(ABC):
     """
 
     capacity: int | None = None
+    counting = True  # nodes of trees, which takes longer than to find the pairs
 
     def __init__(self, weight: Tensor, points: Tensor, bias: float):
         self.weight, self.points, self.bias = weight, points, bias
@@ -77,6 +78,12 @@ class Finder(ABC):
 
     def _none(self) -> Tensor:
         return torch.zeros((), dtype=torch.int64, device=self.weight.device)
+
+    def _visits(self, forest: MaxTreeForest, hot: Fired) -> Tensor:
+        return forest.visits(hot).sum() if self.counting else self._none()
+
+    def _repairs(self, forest: MaxTreeForest, neurons: Tensor, chosen: Tensor | None) -> Tensor:
+        return forest.repairs(neurons, chosen) if self.counting else self._none()
 
     def _above(self, keys: Tensor, threshold: float) -> tuple[Fired, Tensor]:
         """Pairs of keys (M, n) above the threshold, and those keys."""
@@ -122,15 +129,15 @@ class Eager(Finder):
     def find(self) -> Found:
         fired, none = self.forest.query(self.bias, capacity=self.capacity), self._none()
         inner = self.forest.leaf(fired.neurons, fired.points)
-        return Found(fired, inner, self.forest.visits(fired).sum(), none, none, fired.number())
+        return Found(fired, inner, self._visits(self.forest, fired), none, none, fired.number())
 
     def moved(self, neurons: Tensor, way: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
         keys = self._keys(neurons)
         if valid is None:
             self.forest.update(neurons, keys)
-            return self._none() + len(neurons), self.forest.repairs(neurons)
+            return self._none() + len(neurons), self._repairs(self.forest, neurons, None)
         self.forest.update_some(neurons, keys, valid)
-        return valid.sum(), self.forest.repairs(neurons, valid)
+        return valid.sum(), self._repairs(self.forest, neurons, valid)
 
     def state(self) -> dict[str, Tensor]:
         return {"keys": self.forest.keys().clone()}
@@ -242,14 +249,15 @@ class Lazy(Stale):
 
     def _report(self, threshold: Tensor) -> tuple[Fired, Tensor, Tensor]:
         reported = self.forest.query(threshold, capacity=self.capacity)
-        return reported, self.forest.leaf(reported.neurons, reported.points), self.forest.visits(reported).sum()
+        stale = self.forest.leaf(reported.neurons, reported.points)
+        return reported, stale, self._visits(self.forest, reported)
 
     def _rekey(self, neurons: Tensor, keys: Tensor, chosen: Tensor | None) -> Tensor:
         if chosen is None:
             self.forest.update(neurons, keys)
         else:
             self.forest.update_some(neurons, keys, chosen)
-        return self.forest.repairs(neurons, chosen)
+        return self._repairs(self.forest, neurons, chosen)
 
     def _stale(self) -> Tensor:
         return self.forest.keys()
