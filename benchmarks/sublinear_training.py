@@ -8,6 +8,7 @@ Main definition: `steps`.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 
 import torch
 from rich.console import Console
@@ -17,31 +18,33 @@ from constructions.sublinear_training import GaussNewtonTrainer, ShiftedReLUNetw
 from constructions.sublinear_training.methods import METHODS
 
 POINTS, DIMENSION = 32, 16
+WIDTHS = (2**12, 2**14, 2**16, 2**18)
 PEERS = ("hybrid", "flat")  # the fair ones come first
 
 
 def steps(*, quick: bool) -> list[dict]:
-    """Steady steps a second (the third step of a run) and whole runs a second of every method against the fair peers."""
-    return [entry for e in ((12, 14) if quick else (12, 14, 16, 18)) for entry in _width(2**e)]
+    """Queries of a third step and whole runs a second, of every method against the fair peers."""
+    return [entry for m in (WIDTHS[:2] if quick else WIDTHS) for entry in _width(m)]
 
 
 def _width(m: int) -> list[dict]:
     g = torch.Generator().manual_seed(0)
     x, y = unit_sphere(POINTS, DIMENSION, generator=g), random_signs(POINTS, generator=g)
 
-    def trainer(method: str) -> GaussNewtonTrainer:
-        return GaussNewtonTrainer(ShiftedReLUNetwork.from_seed(DIMENSION, m, m), x, y, method=method)
+    def trainer(method: str, *, counting: bool = False) -> GaussNewtonTrainer:
+        net = ShiftedReLUNetwork.from_seed(DIMENSION, m, m)
+        return GaussNewtonTrainer(net, x, y, method=method, counting=counting)
 
+    counts = {method: trainer(method, counting=True).fit(3, 0).steps[-1].operations["total"] for method in METHODS}
     late = {method: trainer(method) for method in METHODS}
     for t in late.values():
         t.fit(2, 0)
 
-    def finding(method: str) -> float:
+    def finding(method: str) -> Callable[[], object]:
         return late[method]._finder.find
 
     found = dict(zip(METHODS, seconds_each(*(finding(method) for method in METHODS)), strict=True))
     whole = dict(zip(METHODS, seconds_each(*((lambda k=k: trainer(k).fit(6, 0)) for k in METHODS)), strict=True))
-    counts = {method: t.trace.steps[-1].operations["total"] for method, t in late.items()}
     rows = []
     for peer in PEERS:
         for method in METHODS:

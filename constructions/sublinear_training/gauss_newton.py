@@ -63,8 +63,9 @@ class GaussNewtonTrainer:
     `method` says how fired pairs are found (`METHODS`), `radius` how far a unit may move before `flat` and `lazy` key
     it anew (0.5/b by default), `step` is η, `ridge` μ in units of the Gram's mean diagonal. `slop` is the rounding
     slack of stale keys (derived from norms by default). Without `counting` the nodes of trees are not counted, which
-    takes longer than the steps, and `operations` of the records stay empty. Raises ValueError for points that are not of norm 1, coincide,
-    or fire no unit, TypeError for other dtypes, `BudgetExceeded` for trees above `memory_limit` bytes.
+    takes longer than the steps, and `operations` of the records stay empty. Raises ValueError for points that are not
+    of norm 1, coincide, or fire no unit, TypeError for other dtypes, `BudgetExceeded` for trees above `memory_limit`
+    bytes.
     """
 
     def __init__(
@@ -239,7 +240,8 @@ class GaussNewtonTrainer:
         """What tells this run from another one."""
         options = {
             "method": self.method, "radius": self.radius, "step": self.rate, "ridge": self.ridge,
-            "bias": self.net.bias, "activation": self.net.activation, "device": self.points.device.type,
+            "bias": self.net.bias, "activation": self.net.activation,
+            "counting": self._finder.counting, "device": self.points.device.type,
         }  # fmt: skip
         return run_digest([self.points, self.labels, self.net.weight.data, self.net.signs], options)
 

@@ -13,10 +13,12 @@ said to take are counted by `visits`, not by that shortcut.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import torch
 from torch import Tensor, nn
 
-from constructions.errors import BudgetExceeded, require_int, require_tensor
+from constructions.errors import BudgetExceeded, require_int, require_tensor, shown
 from constructions.sublinear_training.fired import Fired, ancestors, compact
 
 LEAP = 5  # levels from where a query starts to the leaves
@@ -44,7 +46,7 @@ class MaxTreeForest(nn.Module):
                 f"`memory_limit` must be at least {size} for {self.m} units and {self.n} points, got {memory_limit}"
             )
         nodes = torch.full((2 * leaves, trees), -torch.inf, dtype=keys.dtype, device=keys.device)
-        nodes[leaves : leaves + self.m, : self.n] = keys
+        nodes[leaves : leaves + self.m, : self.n] = keys.detach()
         for level in range(self.levels - 1, -1, -1):
             _sweep(nodes, level)
         self.register_buffer("nodes", nodes)
@@ -58,11 +60,15 @@ class MaxTreeForest(nn.Module):
         """What the leaves hold, (m, n)."""
         return self.nodes[self.leaves : self.leaves + self.m, : self.n]
 
-    def query(self, threshold: float, *, start_level: int | None = None, capacity: int | None = None) -> Fired:
+    def query(self, threshold: float | Tensor, *, start_level: int | None = None, capacity: int | None = None) -> Fired:
         """All pairs whose key is above the threshold, strictly, whatever level the search starts from.
 
         With a `capacity` they lie in so many places, and the host does not wait.
         """
+        if not isinstance(threshold, Tensor):
+            threshold = _require_threshold(threshold)
+        elif threshold.shape != () or not threshold.is_floating_point() or threshold.is_meta:
+            raise ValueError(f"`threshold` must be one floating number, got {threshold.dtype} {tuple(threshold.shape)}")
         start = max(0, self.levels - LEAP) if start_level is None else start_level
         require_int("start_level", start, 0, self.levels)
         first, trees = 1 << start, 1 << self._shift
@@ -147,6 +153,13 @@ def _sweep(nodes: Tensor, level: int) -> None:
     first = 1 << level
     pairs = nodes[2 * first : 4 * first].view(first, 2, -1)
     torch.maximum(pairs[:, 0], pairs[:, 1], out=nodes[first : 2 * first])
+
+
+def _require_threshold(value: float) -> float:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        with suppress(OverflowError):
+            return float(value)
+    raise ValueError(f"`threshold` must be a number that a float can hold, got {shown(value)}")
 
 
 def require_keys(name: str, keys: Tensor) -> None:

@@ -59,6 +59,8 @@ class ShiftedReLUNetwork(nn.Module):
         shift = shift_of(m, alpha)
         require_instance("generator", generator, (torch.Generator, type(None)))
         place = require_device("device", device)
+        if dtype not in (torch.float64, torch.float32):
+            raise ValueError(f"`dtype` must be torch.float64 or torch.float32, got {shown(dtype)}")
         weight = torch.randn(m, d, generator=generator, dtype=torch.float64)
         signs = 2 * torch.randint(0, 2, (m,), generator=generator) - 1
         super().__init__()
@@ -112,7 +114,11 @@ class ShiftedReLUNetwork(nn.Module):
 
     def pre_activations(self, x: Tensor) -> Tensor:
         """⟨w_r, x⟩, (B, d) -> (B, m)."""
-        return require_points("x", x, self.inputs) @ self.weight.t()
+        require_points("x", x, self.inputs)
+        if x.dtype != self.weight.dtype or x.device != self.weight.device:
+            wanted = f"{self.weight.dtype} on {self.weight.device}"
+            raise ValueError(f"`x` must be {wanted}, like the network, got {x.dtype} on {x.device}")
+        return x @ self.weight.t()
 
     def forward(self, x: Tensor) -> Tensor:
         """f(x), (B, d) -> (B,), every unit looked at."""

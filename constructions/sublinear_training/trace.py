@@ -64,7 +64,9 @@ class TrainingTrace:
 
     @property
     def total_operations(self) -> int:
-        """Of the build and all steps."""
+        """Of the build and all steps; ValueError where they were not counted."""
+        if not all(s.operations for s in self.steps):
+            raise ValueError("the operations of this run were not counted")
         return self.build + sum(s.operations["total"] for s in self.steps)
 
     def report(self) -> dict:
@@ -72,7 +74,7 @@ class TrainingTrace:
         return {
             "method": self.method,
             "build_operations": self.build,
-            "total_operations": self.total_operations,
+            "total_operations": self.total_operations if all(s.operations for s in self.steps) else None,
             "final_residual": self.final_residual,
             "steps": [s.numbers() for s in self.steps],
         }
@@ -83,5 +85,6 @@ class TrainingTrace:
         lines = []
         for t, s in enumerate(self.steps):
             counts = f"{s.measured.fired:>10,} {s.measured.touched:>10,} {s.measured.refreshed:>10,}"
-            lines.append(f"{t:>4} {s.residual_norm:>12.4e} {counts} {s.operations['total']:>14,}")
+            total = f"{s.operations['total']:>14,}" if s.operations else f"{'-':>14}"
+            lines.append(f"{t:>4} {s.residual_norm:>12.4e} {counts} {total}")
         return "\n".join([head, *lines, f"{len(self.steps):>4} {self.final_residual:>12.4e}"])

@@ -255,6 +255,17 @@ def test_a_trace_says_what_happened():
     assert trace.report()["steps"][0]["fired"] == trace.steps[0].measured.fired
 
 
+def test_a_run_without_counts_is_the_same_run():
+    (counted, trace), (plain, quiet) = trained("lazy"), trained("lazy", counting=False)
+    assert torch.equal(counted.weight, plain.weight)
+    assert [s.measured.fired for s in trace.steps] == [s.measured.fired for s in quiet.steps]
+    assert quiet.steps[0].operations == {}
+    assert quiet.report()["total_operations"] is None
+    assert quiet.table().count("\n") == 5
+    with pytest.raises(ValueError, match="the operations of this run were not counted"):
+        quiet.total_operations  # noqa: B018
+
+
 # --- what cannot be trained on --------------------------------------------------------------------------------
 
 
