@@ -16,6 +16,8 @@ from theory.momlp.reproductions import rates
 from theory.pathway_tree import reproductions as pathway_tree
 from theory.sublinear_training import runs as sublinear_runs
 from theory.sublinear_training.reproductions import counts as sublinear_counts
+from theory.sublinear_training.reproductions import spectrum as sublinear_spectrum
+from theory.sublinear_training.reproductions import training as sublinear_training
 from theory.super_expressive import reproductions as super_expressive
 from theory.systems import REGISTRY
 from theory.trained_momlp import reproductions as trained_momlp
@@ -68,6 +70,8 @@ SUMS_IN_ANOTHER_ORDER = {
 """Claims whose floating sums are matrix products on a device: their numbers agree to rounding, integers exactly."""
 
 THERE = sorted(set(REGISTRY) - set(NOT_THERE))
+
+FEW_SETTINGS = lambda context: [sublinear_runs.Setting(12, 6, 2**10, 0.24, 5)]  # noqa: E731
 
 SIZES = {
     certify: {"FORWARD_POINTS": 4},
@@ -124,11 +128,18 @@ SIZES = {
         "SHORT": trained_momlp.Protocol(2, 12, (1e-2,)),
     },
     sublinear_counts: {
-        "SMALL": {2: (8, 12, 16), 5: (3, 4, 5)},
+        "settings": FEW_SETTINGS,
+        "SMALL": {2: (16, 20, 24), 5: (4, 5, 6)},
         "SAVES_NOTHING": 9.0,
         "SAVES": -9.0,
         "LAZY_SAVES": -9.0,
+        "EXPONENTS": range(9, 12),
+        "EAGER": (0, 2),
+        "LAZY": (0, 2),
+        "HYBRID": 0.5,
     },
+    sublinear_spectrum: {"settings": FEW_SETTINGS, "TALL": ((8, 12),)},
+    sublinear_training: {"settings": FEW_SETTINGS},
     shattered_sets: {
         "SMALL_LAYERS": [(2, 2), (4, 2)],
         "LARGE_LAYERS": [(16, 16)],

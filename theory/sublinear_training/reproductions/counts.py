@@ -18,6 +18,7 @@ from theory.sublinear_training.checkers.steps import look
 from theory.sublinear_training.runs import Observed, Setting, observe, problem, settings
 
 DEVIATIONS = 4.5
+EXPONENTS, EXPONENTS_FULL = range(10, 15), range(10, 19)
 EAGER, LAZY, HYBRID = (0.70, 0.90), (0.6, 0.85), 0.98
 SAVES_NOTHING, SAVES, LAZY_SAVES = 0.02, 0.04, 0.14
 SMALL = {2: (16, 32, 64, 90), 3: (8, 12, 16, 20), 5: (4, 5, 6)}
@@ -111,7 +112,7 @@ def operations_are(setting: Setting, method: str, seen: Observed, device: torch.
 
 
 def operations(context: Context) -> Verdict:
-    exponents = range(10, 19 if context.full else 15)
+    exponents = EXPONENTS_FULL if context.full else EXPONENTS
     steady: dict[str, list[int]] = {method: [] for method in METHODS}
     first: dict[str, list[int]] = {method: [] for method in METHODS}
     for e in exponents:
