@@ -18,6 +18,7 @@ import data_and_machines
 import numpy as np
 import routers
 import shattering
+import sublinear_training
 import tables
 import torch
 from rich.console import Console
@@ -105,6 +106,7 @@ def main() -> None:
     rows.extend(routers.data(count // 4))
     rows.append(shattering.exhaustive())
     rows.extend(bit_extraction())
+    rows.extend(sublinear_training.steps(quick=args.quick))
     curve = data_and_machines.throughput(quick=args.quick)
     rows.extend(curve)
     rows.extend(data_and_machines.rest(quick=args.quick))

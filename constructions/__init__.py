@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from constructions.pathway_tree.prototype_tree import PrototypeTree
     from constructions.pathway_tree.tree import PathwayTree
     from constructions.store import load, save
+    from constructions.sublinear_training import GaussNewtonTrainer, MaxTreeForest, ShiftedReLUNetwork
     from constructions.trained_momlp import Routing, TrainedMoMLP, train_momlp
 
 __all__ = [
@@ -33,8 +34,10 @@ __all__ = [
     "Box",
     "BudgetExceeded",
     "ExpressionError",
+    "GaussNewtonTrainer",
     "Lattice",
     "LipschitzFunction",
+    "MaxTreeForest",
     "MoMLP",
     "Modulus",
     "ModulusPremise",
@@ -45,6 +48,7 @@ __all__ = [
     "Plan",
     "PrototypeTree",
     "Routing",
+    "ShiftedReLUNetwork",
     "StoreError",
     "TabulatedMoMLP",
     "TrainedMoMLP",
@@ -73,6 +77,7 @@ _ROOMS = {
     "constructions.pathway_tree.prototype_tree": ("PrototypeTree",),
     "constructions.pathway_tree.tree": ("PathwayTree",),
     "constructions.store": ("load", "save"),
+    "constructions.sublinear_training": ("GaussNewtonTrainer", "MaxTreeForest", "ShiftedReLUNetwork"),
     "constructions.trained_momlp": ("Routing", "TrainedMoMLP", "train_momlp"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

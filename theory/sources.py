@@ -53,6 +53,13 @@ MOMLP_V2 = Paper(
     2025,
     "https://arxiv.org/abs/2402.03460v2",
 )
+SUBLINEAR = Paper(
+    "arXiv:2208.04508v2",
+    "Yichuan Deng, Hang Hu, Zhao Song, Omri Weinstein, Danyang Zhuo",
+    "Training Overparametrized Neural Networks in Sublinear Time",
+    2022,
+    "https://arxiv.org/abs/2208.04508v2",
+)
 ABSTRACT_V1, ABSTRACT_V2 = MOMLP_V1.at("abstract"), MOMLP_V2.at("abstract")
 
 OURS = Paper("momlp", "The momlp developers", "momlp's own documentation", 2026, "docs/")

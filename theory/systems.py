@@ -27,6 +27,7 @@ NAMES = (
     "super_expressive",
     "trained_momlp",
     "distributed_momlp",
+    "sublinear_training",
 )
 
 FORMER = {"rates": "momlp"}

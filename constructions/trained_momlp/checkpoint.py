@@ -1,14 +1,12 @@
 """Checkpoints of a training run: written whole, resumed only by the run that wrote them.
 
-Main definitions: `State`, `write_state`, `read_state`, `run_digest`.
+Main definitions: `State`, `write_state`, `read_state`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -17,7 +15,6 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from constructions.errors import StoreError
-from constructions.expert_rows.file import raw
 from constructions.files import require_regular, write_tensors
 
 
@@ -43,14 +40,6 @@ class State:
 
 
 TENSORS = tuple(f.name for f in fields(State) if f.name not in ("first", "step"))
-
-
-def run_digest(tensors: Iterable[Tensor], options: dict) -> str:
-    """SHA-256 of a run's data and options: a checkpoint of another run is refused."""
-    digest = hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode())
-    for tensor in tensors:
-        digest.update(raw(tensor.detach().cpu()))
-    return digest.hexdigest()
 
 
 def write_state(path: Path, state: State, run: str) -> None:

@@ -21,8 +21,9 @@ from torch import Tensor
 
 from constructions.errors import BudgetExceeded, require_int, require_positive
 from constructions.progress import Log, silent, tracked
+from constructions.runs import run_digest
 from constructions.trained_momlp.bank import Widths, parameters
-from constructions.trained_momlp.checkpoint import State, fresh_state, read_state, run_digest, write_state
+from constructions.trained_momlp.checkpoint import State, fresh_state, read_state, write_state
 from constructions.trained_momlp.groups import Groups
 from constructions.trained_momlp.steps import Bank, Layout, Product, Targets, each_alone, filled_up
 

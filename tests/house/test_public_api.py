@@ -24,11 +24,14 @@ import constructions
 import theory
 from constructions import (
     Box,
+    GaussNewtonTrainer,
     LipschitzFunction,
+    MaxTreeForest,
     Modulus,
     PathwayTree,
     PrototypeTree,
     Routing,
+    ShiftedReLUNetwork,
     TrainedMoMLP,
     build_momlp,
     load,
@@ -358,6 +361,31 @@ def _calls():
 
     options = {"*": None, "dtype": integer(torch.float32), "max_bytes": integer(10**6)}
     yield "tabulate", tabulate, {"model": model, **options}
+
+    # training in sublinear time
+    keys = lambda: torch.rand(5, 3, dtype=torch.float64)  # noqa: E731
+    yield "MaxTreeForest", MaxTreeForest, {"keys": keys, "*": None, "memory_limit": integer(10**6)}
+    yield "MaxTreeForest.query", MaxTreeForest(keys()).query, {"threshold": integer(0.5)}
+    rows = {"neurons": lambda: torch.tensor([1, 4]), "keys": lambda: torch.rand(2, 3, dtype=torch.float64)}
+    yield "MaxTreeForest.update", MaxTreeForest(keys()).update, rows
+    options = {"*": None, "activation": integer("max"), "device": integer(None), "dtype": integer(torch.float64)}
+    sizes = {"d": integer(2), "m": integer(9), "alpha": integer(0.24)}
+    yield "ShiftedReLUNetwork", ShiftedReLUNetwork, {**sizes, **options, "generator": integer(None)}
+    weights = {"weight": lambda: made("x").clone(), "signs": lambda: torch.ones(40), "bias": integer(1.0)}
+    yield "ShiftedReLUNetwork.from_weights", ShiftedReLUNetwork.from_weights, weights
+    yield "ShiftedReLUNetwork.forward", ShiftedReLUNetwork.from_seed(2, 9, 0).forward, {"x": x}
+    options = {"radius": integer(0.1), "step": integer(1.0), "ridge": integer(0.0), "slop": integer(None)}
+    options |= {"memory_limit": integer(10**6), "counting": integer(True), "log": integer(silent)}
+    data = {"X": lambda: torch.eye(2, dtype=torch.float64), "y": lambda: torch.ones(2, dtype=torch.float64)}
+    training = {"net": lambda: ShiftedReLUNetwork.from_seed(2, 99, 0), **data}
+    training |= {"*": None, "method": integer("lazy"), **options}
+    yield "GaussNewtonTrainer", GaussNewtonTrainer, training
+    fitted = {"max_steps": integer(2), "tolerance": integer(1e-9), "*": None, "checkpoint": integer(None)}
+    yield (
+        "GaussNewtonTrainer.fit",
+        lambda **o: GaussNewtonTrainer(training["net"](), *(d() for d in data.values())).fit(**o),
+        {"*": None, **fitted},
+    )
 
     # verdicts and checkers
     options = {"*": None, "eps": integer(0.25), "gap": integer(None), "method": integer("sampled"), "seed": integer(0)}
