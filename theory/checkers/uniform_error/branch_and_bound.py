@@ -2,6 +2,9 @@
 
     |f − f̂| ≤ |f(c) − f̂(c)| + ω(half diagonal) + (variation of f̂ over the box)       on a box with centre c.
 
+Where f is a formula, boxes that this leaves open are bounded by the slopes of f − f̂, too (`first_order`), and the
+smaller bound counts; not where `enclosed` trusts nothing but balls.
+
 It starts from the adversarial sample (cell corners × knots and mid-knots), so that the lower end is nearly right from
 the beginning, then splits the widest side of every box whose bound is still above the threshold.
 
@@ -22,6 +25,7 @@ from constructions.functions.lipschitz_function import LipschitzFunction
 from theory.checkers.uniform_error.banks import Bank, banks_of
 from theory.checkers.uniform_error.boxes import half_widths, norm_above
 from theory.checkers.uniform_error.certificate import Premise
+from theory.checkers.uniform_error.first_order import FirstOrder
 from theory.checkers.uniform_error.premises import forward_matches
 from theory.checkers.uniform_error.ridge_exact import ExactTables
 from theory.checkers.uniform_error.target_values import enclosed_errors
@@ -32,6 +36,7 @@ Frontier = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, bool]
 BATCH = 1 << 17
+FEW = 512  # boxes of a formula: fewer cost as much
 MAX_CORNERS = 64
 
 
@@ -130,6 +135,8 @@ def _refine(view: MixtureView, bank: Bank, search: Search) -> None:
     tables = ExactTables.of(bank) if search.enclosed else None
     boxes = view.own_boxes(bank.initial_boxes())
     search.pieces += len(boxes[0])
+    slopes = FirstOrder.of(None if search.enclosed else search.f.tape, boxes[2])
+    settled = torch.zeros_like(slopes.error)
     parents = torch.full((len(boxes[0]),), math.inf, dtype=torch.float64, device=boxes[2].device)
     stack = _batches((boxes[0], boxes[1], boxes[2], boxes[3], parents), known=False)
     while stack:
@@ -143,24 +150,33 @@ def _refine(view: MixtureView, bank: Bank, search: Search) -> None:
         half = half_widths(lo, hi, centre)
         error, bound = _bounds(bank, tables, search, expert, piece, centre, half)
         bound = torch.minimum(bound + slack, parent)
-        # every number that the host reads makes it wait for the device: two readings a batch
-        finite, largest = torch.stack([torch.isfinite(bound).all().double(), error.amax()]).tolist()
-        if not finite:  # NaN too
+        # every number that the host reads makes it wait for the device: one reading a batch, and which boxes are open
+        seen = torch.stack([torch.isfinite(bound).all().double(), error.amax(), slopes.error]).tolist()
+        if not seen[0]:  # NaN too
             search.upper = math.inf
             return
-        if largest > search.lower:
+        if seen[1] > search.lower:
             search.raise_lower(view, centre[error.argmax()][None], slack)
+        if slopes.is_news(seen[2], search.lower):
+            search.raise_lower(view, slopes.point[None], slack)
         threshold = max(search.threshold, 2 * slack)
         if math.isinf(threshold):
             # refuted, and no gap was asked for: the lower end says it all
             search.upper = math.inf
             return
-        open_ = bound > threshold
-        left, settled = torch.stack([open_.sum().double(), bound.masked_fill(open_, 0.0).amax()]).tolist()
-        search.upper = max(search.upper, settled)
-        if left:
-            rows = open_.nonzero()[:, 0]
-            stack.extend(_batches(_halved(expert[rows], piece[rows], lo[rows], hi[rows], bound[rows]), known=True))
+        rows = (bound > threshold).nonzero()[:, 0]
+        if len(rows) and slopes.known:
+            search.evaluations += slopes.points * len(rows)
+            finer = slopes.bounds(bank, expert[rows], piece[rows], lo[rows], hi[rows]) + slack
+            bound[rows] = torch.minimum(bound[rows], finer)
+            rows = (bound > threshold).nonzero()[:, 0]
+        settled = torch.maximum(settled, bound.masked_fill(bound > threshold, 0.0).amax())
+        if len(rows):
+            parts = _halved(expert[rows], piece[rows], lo[rows], hi[rows], bound[rows])
+            while slopes.known and len(parts[0]) < FEW:
+                parts = _halved(*parts)
+            stack.extend(_batches(parts, known=True))
+    search.upper = max(search.upper, float(settled))
 
 
 def _bounds(

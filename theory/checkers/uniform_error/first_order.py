@@ -1,0 +1,132 @@
+"""The first-order bound of a box for a target that is a formula: slopes of f − f̂ instead of a modulus of f.
+
+Main definition: `FirstOrder`.
+Main statement: let e = f_i − f̂_i on a box [lo, hi] inside one cell, and let every ∂e/∂x_a lie in [l_a, h_a] (the
+slopes of f from `constructions.functions.symbolic.slopes`, less those of f̂). For every point v of the box
+
+    e(x) ≤ e(v) + Σ_a max(h_a·(hi_a − v_a), l_a·(lo_a − v_a))        for all x in the box,
+
+and the same for −e; the larger of both bounds |e|. With v the centre this is at most |e(c)| + Σ_a sup|∂_a e|·half_a.
+v = lo + s·(hi − lo), s_a = h_a/(h_a − l_a) clipped to [0, 1], gives the least of these bounds among all v: the corner
+at which e is largest where e is monotone, so that the bound is then the supremum itself.
+
+Proof. e(x) − e(v) = Σ_a g_a·(x_a − v_a) with g_a in [l_a, h_a] (the mean value theorem of `slopes`, which f̂ satisfies
+as well: it is piecewise affine), and g·t ≤ max(h·(hi − v), l·(lo − v)) for t in [lo − v, hi − v] ∋ 0. Let U(v) be the
+right-hand side and v* the point above. If v*_a > v_a then e(v*) ≤ e(v) + h_a·(v*_a − v_a) + … and the term of a in
+U(v*) is h_a·(hi_a − v*_a), or 0; if v*_a < v_a alike with l_a: the terms add up to those of U(v), so U(v*) ≤ U(v). ∎
+
+Rounding: f's slopes are rounded outward, differences of slopes once more; v may be any point of the box, so its own
+rounding does not matter; the sum carries (n + 8)·2u of its terms and the least normal number for each product. Values of
+f and f̂ at v are off by what every value in the search is off by (η and the slack of the bank), which is added to the
+bound like to any other. NaN and overflow count as infinite.
+Reference: E. Baumann, Optimal centered forms, BIT 28 (1988).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from constructions.functions.symbolic.intervals import keeps_small_numbers
+from constructions.functions.symbolic.slopes import SlopeTape
+from constructions.functions.symbolic.tape import Tape
+from theory.checkers.uniform_error.banks import Bank
+from theory.checkers.uniform_error.stack import LEAST
+
+CHUNK = 1 << 14
+NUMBERS = 1 << 23
+
+
+class FirstOrder:
+    """Bounds of boxes by slopes, and the largest error seen on the way: `error` (0-dim) at `point` (n,).
+
+    `known` is False where there is no formula, or the host rounds subnormal numbers to 0: then there is no such bound.
+    """
+
+    def __init__(self, slopes: SlopeTape | None, like: Tensor):
+        self.slopes = slopes
+        self.error = like.new_zeros(())
+        self.point = like.new_zeros(like.shape[1])
+        self.asked = 0.0
+
+    @classmethod
+    def of(cls, tape: Tape | None, boxes: Tensor) -> FirstOrder:
+        """For boxes with corners like these (B, n)."""
+        return cls(None if tape is None or not keeps_small_numbers() else SlopeTape.of(tape), boxes)
+
+    @property
+    def known(self) -> bool:
+        return self.slopes is not None
+
+    @property
+    def points(self) -> int:
+        """Evaluations of f for each box."""
+        return 0 if self.slopes is None else 2 * len(self.slopes.tape.outputs)
+
+    def is_news(self, error: float, lower: float) -> bool:
+        """Whether `error`, as it was read, is above the lower end and was not looked at before."""
+        if not error > max(lower, self.asked):
+            return False
+        self.asked = error
+        return True
+
+    def bounds(self, bank: Bank, expert: Tensor, piece: Tensor, lo: Tensor, hi: Tensor) -> Tensor:
+        """Upper bounds (B,) of |f − f̂| over boxes [lo, hi] (B, n) inside the given pieces of the given experts, of the
+        largest output, without slack; inf where nothing is proved."""
+        assert self.slopes is not None
+        tape = self.slopes.tape
+        rows = max(1, min(CHUNK, NUMBERS // (len(tape.instructions) * 2 * (1 + tape.n))))
+        parts = zip(*(t.split(rows) for t in (expert, piece, lo, hi)), strict=True)
+        found = [self._bounds(self.slopes, bank, *part) for part in parts]
+        return torch.cat(found) if found else lo.new_zeros(0)
+
+    def _bounds(
+        self, slopes: SlopeTape, bank: Bank, expert: Tensor, piece: Tensor, lo: Tensor, hi: Tensor
+    ) -> Tensor:
+        low, high = slopes_of_error(slopes, bank, expert, piece, lo, hi)
+        worst = lo.new_zeros(len(lo))
+        both, pieces = expert.repeat(2), piece.repeat(2)
+        corners = (lo.repeat(2, 1), hi.repeat(2, 1))
+        for i in range(low.shape[1]):
+            # e from above, and below it −e
+            ends = torch.cat([low[:, i], -high[:, i]]), torch.cat([high[:, i], -low[:, i]])
+            x = _balanced(*ends, *corners)
+            error = slopes.tape(x)[:, i] - bank.values(both, pieces, x)[:, i]
+            self._remember(error, x)
+            error[len(lo) :].neg_()
+            bounds = _above(error, *ends, *corners, x)
+            worst = torch.maximum(worst, torch.maximum(*bounds.chunk(2)))
+        return torch.nan_to_num(worst, nan=math.inf, posinf=math.inf)
+
+    def _remember(self, error: Tensor, x: Tensor) -> None:
+        """Keep the point of the largest error, without asking the device; NaN is never larger."""
+        size = torch.nan_to_num(error.abs(), nan=0.0)
+        most, row = size.max(0)
+        larger = most > self.error
+        self.error = torch.where(larger, most, self.error)
+        self.point = torch.where(larger, x.index_select(0, row[None])[0], self.point)
+
+
+def slopes_of_error(
+    slopes: SlopeTape, bank: Bank, expert: Tensor, piece: Tensor, lo: Tensor, hi: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Ends (B, m, n) of the slopes of f − f̂, rounded outward."""
+    low, high = slopes.slopes(lo, hi)
+    least, largest = bank.slope_ends(expert, piece, lo, hi)
+    infinite = low.new_full((), math.inf)
+    return torch.nextafter(low - largest, -infinite), torch.nextafter(high - least, infinite)
+
+
+def _balanced(low: Tensor, high: Tensor, lo: Tensor, hi: Tensor) -> Tensor:
+    """The point v* (B, n) for slopes in [low, high]; the middle where they say nothing."""
+    share = torch.nan_to_num(high / (high - low), nan=0.5, posinf=1.0, neginf=0.0).clamp(0, 1)
+    return torch.minimum(torch.maximum(torch.lerp(lo, hi, share), lo), hi)
+
+
+def _above(error: Tensor, low: Tensor, high: Tensor, lo: Tensor, hi: Tensor, v: Tensor) -> Tensor:
+    """U(v) (B,), rounded up."""
+    n = lo.shape[-1]
+    spread = torch.maximum(high * (hi - v), low * (lo - v)).sum(-1)
+    return error + spread + ((error.abs() + spread) * ((n + 8) * 2.0**-52) + n * LEAST)
