@@ -100,9 +100,7 @@ def _prepared(tape: Tape) -> SlopeTape:
 UNITS = (ONE, Interval(-1.0, -1.0))
 
 
-def _affine_slopes(
-    step: Instruction, constants: list[Interval | None], inner: list[Slopes | None]
-) -> Slopes | None:
+def _affine_slopes(step: Instruction, constants: list[Interval | None], inner: list[Slopes | None]) -> Slopes | None:
     """The slopes of a register that is affine by its form, the same on every box; else None."""
     if step.op in ("const", "var"):
         return {step.axis: ONE} if step.op == "var" else {}

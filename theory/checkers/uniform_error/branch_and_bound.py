@@ -135,7 +135,7 @@ def _refine(view: MixtureView, bank: Bank, search: Search) -> None:
     tables = ExactTables.of(bank) if search.enclosed else None
     boxes = view.own_boxes(bank.initial_boxes())
     search.pieces += len(boxes[0])
-    slopes = FirstOrder.of(None if search.enclosed else search.f.tape, boxes[2])
+    slopes = FirstOrder(None if search.enclosed else search.f.tape, boxes[2])
     settled = torch.zeros_like(slopes.error)
     parents = torch.full((len(boxes[0]),), math.inf, dtype=torch.float64, device=boxes[2].device)
     stack = _batches((boxes[0], boxes[1], boxes[2], boxes[3], parents), known=False)

@@ -30,9 +30,12 @@ import torch
 from torch import Tensor
 
 from constructions.functions.symbolic.intervals import keeps_small_numbers
+from constructions.functions.symbolic.pieces import pieces_of
 from constructions.functions.symbolic.slopes import SlopeTape
 from constructions.functions.symbolic.tape import Tape
+from theory.checkers.uniform_error.affine_pieces import PiecesOfTarget
 from theory.checkers.uniform_error.banks import Bank
+from theory.checkers.uniform_error.boxes import half_widths
 from theory.checkers.uniform_error.stack import LEAST
 
 CHUNK = 1 << 14
@@ -45,16 +48,15 @@ class FirstOrder:
     `known` is False where there is no formula, or the host rounds subnormal numbers to 0: then there is no such bound.
     """
 
-    def __init__(self, slopes: SlopeTape | None, like: Tensor):
-        self.slopes = slopes
+    def __init__(self, tape: Tape | None, like: Tensor):
+        """`like` are boxes' corners (B, n), whose place and dtype count."""
+        known = tape is not None and keeps_small_numbers()
+        self.slopes = SlopeTape.of(tape) if known else None
+        trees = pieces_of(tape) if known else ()
+        self.pieces = [None if tree is None else PiecesOfTarget.of(tree, like) for tree in trees]
         self.error = like.new_zeros(())
         self.point = like.new_zeros(like.shape[1])
         self.asked = 0.0
-
-    @classmethod
-    def of(cls, tape: Tape | None, boxes: Tensor) -> FirstOrder:
-        """For boxes with corners like these (B, n)."""
-        return cls(None if tape is None or not keeps_small_numbers() else SlopeTape.of(tape), boxes)
 
     @property
     def known(self) -> bool:
@@ -82,23 +84,33 @@ class FirstOrder:
         found = [self._bounds(self.slopes, bank, *part) for part in parts]
         return torch.cat(found) if found else lo.new_zeros(0)
 
-    def _bounds(
-        self, slopes: SlopeTape, bank: Bank, expert: Tensor, piece: Tensor, lo: Tensor, hi: Tensor
-    ) -> Tensor:
-        low, high = slopes_of_error(slopes, bank, expert, piece, lo, hi)
+    def _bounds(self, slopes: SlopeTape, bank: Bank, expert: Tensor, piece: Tensor, lo: Tensor, hi: Tensor) -> Tensor:
+        ends = slopes.slopes(lo, hi)
+        own = bank.slope_ends(expert, piece, lo, hi)
+        centre = (lo + hi) / 2
+        values, half = bank.values(expert, piece, centre), half_widths(lo, hi, centre)
         worst = lo.new_zeros(len(lo))
-        both, pieces = expert.repeat(2), piece.repeat(2)
-        corners = (lo.repeat(2, 1), hi.repeat(2, 1))
-        for i in range(low.shape[1]):
-            # e from above, and below it −e
-            ends = torch.cat([low[:, i], -high[:, i]]), torch.cat([high[:, i], -low[:, i]])
-            x = _balanced(*ends, *corners)
-            error = slopes.tape(x)[:, i] - bank.values(both, pieces, x)[:, i]
-            self._remember(error, x)
-            error[len(lo) :].neg_()
-            bounds = _above(error, *ends, *corners, x)
-            worst = torch.maximum(worst, torch.maximum(*bounds.chunk(2)))
+        for i, pieces in enumerate(self.pieces):
+            low, high = difference(*(e[:, i] for e in ends), *(e[:, i] for e in own))
+            bound = self._balanced_bound(slopes, i, bank, (expert, piece, lo, hi), low, high)
+            if pieces is not None:
+                other = pieces.bounds(values[:, i], own[0][:, i], own[1][:, i], centre, half)
+                bound = torch.fmin(bound, other)
+            worst = torch.maximum(worst, bound)
         return torch.nan_to_num(worst, nan=math.inf, posinf=math.inf)
+
+    def _balanced_bound(
+        self, slopes: SlopeTape, output: int, bank: Bank, boxes: tuple[Tensor, ...], low: Tensor, high: Tensor
+    ) -> Tensor:
+        """The larger of U(v*) for e and for −e, whose slopes are in [low, high] (B, n)."""
+        expert, piece, lo, hi = boxes
+        ends = torch.cat([low, -high]), torch.cat([high, -low])
+        corners = lo.repeat(2, 1), hi.repeat(2, 1)
+        x = balanced(*ends, *corners)
+        error = slopes.tape(x)[:, output] - bank.values(expert.repeat(2), piece.repeat(2), x)[:, output]
+        self._remember(error, x)
+        error[len(lo) :].neg_()
+        return torch.maximum(*above(error, *ends, *corners, x).chunk(2))
 
     def _remember(self, error: Tensor, x: Tensor) -> None:
         """Keep the point of the largest error, without asking the device; NaN is never larger."""
@@ -109,23 +121,19 @@ class FirstOrder:
         self.point = torch.where(larger, x.index_select(0, row[None])[0], self.point)
 
 
-def slopes_of_error(
-    slopes: SlopeTape, bank: Bank, expert: Tensor, piece: Tensor, lo: Tensor, hi: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Ends (B, m, n) of the slopes of f − f̂, rounded outward."""
-    low, high = slopes.slopes(lo, hi)
-    least, largest = bank.slope_ends(expert, piece, lo, hi)
+def difference(low: Tensor, high: Tensor, least: Tensor, largest: Tensor) -> tuple[Tensor, Tensor]:
+    """[low, high] − [least, largest], rounded outward."""
     infinite = low.new_full((), math.inf)
     return torch.nextafter(low - largest, -infinite), torch.nextafter(high - least, infinite)
 
 
-def _balanced(low: Tensor, high: Tensor, lo: Tensor, hi: Tensor) -> Tensor:
+def balanced(low: Tensor, high: Tensor, lo: Tensor, hi: Tensor) -> Tensor:
     """The point v* (B, n) for slopes in [low, high]; the middle where they say nothing."""
     share = torch.nan_to_num(high / (high - low), nan=0.5, posinf=1.0, neginf=0.0).clamp(0, 1)
     return torch.minimum(torch.maximum(torch.lerp(lo, hi, share), lo), hi)
 
 
-def _above(error: Tensor, low: Tensor, high: Tensor, lo: Tensor, hi: Tensor, v: Tensor) -> Tensor:
+def above(error: Tensor, low: Tensor, high: Tensor, lo: Tensor, hi: Tensor, v: Tensor) -> Tensor:
     """U(v) (B,), rounded up."""
     n = lo.shape[-1]
     spread = torch.maximum(high * (hi - v), low * (lo - v)).sum(-1)
