@@ -78,11 +78,13 @@ class FirstOrder:
         """Upper bounds (B,) of |f − f̂| over boxes [lo, hi] (B, n) inside the given pieces of the given experts, of the
         largest output, without slack; inf where nothing is proved."""
         assert self.slopes is not None
+        if not len(lo):
+            return lo.new_zeros(0)
         tape = self.slopes.tape
         rows = max(1, min(CHUNK, NUMBERS // (len(tape.instructions) * 2 * (1 + tape.n))))
         parts = zip(*(t.split(rows) for t in (expert, piece, lo, hi)), strict=True)
         found = [self._bounds(self.slopes, bank, *part) for part in parts]
-        return torch.cat(found) if found else lo.new_zeros(0)
+        return torch.cat(found)
 
     def _bounds(self, slopes: SlopeTape, bank: Bank, expert: Tensor, piece: Tensor, lo: Tensor, hi: Tensor) -> Tensor:
         ends = slopes.slopes(lo, hi)
