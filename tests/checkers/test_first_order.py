@@ -17,8 +17,8 @@ from theory import Status, certify_uniform_error, uniform_error_le_eps
 from theory.checkers.uniform_error import affine_pieces, first_order
 from theory.checkers.uniform_error.affine_pieces import PiecesOfTarget
 from theory.checkers.uniform_error.banks import banks_of
-from theory.checkers.uniform_error.branch_and_bound import Goal, Search, _bounds, _halved
 from theory.checkers.uniform_error.boxes import half_widths
+from theory.checkers.uniform_error.branch_and_bound import Goal, Search, _bounds, _halved
 from theory.checkers.uniform_error.first_order import FirstOrder, above, balanced
 from theory.checkers.uniform_error.ridge import RidgeBank
 from theory.checkers.uniform_error.stack import StackBank

@@ -73,6 +73,8 @@ BY_HAND = [
     ("sqrt(x0**2 + x1**2)", [(3, 4), (3, 4)], [(0.6, 0.8), (0.6, 0.8)]),
     ("sqrt(x0**2 + 4)", [(0, 1.5)], [(0, 0.6)]),
     ("x0**(3/2)", [(0, 4)], [(0, 3)]),
+    # values of a norm that may be 0 are values
+    ("exp(sqrt(x0**2 + x1**2))", [(-0.6, 0.6), (0, 0.8)], [(-math.e, math.e), (0, math.e)]),
 ]
 
 
@@ -90,8 +92,17 @@ def test_several_outputs_and_constants():
 
 @pytest.mark.parametrize(
     ("text", "box"),
-    [("sqrt(x0)", (0, 1)), ("log(x0)", (0, 1)), ("1/x0", (-1, 1)), ("tan(x0)", (1, 2)), ("x0**(1/3)", (0, 1))]
-    + [("exp(exp(x0))", (0, 20)), ("atan(1/x0)", (-1, 1)), ("Max(log(x0), 0)", (0, 2)), ("x0*exp(700*x0)", (0, 2))],
+    [
+        ("sqrt(x0)", (0, 1)),
+        ("log(x0)", (0, 1)),
+        ("1/x0", (-1, 1)),
+        ("tan(x0)", (1, 2)),
+        ("x0**(1/3)", (0, 1)),
+        ("exp(exp(x0))", (0, 20)),
+        ("atan(1/x0)", (-1, 1)),
+        ("Max(log(x0), 0)", (0, 2)),
+        ("x0*exp(700*x0)", (0, 2)),
+    ],
 )
 def test_no_bound_is_said_to_be_none(text, box):
     low, high = slopes_of(text, box)
@@ -259,7 +270,8 @@ def test_what_is_prepared():
 def test_branches_at_a_cut_that_is_no_float(corner):
     """1/3 lies between two floats: boxes that end at one of them lie on one side."""
     text = "Piecewise((0, x0 < 1/3), (x0 - 1/3, True))"
-    below, above = math.nextafter(1 / 3, 0) if 1 / 3 > Fraction(1, 3) else 1 / 3, None
+    below = 1 / 3
+    assert Fraction(below) < Fraction(1, 3)
     above = math.nextafter(below, 1)
     box = ((0.0, below), (0.0, above), (above, 1.0), (below, 1.0))[corner[0] * 2 + corner[1]]
     low, high = (float(e[0, 0]) for e in slopes_of(text, box))

@@ -6,9 +6,9 @@ outward is enough; sums that may feed a kink go outward only where they round at
 functions are taken to be good to 4 units of roundoff, as everywhere in this package: they go outward by 8u of the
 result and the least normal number. Where an argument leaves a function's domain both ends are NaN, and NaN stays NaN.
 
-Main definitions: `Interval`, `add`, `multiply`, `hull`, `power`, `cosine`, `ELEMENTARY`.
+Main definitions: `Interval`, `add`, `add_exactly`, `multiply`, `hull`, `power`, `cosine`, `increasing`.
 Notation: u = 2⁻⁵³. An end is a float where it is the same for the whole batch, else a tensor (B,).
-References: R. Moore, R. Kearfott, M. Cloud, Introduction to Interval Analysis, ch. 2–5; D. Knuth, TAOCP 2, 4.2.2 (TwoSum).
+References: R. Moore, R. Kearfott, M. Cloud, Introduction to Interval Analysis, ch. 2–5; D. Knuth, TAOCP 2, 4.2.2.
 """
 
 from __future__ import annotations

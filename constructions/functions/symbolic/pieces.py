@@ -1,12 +1,12 @@
 """Piecewise affine formulas as max and min of affine functions, read off a `Tape`.
 
-    max(a, b) + c = max(a + c, b + c),   p·max(a, b) = max(pa, pb) for p ≥ 0, min(pa, pb) for p ≤ 0,   |u| = max(u, −u, 0)
+    max(a, b) + c = max(a + c, b + c),  p·max(a, b) = max(pa, pb) for p ≥ 0, min(pa, pb) for p ≤ 0,  |u| = max(u, −u, 0)
 
-bring Max, Min, Abs, sums and products with constants into a tree whose leaves are affine. (|u| has the third leaf because
-bounds of it by one leaf alone would not see that it is never negative.) Coefficients are intervals of floats that hold
-the exact ones.
+bring Max, Min, Abs, sums and products with constants into a tree whose leaves are affine. (|u| has its third leaf
+because no bound by one of the others alone sees that it is never negative.) Coefficients are intervals of floats that
+hold the exact ones.
 
-Main definitions: `Pieces`, `Affine`, `Kink`.
+Main definitions: `pieces_of`, `Affine`, `Kink`, `leaves_of`.
 """
 
 from __future__ import annotations

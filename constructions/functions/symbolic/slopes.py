@@ -127,7 +127,8 @@ def _value(step: Instruction, args: list[Interval], box: Sequence[Interval], plu
         case "pow":
             return iv.power(args[0], step.exponent)
         case "norm":
-            return iv.root(reduce(iv.add, map(iv.square, args)))
+            squares = reduce(iv.add, map(iv.square, args))
+            return iv.root(Interval(iv.largest(squares.lo, 0.0), squares.hi))
         case "max":
             return Interval(reduce(iv.largest, (a.lo for a in args)), reduce(iv.largest, (a.hi for a in args)))
         case "min":
@@ -259,10 +260,11 @@ def _with_either_sign(x: Interval, slope: Interval) -> Interval:
 
 def _attained(args: list[Interval]) -> Tensor:
     """For every argument (k, B) of a max whether it counts: not where another one is at least as large on the whole
-    box. One of the highest lower end always counts, so that of equal ones one is left."""
+    box. Of those with the highest lower end the one with the highest upper end always counts, so that one is left."""
     lower, upper = _stacked([a.lo for a in args]), _stacked([a.hi for a in args])
-    highest, which = lower.max(0, keepdim=True)
-    return (~(upper <= highest)).scatter(0, which, True)
+    highest = lower.amax(0)
+    kept = torch.where(lower == highest, upper, -math.inf).argmax(0, keepdim=True)
+    return (~(upper <= highest)).scatter(0, kept, True)
 
 
 def _merged(inner: list[Slopes], counted: Tensor) -> Slopes:
@@ -303,5 +305,6 @@ def _directions(args: list[Interval]) -> list[Interval]:
 
 def _share(u: iv.End, others: iv.End, outward: Callable[[iv.End], iv.End]) -> iv.End:
     """u/√(u² + others), the root rounded up or down, before the quotient is rounded."""
-    length = iv.largest(outward(iv.largest(outward(outward(u * u) + others), 0.0) ** 0.5), 0.0)
-    return u / torch.as_tensor(length, dtype=torch.float64)
+    squares = iv.largest(outward(outward(u * u) + others), 0.0)
+    length = torch.as_tensor(squares, dtype=torch.float64).sqrt()
+    return u / iv.largest(outward(length), 0.0)

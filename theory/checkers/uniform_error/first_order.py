@@ -1,24 +1,30 @@
 """The first-order bound of a box for a target that is a formula: slopes of f − f̂ instead of a modulus of f.
 
 Main definition: `FirstOrder`.
-Main statement: let e = f_i − f̂_i on a box [lo, hi] inside one cell, and let every ∂e/∂x_a lie in [l_a, h_a] (the
-slopes of f from `constructions.functions.symbolic.slopes`, less those of f̂). For every point v of the box
+Main statement: let e = f_i − f̂_i on a box [lo, hi] inside one cell (and one piece, where experts have pieces), and let
+every ∂e/∂x_a lie in [l_a, h_a]: the slopes of f (`constructions.functions.symbolic.slopes`) less those of f̂, which the
+bank has from the weights. For every point v of the box
 
-    e(x) ≤ e(v) + Σ_a max(h_a·(hi_a − v_a), l_a·(lo_a − v_a))        for all x in the box,
+    e(x) ≤ U(v) = e(v) + Σ_a max(h_a·(hi_a − v_a), l_a·(lo_a − v_a))        for all x in the box,
 
-and the same for −e; the larger of both bounds |e|. With v the centre this is at most |e(c)| + Σ_a sup|∂_a e|·half_a.
-v = lo + s·(hi − lo), s_a = h_a/(h_a − l_a) clipped to [0, 1], gives the least of these bounds among all v: the corner
-at which e is largest where e is monotone, so that the bound is then the supremum itself.
+and the same for −e; the larger of both bounds |e|. With v the centre this is |e(c)| + Σ_a sup|∂_a e|·half_a at most.
+The point v* = lo + s·(hi − lo), s_a = h_a/(h_a − l_a) clipped to [0, 1], has the least U among all v. Where e is
+monotone it is the corner at which e is largest, and the bound is the supremum itself.
 
-Proof. e(x) − e(v) = Σ_a g_a·(x_a − v_a) with g_a in [l_a, h_a] (the mean value theorem of `slopes`, which f̂ satisfies
-as well: it is piecewise affine), and g·t ≤ max(h·(hi − v), l·(lo − v)) for t in [lo − v, hi − v] ∋ 0. Let U(v) be the
-right-hand side and v* the point above. If v*_a > v_a then e(v*) ≤ e(v) + h_a·(v*_a − v_a) + … and the term of a in
-U(v*) is h_a·(hi_a − v*_a), or 0; if v*_a < v_a alike with l_a: the terms add up to those of U(v), so U(v*) ≤ U(v). ∎
+Proof. e(x) − e(v) = Σ_a g_a·(x_a − v_a) with g_a in [l_a, h_a]: f satisfies the mean value theorem of `slopes`, and so
+does f̂, which on the closed box is continuous and piecewise affine (from one cell to the next it is not, so no box
+reaches over one). And g·t ≤ max(h·(hi − v), l·(lo − v)) for t in [lo − v, hi − v] ∋ 0. Now v*: on an axis with
+v*_a > v_a the value e(v*) exceeds e(v) by at most h_a·(v*_a − v_a), and the term of U(v*) is h_a·(hi_a − v*_a), or 0 at
+v*_a = hi_a; both add up to h_a·(hi_a − v_a), a part of the term of U(v). With v*_a < v_a the same with l_a. So
+U(v*) ≤ U(v). ∎
 
-Rounding: f's slopes are rounded outward, differences of slopes once more; v may be any point of the box, so its own
-rounding does not matter; the sum carries (n + 8)·2u of its terms and the least normal number for each product. Values of
-f and f̂ at v are off by what every value in the search is off by (η and the slack of the bank), which is added to the
-bound like to any other. NaN and overflow count as infinite.
+Of a target that is piecewise affine by its form there is a second bound, leaf by leaf (`affine_pieces`); the smaller
+counts.
+
+Rounding: slopes are rounded outward, their differences once more. v* may be any point of the box, so how it is rounded
+does not matter. The sum has room of 2(n + 8)u of its terms, and the least normal number for each product. Values of f
+and f̂ at v* are off by as much as everywhere in the search: η and the slack of the bank, which the search adds. NaN and
+overflow are no bound: infinite.
 Reference: E. Baumann, Optimal centered forms, BIT 28 (1988).
 """
 
