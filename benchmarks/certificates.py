@@ -38,7 +38,7 @@ from theory.checkers.uniform_error.view import view_of
 
 INSTANCES = tuple(
     (name, n, eps)
-    for n, eps in ((1, 0.01), (2, 0.1), (3, 0.4))
+    for n, eps in ((1, 1e-3), (2, 0.1), (3, 0.4))
     for name in ("max_affine", "tent_product", "sum_of_sines")
 )
 BOXES, REPEATS, GAP = 512, 3, 0.02

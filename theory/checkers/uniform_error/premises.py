@@ -55,9 +55,9 @@ def forward_is_expert(view: MixtureView, x: Tensor) -> Premise:
             network = _on_the_host(view.expert(leaf))
             units = rounding_units(view.model, network)
             known[key] = network, foreign_bank(network, lower[row : row + 1], upper[row : row + 1], *units)
+            if not all(bool(torch.isfinite(t).all()) for t in floats_of(network)):
+                return Premise(name, False, f"the weights of leaf {leaf.tolist()} are not all finite")
         network, bank = known[key]
-        if not all(bool(torch.isfinite(t).all()) for t in floats_of(network)):
-            return Premise(name, False, f"the weights of leaf {leaf.tolist()} are not all finite")
         weights = [float(exact.fraction(v)) for v in exact.evaluate_network(network, point)]
         if len(weights) != view.m:
             detail = f"the expert of leaf {leaf.tolist()} gives {len(weights)} outputs, the mixture {view.m}"
