@@ -16,12 +16,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-End = float | Tensor
+End = Any  # float | Tensor: which one depends on the formula
 ROOM = 2.0**-50
 LEAST = 2.0**-1022
 LOGARITHM = 746.0

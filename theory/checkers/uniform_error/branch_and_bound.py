@@ -36,7 +36,7 @@ Frontier = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, bool]
 BATCH = 1 << 17
-FEW = 512  # boxes of a formula: fewer cost as much
+HALVINGS = 3  # of a formula's boxes at a time: what few boxes cost is not their number
 MAX_CORNERS = 64
 
 
@@ -164,19 +164,36 @@ def _refine(view: MixtureView, bank: Bank, search: Search) -> None:
             # refuted, and no gap was asked for: the lower end says it all
             search.upper = math.inf
             return
-        rows = (bound > threshold).nonzero()[:, 0]
-        if len(rows) and slopes.known:
-            search.evaluations += slopes.points * len(rows)
-            finer = slopes.bounds(bank, expert[rows], piece[rows], lo[rows], hi[rows]) + slack
-            bound[rows] = torch.minimum(bound[rows], finer)
-            rows = (bound > threshold).nonzero()[:, 0]
+        boxes = (expert, piece, lo, hi)
+        rows = _open(bank, slopes, search, boxes, bound, threshold, slack)
         settled = torch.maximum(settled, bound.masked_fill(bound > threshold, 0.0).amax())
         if len(rows):
-            parts = _halved(expert[rows], piece[rows], lo[rows], hi[rows], bound[rows])
-            while slopes.known and len(parts[0]) < FEW:
+            parts = (expert[rows], piece[rows], lo[rows], hi[rows], bound[rows])
+            # as often whatever else is in the batch: parts of a shared search must end like the whole
+            for _ in range(HALVINGS if slopes.known else 1):
                 parts = _halved(*parts)
             stack.extend(_batches(parts, known=True))
     search.upper = max(search.upper, float(settled))
+
+
+def _open(
+    bank: Bank,
+    slopes: FirstOrder,
+    search: Search,
+    boxes: tuple[Tensor, ...],
+    bound: Tensor,
+    threshold: float,
+    slack: float,
+) -> Tensor:
+    """Rows of the boxes whose bounds are above the threshold, after those that were are bounded by slopes, too, in
+    `bound`."""
+    rows = (bound > threshold).nonzero()[:, 0]
+    if not len(rows) or not slopes.known:
+        return rows
+    search.evaluations += slopes.points * len(rows)
+    finer = slopes.bounds(bank, *(t[rows] for t in boxes)) + slack
+    bound[rows] = torch.minimum(bound[rows], finer)
+    return (bound > threshold).nonzero()[:, 0]
 
 
 def _bounds(

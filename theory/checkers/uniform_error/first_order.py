@@ -56,9 +56,9 @@ class FirstOrder:
 
     def __init__(self, tape: Tape | None, like: Tensor):
         """`like` are boxes' corners (B, n), whose place and dtype count."""
-        known = tape is not None and keeps_small_numbers()
-        self.slopes = SlopeTape.of(tape) if known else None
-        trees = pieces_of(tape) if known else ()
+        tape = tape if keeps_small_numbers() else None
+        self.slopes = None if tape is None else SlopeTape.of(tape)
+        trees = () if tape is None else pieces_of(tape)
         self.pieces = [None if tree is None else PiecesOfTarget.of(tree, like) for tree in trees]
         self.error = like.new_zeros(())
         self.point = like.new_zeros(like.shape[1])
