@@ -21,7 +21,8 @@ from theory.checkers.uniform_error.boxes import half_widths
 from theory.checkers.uniform_error.branch_and_bound import Goal, Search, _bounds, _halved
 from theory.checkers.uniform_error.first_order import FirstOrder, above, balanced
 from theory.checkers.uniform_error.ridge import RidgeBank
-from theory.checkers.uniform_error.stack import StackBank
+from theory.checkers.uniform_error.share import Share
+from theory.checkers.uniform_error.stack import StackBank, linear_stack
 from theory.checkers.uniform_error.view import view_of
 
 DOUBLE = {"dtype": torch.float64}
@@ -268,6 +269,20 @@ def test_deep_experts_are_bounded_by_their_interval_jacobian():
         assert float(bound.max()) < 50
 
 
+def test_slopes_of_deep_experts_hold_their_gradients():
+    torch.manual_seed(2)
+    net = nn.Sequential(nn.Linear(3, 7), nn.PReLU(7, 0.3), nn.Linear(7, 5), nn.ReLU(), nn.Linear(5, 2)).double()
+    bank = StackBank.of(linear_stack(net), torch.zeros(1, 3, **DOUBLE), torch.ones(1, 3, **DOUBLE), unit=2.0**-53)
+    lo = torch.rand(80, 3, **DOUBLE) * 0.8
+    hi = lo + torch.rand(80, 3, **DOUBLE) * 0.2
+    x = (lo + torch.rand(80, 3, **DOUBLE) * (hi - lo)).requires_grad_()
+    low, high = bank.slope_ends(ZERO, ZERO, lo, hi)
+    for output in range(2):
+        (gradient,) = torch.autograd.grad(net(x)[:, output].sum(), x, retain_graph=True)
+        assert bool(((low[:, output] <= gradient) & (gradient <= high[:, output])).all())
+    assert float((high - low).max()) < 20
+
+
 # --- wrong on purpose --------------------------------------------------------------------------------------
 
 
@@ -344,6 +359,16 @@ def test_both_searches_give_intervals_of_one_supremum(monkeypatch, text):
     assert max(found.lower, plain.lower) <= min(found.upper, plain.upper)
     assert found.upper <= 1.01 * found.lower
     assert found.evaluations < plain.evaluations
+
+
+@pytest.mark.parametrize("text", ["Max(x0, 1 - x1, 1/3) - x0*x1", "Abs(x0 - x1)"])
+def test_parts_of_a_search_end_like_the_whole(text):
+    f, model = built(text, 2)
+    eps = 0.085 * f.lipschitz
+    whole = certify_uniform_error(model, f, eps=eps)
+    parts = [certify_uniform_error(model, f, eps=eps, share=Share(rank, 2)) for rank in range(2)]
+    assert whole.upper == pytest.approx(max(part.upper for part in parts), rel=1e-12)
+    assert whole.lower == pytest.approx(max(part.lower for part in parts), rel=1e-2)
 
 
 def test_a_supremum_of_nothing_ends(monkeypatch):
