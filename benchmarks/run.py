@@ -14,6 +14,7 @@ import json
 import math
 from pathlib import Path
 
+import certificates as against_crown
 import data_and_machines
 import numpy as np
 import routers
@@ -113,7 +114,8 @@ def main() -> None:
     show(rows, console)
     wide = Console(width=190) if not console.is_terminal else console
     measured = tables.report(wide, quick=args.quick)
-    text = json.dumps({"schema": 1, "machine": machine(), "rows": rows, "tables": measured}, indent=2)
+    crown = against_crown.report(wide, quick=args.quick)
+    text = json.dumps({"schema": 1, "machine": machine(), "rows": rows, "tables": measured, "crown": crown}, indent=2)
     path = write_whole(args.out / "benchmarks.json", lambda draft: draft.write_text(text))
     console.print(f"written to {path}", highlight=False)
     picture = args.out / "throughput.png"

@@ -85,7 +85,7 @@ def lazy_forward(place: torch.device) -> Callable[[], object]:
 def branch_and_bound_batch(place: torch.device) -> Callable[[], object]:
     model = build_momlp(CONE, eps=0.05, device=place)
     view = view_of(model, CONE.domain, 1, max_leaves=1000)
-    search = Search(CONE, Goal(gap=1e-2), 1e-15, 10**8, False, lambda message: None)
+    search = Search(CONE, Goal(gap=1e-6), 1e-15, 10**8, False, lambda message: None)
     _, bank = next(banks_of(view))
     _seed(view, bank, search)
     return lambda: _refine(view, bank, search)

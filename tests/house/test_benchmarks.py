@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
+
+from constructions import LipschitzFunction, build_momlp, targets
 
 ROOT = Path(__file__).parents[2]
 FILES = [path.stem for path in sorted((ROOT / "benchmarks").glob("*.py"))]
@@ -79,3 +82,29 @@ def test_times_are_medians_of_calls_in_turn(modules, monkeypatch):
     entry = modules["timing"].timed_row("x", "y", "points/s", (10, 20), lambda: None, lambda: None)
     assert entry["ours"] == pytest.approx(10 / entry["wall"][0])
     assert entry["theirs"] == pytest.approx(20 / entry["wall"][1])
+
+
+@pytest.mark.parametrize(
+    "text", ["Max(x0 - x1, x1/3, 2)", "1/2 - Min(Abs(x0), x1, 3*x0)", "sin(2*x0)*3 + cos(x1) - x0, x1"]
+)
+def test_graphs_for_crown_are_the_formula(modules, text):
+    f = LipschitzFunction.from_sympy(text, n=2)
+    x = f.domain.sample(50, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(modules["certificates"].Formula(f)(x), f(x), rtol=1e-13, atol=1e-13)
+
+
+def test_without_crown_nothing_is_compared(modules, monkeypatch, capsys):
+    monkeypatch.setattr(modules["certificates"], "find_spec", lambda name: None)
+    assert modules["certificates"].report(Console(width=200)) == []
+    assert "auto_LiRPA is not installed, so nothing is compared" in capsys.readouterr().out
+
+
+def test_boxes_of_one_search_are_compared(modules):
+    """Bounds by slopes are never above those by the modulus alone, which they are combined with."""
+    certificates, f = modules["certificates"], targets.get("max_affine", n=2)
+    model = build_momlp(f, eps=0.2)
+    (_, bank), *_ = certificates.banks_of(certificates.view_of(model, f.domain, 1, max_leaves=100))
+    boxes = certificates.sampled_boxes(bank)
+    plain, ours = certificates.our_bounds(bank, f, boxes)
+    assert bool((ours <= plain).all())
+    assert float(ours.mean()) < 0.8 * float(plain.mean())

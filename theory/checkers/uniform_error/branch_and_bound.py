@@ -2,6 +2,9 @@
 
     |f − f̂| ≤ |f(c) − f̂(c)| + ω(half diagonal) + (variation of f̂ over the box)       on a box with centre c.
 
+Where f is a formula, boxes that this leaves open are bounded by the slopes of f − f̂, too (`first_order`), and the
+smaller bound counts; not where `enclosed` trusts nothing but balls.
+
 It starts from the adversarial sample (cell corners × knots and mid-knots), so that the lower end is nearly right from
 the beginning, then splits the widest side of every box whose bound is still above the threshold.
 
@@ -22,6 +25,7 @@ from constructions.functions.lipschitz_function import LipschitzFunction
 from theory.checkers.uniform_error.banks import Bank, banks_of
 from theory.checkers.uniform_error.boxes import half_widths, norm_above
 from theory.checkers.uniform_error.certificate import Premise
+from theory.checkers.uniform_error.first_order import FirstOrder
 from theory.checkers.uniform_error.premises import forward_matches
 from theory.checkers.uniform_error.ridge_exact import ExactTables
 from theory.checkers.uniform_error.target_values import enclosed_errors
@@ -32,6 +36,7 @@ Frontier = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, bool]
 BATCH = 1 << 17
+HALVINGS = 3  # of a formula's boxes at a time: what few boxes cost is not their number
 MAX_CORNERS = 64
 
 
@@ -130,6 +135,8 @@ def _refine(view: MixtureView, bank: Bank, search: Search) -> None:
     tables = ExactTables.of(bank) if search.enclosed else None
     boxes = view.own_boxes(bank.initial_boxes())
     search.pieces += len(boxes[0])
+    slopes = FirstOrder(None if search.enclosed else search.f.tape, boxes[2])
+    settled = torch.zeros_like(slopes.error)
     parents = torch.full((len(boxes[0]),), math.inf, dtype=torch.float64, device=boxes[2].device)
     stack = _batches((boxes[0], boxes[1], boxes[2], boxes[3], parents), known=False)
     while stack:
@@ -143,24 +150,50 @@ def _refine(view: MixtureView, bank: Bank, search: Search) -> None:
         half = half_widths(lo, hi, centre)
         error, bound = _bounds(bank, tables, search, expert, piece, centre, half)
         bound = torch.minimum(bound + slack, parent)
-        # every number that the host reads makes it wait for the device: two readings a batch
-        finite, largest = torch.stack([torch.isfinite(bound).all().double(), error.amax()]).tolist()
-        if not finite:  # NaN too
+        # every number that the host reads makes it wait for the device: one reading a batch, and which boxes are open
+        seen = torch.stack([torch.isfinite(bound).all().double(), error.amax(), slopes.error]).tolist()
+        if not seen[0]:  # NaN too
             search.upper = math.inf
             return
-        if largest > search.lower:
+        if seen[1] > search.lower:
             search.raise_lower(view, centre[error.argmax()][None], slack)
+        if slopes.is_news(seen[2], search.lower):
+            search.raise_lower(view, slopes.point[None], slack)
         threshold = max(search.threshold, 2 * slack)
         if math.isinf(threshold):
             # refuted, and no gap was asked for: the lower end says it all
             search.upper = math.inf
             return
-        open_ = bound > threshold
-        left, settled = torch.stack([open_.sum().double(), bound.masked_fill(open_, 0.0).amax()]).tolist()
-        search.upper = max(search.upper, settled)
-        if left:
-            rows = open_.nonzero()[:, 0]
-            stack.extend(_batches(_halved(expert[rows], piece[rows], lo[rows], hi[rows], bound[rows]), known=True))
+        boxes = (expert, piece, lo, hi)
+        rows = _open(bank, slopes, search, boxes, bound, threshold, slack)
+        settled = torch.maximum(settled, bound.masked_fill(bound > threshold, 0.0).amax())
+        if len(rows):
+            parts = (expert[rows], piece[rows], lo[rows], hi[rows], bound[rows])
+            # as often whatever else is in the batch: parts of a shared search must end like the whole
+            for _ in range(HALVINGS if slopes.known else 1):
+                parts = _halved(*parts)
+            stack.extend(_batches(parts, known=True))
+    search.upper = max(search.upper, float(settled))
+
+
+def _open(
+    bank: Bank,
+    slopes: FirstOrder,
+    search: Search,
+    boxes: tuple[Tensor, ...],
+    bound: Tensor,
+    threshold: float,
+    slack: float,
+) -> Tensor:
+    """Rows of the boxes whose bounds are above the threshold, after those that were are bounded by slopes, too, in
+    `bound`."""
+    rows = (bound > threshold).nonzero()[:, 0]
+    if not len(rows) or not slopes.known:
+        return rows
+    search.evaluations += slopes.points * len(rows)
+    finer = slopes.bounds(bank, *(t[rows] for t in boxes)) + slack
+    bound[rows] = torch.minimum(bound[rows], finer)
+    return (bound > threshold).nonzero()[:, 0]
 
 
 def _bounds(

@@ -43,16 +43,21 @@ def forward_is_expert(view: MixtureView, x: Tensor) -> Premise:
     lower, upper = view.reach(leaves)
     # exact arithmetic runs on the host, number by number
     x, y, lower, upper = (t.cpu() for t in (x, y, lower, upper))
+    known: dict[tuple[int, ...], tuple[nn.Module, Bank]] = {}
     for row in range(len(x)):
         point, leaf = x[row], leaves[row]
         if not bool(((point >= lower[row]) & (point <= upper[row])).all()):
             detail = f"x = {point.tolist()} is routed to leaf {leaf.tolist()}, whose cell does not contain it"
             return Premise("route(x) agrees with cell_bounds", False, detail)
-        network = _on_the_host(view.expert(leaf))
-        units = rounding_units(view.model, network)
-        bank = foreign_bank(network, lower[row : row + 1], upper[row : row + 1], *units)
-        if not all(bool(torch.isfinite(t).all()) for t in floats_of(network)):
-            return Premise(name, False, f"the weights of leaf {leaf.tolist()} are not all finite")
+        key = tuple(leaf.tolist())
+        # our own experts are what their weights say, however often they are asked for; others may not be
+        if key not in known or not view.read_whole:
+            network = _on_the_host(view.expert(leaf))
+            units = rounding_units(view.model, network)
+            known[key] = network, foreign_bank(network, lower[row : row + 1], upper[row : row + 1], *units)
+            if not all(bool(torch.isfinite(t).all()) for t in floats_of(network)):
+                return Premise(name, False, f"the weights of leaf {leaf.tolist()} are not all finite")
+        network, bank = known[key]
         weights = [float(exact.fraction(v)) for v in exact.evaluate_network(network, point)]
         if len(weights) != view.m:
             detail = f"the expert of leaf {leaf.tolist()} gives {len(weights)} outputs, the mixture {view.m}"

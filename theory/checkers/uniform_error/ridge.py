@@ -152,6 +152,13 @@ class RidgeBank:
         """How far the network moves (B, m) over a box of half widths (B, n) around its centre."""
         return self.slopes[expert, :, piece].abs() * half[:, self.layer.axis, None]
 
+    def slope_ends(self, expert: Tensor, piece: Tensor, lo: Tensor, hi: Tensor) -> tuple[Tensor, Tensor]:
+        """Ends (B, m, n) of the partial derivatives of `values` on boxes in the given pieces: it is affine there."""
+        slopes = self.slopes[expert, :, piece]
+        ends = slopes.new_zeros(*slopes.shape, lo.shape[1])
+        ends[..., self.layer.axis] = slopes
+        return ends, ends
+
     def initial_boxes(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """One box an expert and piece: (expert, piece, lo (B, n), hi (B, n)); empty pieces are left out."""
         device = self.ends.device

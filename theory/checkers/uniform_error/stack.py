@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from theory.checkers.uniform_error.boxes import half_widths
 from theory.exact import DEEPEST, altered
 
 INFLATION = 1 + 2.0**-40
@@ -185,6 +186,18 @@ class StackBank:
 
         Σ_a sup|∂f̂/∂x_a|·half_a over the interval Jacobian.
         """
+        low, high = self._jacobian(centre, half)
+        largest = torch.maximum(low.abs(), high.abs())
+        floor = LEAST * (largest.sum(-1) + half.sum(-1, keepdim=True) + half.shape[1])
+        return (largest * half[:, None, :]).sum(-1) * INFLATION + floor
+
+    def slope_ends(self, expert: Tensor, piece: Tensor, lo: Tensor, hi: Tensor) -> tuple[Tensor, Tensor]:
+        """Ends (B, m, n) of the partial derivatives of the network on boxes [lo, hi]."""
+        centre = (lo + hi) / 2
+        return self._jacobian(centre, half_widths(lo, hi, centre))
+
+    def _jacobian(self, centre: Tensor, half: Tensor) -> tuple[Tensor, Tensor]:
+        """The interval Jacobian (B, m, n) over boxes centre ± half (B, n), rounded outward."""
         middle, radius = centre, half
         low = high = None  # interval Jacobian (B, width, n)
         for layer in self.stack:
@@ -210,9 +223,7 @@ class StackBank:
             middle, radius = (bottom + top) / 2, (top - bottom) / 2 * INFLATION + LEAST * (1 + alpha.abs())
         assert low is not None
         assert high is not None
-        largest = torch.maximum(low.abs(), high.abs())
-        floor = LEAST * (largest.sum(-1) + half.sum(-1, keepdim=True) + half.shape[1])
-        return (largest * half[:, None, :]).sum(-1) * INFLATION + floor
+        return low, high
 
     def initial_boxes(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The cell itself."""
