@@ -98,6 +98,15 @@ DE_SA = Paper(
     2020,
     "https://proceedings.neurips.cc/paper/2020/hash/42299f06ee419aa5d9d07798b56779e2-Abstract.html",
 )
+EXACT_LOW_LENGTH = Paper(
+    "Zenodo 21709239",
+    "Anonymous",
+    "Exact low-length Recht-Ré inequalities: complete status through five factors and six-factor balanced families",
+    2026,
+    "https://doi.org/10.5281/zenodo.21709239",
+)
+"""A public manuscript, not refereed, with exact certificates: k = 4 for every n, k = 5 for every n ≥ 6. Seen as its
+repository's text; its programs were not run here."""
 ZHONG = Paper(
     "lowrank/nagmc",
     "Yimin Zhong",
