@@ -1,8 +1,8 @@
 """Positive semidefinite matrices at which the inequality fails: De Sa's family, and five integer 3×3 matrices.
 
-A_k = I + 1y_kᵀ + y_k1ᵀ in dimension n with y_k = c(e_k − 1/n). Its eigenvalues are 1 ± c√(n−1) and 1, so it is positive
-semidefinite iff c² ≤ 1/(n−1); the mean of the A_k is I, and the mean of the products of m of them without repetition has
-the eigenvalue Re (1+ic)^m at the vector of ones.
+A_k = I + 1y_kᵀ + y_k1ᵀ in dimension n with y_k = c(e_k − 1/n). Its eigenvalues are 1 ± c√(n−1) and 1, so it is
+positive semidefinite iff c² ≤ 1/(n−1); the mean of the A_k is I, and the mean of the products of m of them without
+repetition has the eigenvalue Re (1+ic)^m at the vector of ones.
 
 Main definitions: `de_sa_family`, `largest_c`, `integer_counterexample`.
 References: De Sa, NeurIPS 2020.
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from constructions.errors import require_bool, require_device, require_int, shown
 
-LARGEST_FAMILY = 4096  # n³ numbers
+LARGEST_FAMILY = 256  # n³ numbers
 
 _INTEGERS = (
     ((11105, -12024, -22868), (-12024, 13058, 24790), (-22868, 24790, 47114)),
@@ -66,12 +66,29 @@ def de_sa_family(
     value = largest_c(n) if c is None else _rational(c)
     if value * value * (n - 1) > 1:
         raise ValueError(f"`c` must satisfy c² ≤ 1/(n−1) = 1/{n - 1}, got {shown(str(value))}")
-    raise NotImplementedError
+    share = Fraction(1, n)
+    vectors = [[value * (int(i == k) - share) for i in range(n)] for k in range(n)]
+    if exact:
+        entry = lambda y, i, j: fmpq(int(i == j)) + _fmpq(y[i] + y[j])  # noqa: E731
+        return [fmpq_mat(n, n, [entry(y, i, j) for i in range(n) for j in range(n)]) for y in vectors]
+    rows = torch.tensor(
+        [[float(v) for v in y] for y in vectors], dtype=torch.float64, device=require_device("device", device)
+    )
+    return torch.eye(n, dtype=torch.float64, device=rows.device) + rows[:, :, None] + rows[:, None, :]
 
 
 def _rational(c: Fraction | int | str) -> Fraction:
-    """`c` as a Fraction; ValueError for what is none."""
-    raise NotImplementedError
+    """`c` as a Fraction; ValueError or TypeError for what is none."""
+    if isinstance(c, bool) or not isinstance(c, (Fraction, int, str)):
+        raise TypeError(f'`c` must be a Fraction, an integer or a string "p/q", got {shown(c)}')
+    try:
+        return Fraction(c)
+    except (ValueError, ZeroDivisionError) as err:
+        raise ValueError(f'`c` must be a rational number "p/q", got {shown(c)}') from err
+
+
+def _fmpq(value: Fraction) -> fmpq:
+    return fmpq(value.numerator, value.denominator)
 
 
 def integer_counterexample() -> list[fmpq_mat]:

@@ -4,7 +4,7 @@ A file claims, in the free algebra over the letters x_0, …, x_{n−1},
 
     bound − s f = Σ_i Σ_{u,v} G_i[u,v] u*·x_i·v + Σ_{u,v} H[u,v] u*·(n − Σ_k x_k)·v,
 
-f the sum of the products of m distinct letters in every order, u* the reversed word, G_i[u,v] = G_0[τu,τv] with τ = (0 i).
+f the sum of the products of m distinct letters in every order, u* the reversed word, G_i[u,v] = G_0[τu,τv], τ = (0 i).
 If this holds coefficient by coefficient and H, G_0 are positive semidefinite, then s f(A) ⪯ bound·I for all positive
 semidefinite A_0, …, A_{n−1} of any one size, real or complex, with ΣA_i ⪯ nI. Both are decided in integers.
 

@@ -13,7 +13,7 @@ from flint import fmpq, fmpq_mat
 from constructions.errors import require_instance
 from theory.am_gm.checkers.elimination import positive_rank
 from theory.claim import Report
-from theory.exact import rational
+from theory.exact import fraction, rational
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def positive_semidefinite(M: fmpq_mat, *, name: str = "M") -> PositiveReport:
     TypeError or ValueError when it is no square fmpq_mat.
     """
     size = _require_square(name, M)
-    if M != M.transpose():
+    if M.transpose() != M:
         i, j = next((i, j) for i in range(size) for j in range(i) if M[i, j] != M[j, i])
         return PositiveReport(f"{name} is not symmetric: entries ({i}, {j}) and ({j}, {i}) differ")
     numerators, _ = M.numer_denom()
@@ -62,14 +62,14 @@ def norm_ge(M: fmpq_mat, bound: Fraction | fmpq | int, witness: fmpq_mat) -> Pos
     require_instance("witness", witness, fmpq_mat)
     if (witness.nrows(), witness.ncols()) != (size, 1):
         raise ValueError(f"`witness` must be {size} × 1, got {witness.nrows()} × {witness.ncols()}")
-    if M != M.transpose():
+    if M.transpose() != M:
         return PositiveReport("M is not symmetric")
     row = witness.transpose()
     length, value = (row * witness)[0, 0], (row * M * witness)[0, 0]
     if not length > 0:
         return PositiveReport("the witness is 0")
     if not abs(value) >= rational(bound) * length:
-        return PositiveReport(f"|v'Mv|/v'v = {abs(value) / length} is less than {bound}")
+        return PositiveReport(f"|v'Mv|/v'v is about {float(fraction(abs(value) / length)):.12g}, less than {bound}")
     return PositiveReport(None)
 
 
