@@ -36,7 +36,7 @@ MOST_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Certificate:
-    """H and G_0 by the orbits of their entries, (u, v) -> value; the other G_i follow by swapping the letters 0 and i."""
+    """H and G_0 by the orbits of their entries, (u, v) -> value; the other G_i follow by swapping letters 0 and i."""
 
     n: int
     m: int

@@ -14,7 +14,7 @@ import torch
 from flint import fmpq, fmpq_mat, fmpz, fmpz_mat
 from torch import Tensor
 
-from constructions.am_gm.expectation import require_matrices
+from constructions.am_gm.expectation import MOST_FACTORS, require_matrices
 from constructions.errors import require_bool, require_int
 
 MOST_LETTERS = 16
@@ -34,7 +34,7 @@ def expected_product_exact(
     n, d = len(matrices), matrices[0].nrows()
     require_bool("replacement", replacement)
     require_bool("nested", nested)
-    k = n if k is None else require_int("k", k, 1, None if replacement else n)
+    k = n if k is None else require_int("k", k, 1, MOST_FACTORS if replacement else n)
     middle = identity(d) if start is None else require_rational_matrices("start", [start], d)[0]
     if replacement:
         return _with_replacement(matrices, k, middle, nested)

@@ -22,6 +22,7 @@ from torch import Tensor
 from constructions.errors import BudgetExceeded, require_bool, require_int
 
 MOST_LETTERS = 20
+MOST_FACTORS = 10_000
 MOST_BYTES = 1 << 31  # of the largest level of a single tuple
 CHUNK_BYTES = 1 << 27
 MOST_KEPT = 12  # of the letters whose tables stay in memory
@@ -35,14 +36,14 @@ def expected_product(
     """The mean product (..., d, d) of k (n when None) of the matrices A (..., n, d, d), float64 or complex128.
 
     `start` (..., d, d) takes the place of the identity: right of the products, or in the middle of the nested ones.
-    TypeError or ValueError for other shapes, numbers that are not finite, k not in 1 to n (with `replacement` any
-    k ≥ 1) or n > 20 without; BudgetExceeded when the subsets of one tuple would take more than 2 GiB.
+    TypeError or ValueError for other shapes, numbers that are not finite, k not in 1 to n (with `replacement`
+    to 10,000) or n > 20 without; BudgetExceeded when the subsets of one tuple would take more than 2 GiB.
     """
     matrices = require_matrices("A", A)
     n = matrices.shape[-3]
     require_bool("replacement", replacement)
     require_bool("nested", nested)
-    k = n if k is None else require_int("k", k, 1, None if replacement else n)
+    k = n if k is None else require_int("k", k, 1, MOST_FACTORS if replacement else n)
     middle = _middle(matrices, start)
     if replacement:
         return _with_replacement(matrices, k, middle, nested)
@@ -53,7 +54,9 @@ def expected_product(
 def am_gm_ratio(A: Tensor, k: int | None = None, *, nested: bool = False) -> Tensor:
     """‖mean without repetition‖ / ‖mean with repetition‖ (...), operator norms, of positive semidefinite A
     (..., n, d, d); 0/0 is 1. ValueError also where a matrix is not Hermitian or not positive semidefinite."""
-    return ratio(require_positive("A", A), k, nested=nested)
+    matrices = require_positive("A", A)
+    scale = _safe(matrices.abs().amax((-3, -2, -1), keepdim=True))  # the ratio does not change, nothing overflows
+    return ratio(matrices / scale, k, nested=nested)
 
 
 def ratio(A: Tensor, k: int | None = None, *, nested: bool = False) -> Tensor:
@@ -92,9 +95,15 @@ def require_positive(name: str, A: Any) -> Tensor:
     matrices = require_matrices(name, A)
     require_hermitian(name, matrices)
     scale = matrices.abs().amax((-2, -1))
-    lowest = torch.linalg.eigvalsh((matrices + matrices.mH) / 2)[..., 0]
-    _refuse(name, ~(lowest >= -TOLERANCE * scale), lowest, "positive semidefinite, the least eigenvalue")
+    unit = matrices / _safe(scale)[..., None, None]
+    lowest = torch.linalg.eigvalsh((unit + unit.mH) / 2)[..., 0]
+    _refuse(name, ~(lowest >= -TOLERANCE), lowest * scale, "positive semidefinite, the least eigenvalue")
     return matrices
+
+
+def _safe(scale: Tensor) -> Tensor:
+    """A divisor: 1 in place of 0."""
+    return torch.where(scale > 0, scale, 1.0)
 
 
 def require_hermitian(name: str, matrices: Tensor) -> None:
@@ -118,7 +127,8 @@ def _middle(matrices: Tensor, start: Tensor | None) -> Tensor:
     d = matrices.shape[-1]
     if start is None:
         return torch.eye(d, dtype=matrices.dtype, device=matrices.device).expand(*matrices.shape[:-3], d, d)
-    given = require_matrices("start", start[..., None, :, :] if isinstance(start, Tensor) and start.ndim else start)
+    dense = isinstance(start, Tensor) and start.layout == torch.strided and start.ndim >= 2
+    given = require_matrices("start", start[..., None, :, :] if dense else start)
     if given.shape[-1] != d or given.device != matrices.device:
         raise ValueError(f"`start` must be (..., {d}, {d}) on {matrices.device}, got {tuple(start.shape)}")
     if given.is_complex() and not matrices.is_complex():

@@ -86,7 +86,8 @@ def _report(numbers: Numbers, data: bytes, started: float) -> CertificateReport:
     if wrong:
         first = min(wrong, key=lambda w: (len(w), w))
         by = Fraction(excess[first], numbers.denominator)
-        failure = f"the identity fails at {len(wrong)} words, first at {_named(first)}, by {by}"
+        places = "1 word" if len(wrong) == 1 else f"{len(wrong)} words"
+        failure = f"the identity fails at {places}, first at {_named(first)}, by {shown_number(by)}"
     else:
         for name, rows in (("H", numbers.h), ("G", numbers.g)):
             found = positive_rank(rows)
@@ -132,6 +133,12 @@ def differences(numbers: Numbers) -> dict[Word, int]:
     for word in itertools.permutations(range(n), numbers.m):
         excess[word] += numbers.sign * numbers.denominator
     return dict(excess)
+
+
+def shown_number(value: Fraction) -> str:
+    """A rational number as a sentence quotes it."""
+    text = str(value)
+    return text if len(text) <= 40 else f"about {float(value):.6g}"
 
 
 def _named(word: Word) -> str:
