@@ -23,6 +23,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from fractions import Fraction
 
+from constructions.errors import BudgetExceeded, StoreError
 from theory.am_gm.checkers.elimination import positive_rank
 from theory.am_gm.checkers.reading import Numbers, Word, read_file, read_text, spelled
 from theory.claim import Report
@@ -75,7 +76,10 @@ def verify_text(text: str | bytes) -> CertificateReport:
     if not isinstance(text, (str, bytes)):
         raise TypeError(f"`text` must be a str or bytes, got {type(text).__name__}")
     data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
-    return _report(read_text(data), data, started)
+    try:
+        return _report(read_text(data), data, started)
+    except (StoreError, BudgetExceeded) as err:
+        raise type(err)(f"`text` is refused: {err}") from err
 
 
 def _report(numbers: Numbers, data: bytes, started: float) -> CertificateReport:
