@@ -134,7 +134,6 @@ def _require_family(n: int, c: Fraction | int, m: int) -> Fraction:
 # --- independent random matrices ------------------------------------------------------------------------
 
 
-@cache
 def trace_moment(k: int, law: str = "wishart") -> sympy.Expr:
     """(1/d)·E tr (Σ_{i≤n} v_iv_i')^k in n and d, 1 ≤ k ≤ 6: v normal ("wishart"), or uniform on the sphere
     ("kaczmarz").
@@ -143,7 +142,11 @@ def trace_moment(k: int, law: str = "wishart") -> sympy.Expr:
     of joined coordinates a factor d; on the sphere E|g|^{2s} = d(d+2)⋯(d+2s−2) is divided out of each.
     """
     require_int("k", k, 1, LONGEST)
-    require_choice("law", law, LAWS)
+    return _trace_moment(k, require_choice("law", law, LAWS))
+
+
+@cache
+def _trace_moment(k: int, law: str) -> sympy.Expr:
     total = sympy.Integer(0)
     for blocks in _set_partitions(k):
         loops = sum((D ** _loops(k, pairing) for pairing in _pairings_within(blocks)), sympy.Integer(0))
