@@ -14,6 +14,7 @@ import json
 import math
 from pathlib import Path
 
+import am_gm
 import data_and_machines
 import numpy as np
 import routers
@@ -105,6 +106,7 @@ def main() -> None:
     rows.extend(routers.data(count // 4))
     rows.append(shattering.exhaustive())
     rows.extend(bit_extraction())
+    rows.extend(am_gm.report(quick=args.quick))
     curve = data_and_machines.throughput(quick=args.quick)
     rows.extend(curve)
     rows.extend(data_and_machines.rest(quick=args.quick))

@@ -1,6 +1,6 @@
 """The verifier once more, written from the format's page alone: Fractions, orbits as sets over all permutations.
 
-It shares nothing with `theory.am_gm.checkers` and is slow: for files with n ≤ 5.
+It shares nothing with `theory.am_gm.checkers`, and is slower.
 
 Main definition: `fractions_verdict`.
 """

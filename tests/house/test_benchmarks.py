@@ -33,6 +33,8 @@ def test_the_whole_run_ends(modules, monkeypatch, tmp_path, capsys):
     curve = [run.row("reading", "memory", "points/s", 1.0, 2.0) | {"share": share} for share in (0.1, 0.5)]
     monkeypatch.setattr(run.data_and_machines, "throughput", lambda quick: curve)
     monkeypatch.setattr(run.data_and_machines, "rest", lambda quick: [])
+    monkeypatch.setattr(modules["am_gm"], "BATCH", 200)
+    monkeypatch.setattr(modules["am_gm"], "FILES", ("n2m2_upper",))
     for name in ("certificates", "bit_extraction"):
         monkeypatch.setattr(run, name, lambda *args: [])
     monkeypatch.setattr(modules["shattering"], "exhaustive", lambda: run.row("set", "loop", "pairs/s", 4.0, None))
@@ -78,3 +80,13 @@ def test_times_are_medians_of_calls_in_turn(modules, monkeypatch):
     entry = modules["timing"].timed_row("x", "y", "points/s", (10, 20), lambda: None, lambda: None)
     assert entry["ours"] == pytest.approx(10 / entry["wall"][0])
     assert entry["theirs"] == pytest.approx(20 / entry["wall"][1])
+
+
+def test_means_and_verdicts_that_differ_are_not_measured(modules, monkeypatch):
+    am_gm = modules["am_gm"]
+    monkeypatch.setattr(am_gm, "in_fractions", lambda numbers: (1, None, None))
+    with pytest.raises(RuntimeError, match="the two ways to a verdict on n4m4_upper disagree"):
+        am_gm.certificates()
+    monkeypatch.setattr(am_gm, "all_products", torch.zeros_like)
+    with pytest.raises(RuntimeError, match="the two ways to the mean disagree"):
+        am_gm.means()
