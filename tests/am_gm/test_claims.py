@@ -321,14 +321,16 @@ def test_a_ratio_that_is_not_reached(monkeypatch):
 
 
 def test_another_integer(monkeypatch):
-    *others, last = integer_counterexample()
-    monkeypatch.setattr(counterexamples, "integer_counterexample", lambda: [*others, last])
-    last[0, 0] -= 1
-    undecided("three_by_three", "v'(sum of the 120 products)v is")
-    last[0, 0] += 2
+    """Each of the integers is needed: all five matrices are nearly singular, and the norm of the sum is a tight one."""
+    first, *others = integer_counterexample()
+    monkeypatch.setattr(counterexamples, "integer_counterexample", lambda: [first, *others])
+    first[0, 0] -= 1
+    undecided("three_by_three", "matrix 0 is not positive semidefinite")
+    first[0, 0] += 2
     undecided("three_by_three", "the mean: bound - M is not positive semidefinite")
-    last[0, 0] -= 20_000
-    undecided("three_by_three", "matrix 4 is not positive semidefinite")
+    first[0, 0] -= 1
+    monkeypatch.setattr(counterexamples, "TOTAL", counterexamples.TOTAL + 1)
+    undecided("three_by_three", f"v'(sum of the 120 products)v is {counterexamples.TOTAL - 1}")
     monkeypatch.setattr(counterexamples, "integer_counterexample", lambda: others)
     undecided("three_by_three", "there are not five matrices")
 
