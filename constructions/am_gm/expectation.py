@@ -11,6 +11,7 @@ gathered by target, not scattered, so that they are made in one order on every d
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from functools import cache
@@ -171,14 +172,14 @@ def _over_subsets(A: Tensor, k: int, middle: Tensor, nested: bool) -> Tensor:
     level = middle[:, None]
     for j in range(1, k + 1):
         letters, sources = (table.to(A.device) for table in subset_tables(n, j))
-        total = None
-        for letter, source in zip(letters, sources, strict=True):
-            factor = A[:, letter]
-            product = factor @ level[:, source]
-            product = product @ factor.mH if nested else product
-            total = product if total is None else total + product
-        level = total
+        parts = (_times(A[:, t], level[:, s], nested) for t, s in zip(letters, sources, strict=True))
+        level = functools.reduce(torch.add, parts)
     return level.sum(1) / math.perm(n, k)
+
+
+def _times(factor: Tensor, level: Tensor, nested: bool) -> Tensor:
+    product = factor @ level
+    return product @ factor.mH if nested else product
 
 
 def subset_tables(n: int, j: int) -> tuple[Tensor, Tensor]:

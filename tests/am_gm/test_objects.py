@@ -174,8 +174,8 @@ def test_laws(dtype):
 @pytest.mark.law
 def test_numbers_obey_maclaurin():
     """Commuting matrices, every n and k: the scalar inequality."""
-    for n in range(2, 8):
-        A = torch.diag_embed(torch.rand(20, n, 4, generator=seeded(n), dtype=DOUBLE))
+    for n in range(2, 7):
+        A = torch.diag_embed(torch.rand(10, n, 3, generator=seeded(n), dtype=DOUBLE))
         for k in range(1, n + 1):
             assert bool((am_gm_ratio(A, k) <= 1 + 1e-12).all())
             assert bool((am_gm_ratio(A, k, nested=True) <= 1 + 1e-12).all())
