@@ -209,6 +209,20 @@ def test_h_of_one_file_with_g_of_another():
     assert verified(data).mismatches > 0
 
 
+def test_fractions_agree_on_what_fails():
+    """Entries changed at random: as many coefficients differ, and the matrices are as positive as they were."""
+    source = random.Random(5)
+    for name in ("n2m2_upper", "n3m3_lower", "n3m3_upper") * 4:
+        data = fields(name)
+        for row in source.sample(data["H"] + data["G"], 2):
+            row[2] = str(Fraction(row[2]) + Fraction(source.randint(-9, 9), 7))
+        text = json.dumps(data | {"bound": str(source.randint(-3, 12))})
+        mismatches, *ranks = fractions_verdict(text)
+        report = verify_text(text)
+        assert report.mismatches == mismatches
+        assert report.holds == (mismatches == 0 and None not in ranks)
+
+
 # --- orbits ---------------------------------------------------------------------------------------------
 
 

@@ -136,6 +136,10 @@ def test_numbers_that_would_take_hours():
     for i, row in enumerate(data["G"]):
         row[2] = f"1/{2**900 + 2 * i + 1}"
     refused(data, "common denominator has more than 8192 bits", BudgetExceeded)
+    data = fields("n6m5_upper")
+    for i, row in enumerate(data["G"]):
+        row[2] = f"1/{2**132 + 2 * i + 1}"
+    refused(data, r"matrices of 43 rows with entries of \d+ bits would take hours", BudgetExceeded)
     rows = [["", "", "1"]]
     refused(fields() | {"n": 9, "m": 8, "H": rows, "G": rows}, "7381 words are too many", BudgetExceeded)
     refused(text_of() + " " * MOST_BYTES, "more than 1048576 bytes", BudgetExceeded)

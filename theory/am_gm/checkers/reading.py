@@ -28,9 +28,10 @@ FORMAT, VERSION = "momlp-amgm-sos", 1
 SIDES = {"upper": 1, "lower": -1}
 MOST_LETTERS = 9  # letters are digits
 MOST_BYTES = 1 << 20
-MOST_WORDS = 300  # rows of H: elimination in integers takes minutes beyond
+MOST_WORDS = 300  # rows of H and G
 MOST_DIGITS = 300
 MOST_BITS = 8192  # of the common denominator
+MOST_WORK = 5e13  # rows³·(rows·bits)^1.6, what elimination in integers takes: minutes
 NUMBER = re.compile(r"(-?[0-9]+)(?:/([0-9]+))?")
 
 Word = tuple[int, ...]
@@ -92,7 +93,17 @@ def read_text(data: bytes) -> Numbers:
     matrices = (
         _matrix(name, entries, words, fixed, denominator) for name, entries, fixed in (("H", h, 0), ("G", g, 1))
     )
-    return Numbers(n, m, SIDES[side], bound, words, denominator, *matrices)
+    numbers = Numbers(n, m, SIDES[side], bound, words, denominator, *matrices)
+    _require_affordable(numbers)
+    return numbers
+
+
+def _require_affordable(numbers: Numbers) -> None:
+    """BudgetExceeded when elimination would take hours: its entries grow to the bits of all rows together."""
+    size = len(numbers.words)
+    bits = max(v.bit_length() for matrix in (numbers.h, numbers.g) for row in matrix for v in row)
+    if size**3 * (size * bits) ** 1.6 > MOST_WORK:
+        raise BudgetExceeded(f"matrices of {size} rows with entries of {bits} bits would take hours")
 
 
 # --- JSON -----------------------------------------------------------------------------------------------
