@@ -114,7 +114,7 @@ def test_the_full_budget_counts_more():
     assert found.rows[-1] == (10, 5, 113400, 30240, 120)
     assert verdict("from_five_on", budget="full").numbers["largest_n_by_subsets"] == 10
     assert verdict("pairs", budget="full").numbers["largest_n_in_letters"] == 9
-    assert verdict("four", budget="full").numbers["evaluations"] == 30
+    assert verdict("four", budget="full").numbers["evaluations"] == 120
 
 
 def test_same_seed_same_samples():

@@ -31,7 +31,7 @@ def four(context: Context) -> Verdict:
     prime."""
     pairs = [(4, 2), (4, 3), (4, 4)]
     rows = _both_halves(context, pairs)
-    trials = 5 if context.full else 1
+    trials = 20 if context.full else 2
     for n, m in pairs:
         for side in ("upper", "lower"):
             context.log(f"the identity of ({n}, {m}), {side}, at random matrices")

@@ -33,7 +33,9 @@ from theory.claim import Context, Evidence, Status, Table, Verdict, ensure
 from theory.exact import fraction
 
 ROUNDING = 1e-9
-TUPLES, TUPLES_FULL = 200, 2000
+DIGITS = 8
+TUPLES, TUPLES_FULL = 200, 20_000
+SEARCH_STEPS, SEARCH_STEPS_FULL = 60, 300
 SIZES = ((2, 2), (3, 2), (3, 3), (4, 3), (4, 4))
 """(n, d)"""
 
@@ -105,17 +107,17 @@ def mean_square(context: Context) -> Verdict:
         A = random_matrices(ensemble, n, d, count=count, generator=generator, device=context.device)
         for k in range(2, n + 1):
             rows.append((ensemble, n, d, k, float(am_gm_ratio(A, k, nested=True).max())))
-    steps = 300 if context.full else 60
+    steps = SEARCH_STEPS_FULL if context.full else SEARCH_STEPS
     for n, d in ((3, 2), (4, 3)) if context.full else ((3, 2),):
         context.log(f"gradient search, n = {n}, d = {d}")
         ratio, _ = worst_case_search(n, d, n, nested=True, steps=steps, generator=generator, device=context.device)
         rows.append(("search", n, d, n, float(ratio)))
-    tables = {"largest": Table(("ensemble", "n", "d", "k", "ratio"), tuple(rows))}
+    tables = {"largest": _table(rows)}
     largest = max(row[4] for row in rows)
     finite = all(math.isfinite(row[4]) for row in rows)
     ensure(finite and largest <= 1 + ROUNDING, f"a ratio of {largest:.12g} was met: look at it in rationals", **tables)
     tuples = count * len(ENSEMBLES) * len(SIZES)
-    numbers = {"tuples": tuples, "largest_ratio": largest}
+    numbers = {"tuples": tuples, "largest_ratio": round(largest, DIGITS)}
     reason = f"neither proved nor refuted here: the largest ratio of {tuples} tuples and a search is {largest:.6f}"
     return Verdict(Status.OPEN, Evidence.SAMPLED, reason, numbers, tables=tables)
 
@@ -132,16 +134,22 @@ def norms_inside(context: Context) -> Verdict:
             rows.append((ensemble, n, d, k, float((distinct / every).max())))
     distinct, every = norm_means(de_sa_family(5, Fraction(1, 2), device=context.device)[None], 5)
     rows.append(("de_sa", 5, 5, 5, float(distinct / every)))
-    tables = {"largest": Table(("ensemble", "n", "d", "k", "ratio"), tuple(rows))}
+    tables = {"largest": _table(rows)}
     largest = max(row[4] for row in rows)
     good = all(row[4] <= 1 + ROUNDING for row in rows)
     ensure(good, f"a ratio of {largest:.12g} was met", **tables)
     tuples = count * len(ENSEMBLES) * len(SIZES) + 1
-    numbers = {"tuples": tuples, "largest_ratio": largest, "de_sa_distinct": float(distinct), "de_sa_all": float(every)}
+    de_sa = {"de_sa_distinct": round(float(distinct), DIGITS), "de_sa_all": round(float(every), DIGITS)}
+    numbers = {"tuples": tuples, "largest_ratio": round(largest, DIGITS), **de_sa}
     reason = (
         f"the largest ratio of {tuples} tuples is {largest:.6f}; on De Sa's five matrices {float(distinct / every):.3f}"
     )
     return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, reason, numbers, tables=tables)
+
+
+def _table(rows: list[tuple]) -> Table:
+    """Ratios to the digits that every device agrees on."""
+    return Table(("ensemble", "n", "d", "k", "ratio"), tuple((*row[:-1], round(row[-1], DIGITS)) for row in rows))
 
 
 def norm_means(A: Tensor, k: int) -> tuple[Tensor, Tensor]:
