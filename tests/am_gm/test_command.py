@@ -80,10 +80,13 @@ def test_files_that_fail_do_not_stop_the_others(capsys, tmp_path):
     bad.write_text(certificate_path("n4m4_upper").read_text().replace('"24"', '"23"'))
     (tmp_path / "junk").write_text("[bold]junk[/bold]")
     os.mkfifo(tmp_path / "fifo")
-    code, out, _ = ran(capsys, "verify", bad, tmp_path / "junk", tmp_path / "fifo", tmp_path / "none", "n2m2_upper")
-    assert code == 1
+    code, out, _ = ran(capsys, "verify", bad, "n2m2_upper")
+    assert (code, "no: the identity fails at 1 word," in out) == (1, True)
+    code, out, err = ran(capsys, "verify", bad, tmp_path / "junk", tmp_path / "fifo", tmp_path / "none", "n2m2_upper")
+    assert code == 2
     assert "no: the identity fails at 1 word," in out
-    assert out.count("unreadable") == 3
+    assert out.count("unread: ") == 3
+    assert err.count("error: ") == 1
     assert out.count("holds for all PSD") == 1
     assert "(4, 4)" not in out
 
@@ -91,7 +94,9 @@ def test_files_that_fail_do_not_stop_the_others(capsys, tmp_path):
 def test_a_file_goes_before_a_name(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "n4m4_upper").write_text("{}")
-    assert ran(capsys, "verify", "n4m4_upper")[0] == 1
+    code, out, err = ran(capsys, "verify", "n4m4_upper")
+    assert (code, out) == (2, "")
+    assert "n4m4_upper: the format must be" in err
 
 
 @pytest.mark.parametrize(

@@ -49,24 +49,26 @@ def add_verify(sub: argparse.ArgumentParser) -> None:
 def run_verify(args: argparse.Namespace) -> int:
     names = _chosen(args)
     reports: list[CertificateReport] = []
+    unread: list[Exception] = []
     table = _certificate_table()
-    failed = 0
     with working("verifying") as log:
         for number, name in enumerate(names):
             log(f"verifying {name} ({number + 1} of {len(names)})")
             try:
                 report = verify_certificate(certificate_path(name) if _is_shipped(name) else Path(name))
             except (ValueError, OSError) as error:
-                failed += 1
-                table.add_row(escape(name), "", "", "", "", f"[bold red]unreadable[/]: {escape(str(error))}", "", "")
+                unread.append(error)
+                table.add_row(escape(name), "", "", "", "", f"[bold red]unread[/]: {escape(str(error))}", "", "")
                 continue
             reports.append(report)
-            failed += not report.holds
             _add_report(table, name, report)
-    out.print(table)
+    if len(names) > 1 or reports:
+        out.print(table)
     for line in conclusions(reports):
         out.print(line, highlight=False)
-    return 1 if failed else 0
+    if unread:
+        raise unread[0]  # the others stand in the table
+    return 0 if all(report.holds for report in reports) else 1
 
 
 def _chosen(args: argparse.Namespace) -> list[str]:
