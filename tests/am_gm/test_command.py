@@ -18,6 +18,7 @@ from constructions.am_gm import (
     example_rows,
     float_matrices,
     integer_counterexample,
+    random_matrices,
 )
 from theory import cli
 from theory.am_gm import figures, pairs
@@ -123,7 +124,9 @@ def test_given_matrices(capsys, tmp_path):
         "four": (de_sa_family(4, "1/2"), 0, "holds at these matrices (in rationals)"),
         "zero": (torch.zeros(3, 2, 2), 0, "holds at these matrices (in rationals)"),
         "large": (2.0**1000 * float_matrices(integer_counterexample()) / 2**20, 1, "·2^"),
-        "many": (torch.eye(2, dtype=torch.float64).expand(15, 2, 2), 0, "holds at these matrices, in floating point"),
+        "many": (torch.eye(2, dtype=torch.float64).expand(15, 2, 2), 0, "equal up to rounding: not decided"),
+        "more": (random_matrices("wishart", 14, 2, generator=torch.Generator().manual_seed(0))[0], 0, "holds at these"),
+        "thirteen": (de_sa_family(13), 1, "fails at these matrices, in floating point"),
     }
     for name, (A, expected, match) in cases.items():
         code, out, _ = ran(capsys, "check", stored(tmp_path, name, A))
