@@ -83,7 +83,8 @@ def _walk(n: int, c: Fraction, m: int, place: int | None) -> tuple[Fraction, lis
     if place is not None:
         betas[place] = Fraction(1)
     for k in range(m):
-        alpha, betas[k] = alpha + c * c * (betas[k] - sum(betas) / n), betas[k] + n * alpha
+        total = sum(betas, Fraction(0))
+        alpha, betas[k] = alpha + c * c * (betas[k] - total / n), betas[k] + n * alpha
     return alpha, betas
 
 
@@ -96,7 +97,8 @@ def _places(n: int, m: int) -> Iterator[tuple[Fraction, int]]:
 
 def _square(n: int, c: Fraction, alpha: Fraction, betas: list[Fraction]) -> Fraction:
     """|α1 + Σβ_jy_j|²."""
-    return n * alpha**2 + c * c * (sum(b * b for b in betas) - sum(betas) ** 2 / n)
+    total, squares = sum(betas, Fraction(0)), sum((b * b for b in betas), Fraction(0))
+    return n * alpha * alpha + c * c * (squares - total * total / n)
 
 
 def _channel_without(n: int, c: Fraction, m: int) -> tuple[Spectrum, Spectrum]:
@@ -106,7 +108,7 @@ def _channel_without(n: int, c: Fraction, m: int) -> tuple[Spectrum, Spectrum]:
         return Spectrum(Fraction(1), Fraction(0)), Spectrum(Fraction(1), Fraction(1))
     length = c * c * (1 - Fraction(1, n))
     walks = [(weight, *_walk(n, c, m, place)) for weight, place in _places(n, m)]
-    projection = Spectrum(alpha**2, sum((w * n * a * a for w, a, _ in walks), Fraction(0)) / length)
+    projection = Spectrum(alpha * alpha, sum((w * n * a * a for w, a, _ in walks), Fraction(0)) / length)
     identity = Spectrum(
         _square(n, c, alpha, betas) / n, sum((w * _square(n, c, a, b) for w, a, b in walks), Fraction(0)) / length
     )
