@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from theory.claim import Statement, Status
-from theory.sources import DE_SA, ISRAEL_KRAHMER_WARD, LAI_LIM, OURS, RECHT_RE, ZHANG
+from theory.sources import (
+    ALBAR_JUNGE_ZHAO,
+    DE_SA,
+    EXACT_LOW_LENGTH,
+    ISRAEL_KRAHMER_WARD,
+    LAI_LIM,
+    OURS,
+    RECHT_RE,
+    ZHANG,
+    ZHONG,
+)
 
 ALL_SIZES = "positive semidefinite matrices of every size, real symmetric or complex Hermitian"
 FILES = "the certificate files of the package, read and checked in integers; Theorem 5 on the page"
+MANUSCRIPT = (
+    f"{EXACT_LOW_LENGTH.key}, an unrefereed manuscript, states k = 4 for every n >= 4 and k = 5 for every n >= 6"
+)
 
 STATEMENTS = {
     "two_forms": Statement(
@@ -39,7 +52,11 @@ STATEMENTS = {
         statement=r"\|E_{wo}[k]\|\le\|\bar A\|^k,\quad n=4,\ k\le4",
         source=OURS.at("docs/am_gm.md"),
         expected=Status.PROVED,
-        hypotheses=(ALL_SIZES, FILES),
+        hypotheses=(
+            ALL_SIZES,
+            FILES,
+            f"announced by {ZHONG.authors} ({ZHONG.key}, {ZHONG.year}) from floating point; {MANUSCRIPT}",
+        ),
     ),
     "certified_pairs": Statement(
         title="(5,3), (5,4), (6,3), (6,4), (6,5): true, and at every multiple of n",
@@ -47,7 +64,7 @@ STATEMENTS = {
         r"(n,k)\in\{(5,3),(5,4),(6,3),(6,4),(6,5)\},\ q\ge1",
         source=OURS.at("docs/am_gm.md"),
         expected=Status.PROVED,
-        hypotheses=(ALL_SIZES, FILES, "multiples: the block lemma (am_gm.two_forms)"),
+        hypotheses=(ALL_SIZES, FILES, "multiples: the block lemma (am_gm.two_forms)", MANUSCRIPT),
     ),
     "five": Statement(
         title="The inequality at n = k = 5",
@@ -96,7 +113,10 @@ STATEMENTS = {
         statement=r"\|\tilde N_{wo}[k]\|\le\|\tilde N_{wr}[k]\|",
         source=RECHT_RE.at("abstract"),
         expected=Status.OPEN,
-        hypotheses=("positive semidefinite matrices; what is reported is the largest ratio of a sample and a search",),
+        hypotheses=(
+            "positive semidefinite matrices; what is reported is the largest ratio of a sample and a search",
+            f"with general A_j*A_j a symmetrised form needs a constant above 1 ({ALBAR_JUNGE_ZHAO.key}, abstract)",
+        ),
     ),
     "norms_inside": Statement(
         title="The inequality with norms inside the mean",
@@ -118,6 +138,9 @@ STATEMENTS = {
         statement=r"\|E_{wo}\|=\tfrac{19}{512}>\tfrac1{32}=\|E_{wr}\|,\quad\|\tilde N_{wo}\|<\|\tilde N_{wr}\|",
         source=OURS.at("docs/am_gm.md"),
         expected=Status.PROVED,
-        hypotheses=("steps of length 1 on x'H_k x/2, H_k = I - A_k/2, De Sa's A_k with n = 5, c = 1/2",),
+        hypotheses=(
+            "steps of length 1 on x'H_k x/2, H_k = I - A_k/2, De Sa's A_k with n = 5, c = 1/2",
+            f"{EXACT_LOW_LENGTH.key} has the same instance",
+        ),
     ),
 }
