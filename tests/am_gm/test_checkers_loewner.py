@@ -26,6 +26,7 @@ from theory.am_gm.checkers import (
     norm_ge,
     norm_le,
     positive_semidefinite,
+    tuples,
 )
 from theory.am_gm.checkers.elimination import positive_rank
 
@@ -205,3 +206,16 @@ def test_random_matrices_of_four_never_fail(ensemble):
     for A in random_matrices(ensemble, 4, 3, count=10, generator=torch.Generator().manual_seed(0)):
         for k in (2, 3, 4):
             assert compare_means(exact_parts(A), k).holds
+
+
+def test_wrong_guesses_decide_nothing(monkeypatch):
+    """The floating point behind `compare_means` may say what it likes: only rational comparisons count."""
+    guess = tuples._guess
+    four, five = de_sa_family(4, "1/2", exact=True), de_sa_family(5, "1/2", exact=True)
+    monkeypatch.setattr(tuples, "_guess", lambda M: (guess(M)[0] / 2, guess(M)[1]))
+    assert not compare_means(four, 4).decided
+    monkeypatch.setattr(tuples, "_guess", lambda M: (guess(M)[0] * 2, guess(M)[1]))
+    assert not compare_means(five, 5).decided
+    monkeypatch.setattr(tuples, "_guess", lambda M: (guess(M)[0], fmpq_mat(M.nrows(), 1)))
+    assert not compare_means(four, 4).decided
+    assert not compare_means(five, 5).decided
