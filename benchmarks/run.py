@@ -14,6 +14,7 @@ import json
 import math
 from pathlib import Path
 
+import am_gm
 import certificates as against_crown
 import data_and_machines
 import numpy as np
@@ -108,6 +109,7 @@ def main() -> None:
     rows.append(shattering.exhaustive())
     rows.extend(bit_extraction())
     rows.extend(sublinear_training.steps(quick=args.quick))
+    rows.extend(am_gm.report(quick=args.quick))
     curve = data_and_machines.throughput(quick=args.quick)
     rows.extend(curve)
     rows.extend(data_and_machines.rest(quick=args.quick))

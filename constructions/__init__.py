@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from constructions import targets
+    from constructions.am_gm import LeastSquares, am_gm_ratio, de_sa_family, expected_product
     from constructions.bit_extraction.model import BitExtractionMoMLP
     from constructions.bit_extraction.plan import BitExtractionPlan
     from constructions.build import build_momlp, plan
@@ -36,6 +37,7 @@ __all__ = [
     "ExpressionError",
     "GaussNewtonTrainer",
     "Lattice",
+    "LeastSquares",
     "LipschitzFunction",
     "MaxTreeForest",
     "MoMLP",
@@ -52,7 +54,10 @@ __all__ = [
     "StoreError",
     "TabulatedMoMLP",
     "TrainedMoMLP",
+    "am_gm_ratio",
     "build_momlp",
+    "de_sa_family",
+    "expected_product",
     "load",
     "plan",
     "save",
@@ -62,6 +67,7 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "constructions.am_gm": ("LeastSquares", "am_gm_ratio", "de_sa_family", "expected_product"),
     "constructions.bit_extraction.model": ("BitExtractionMoMLP",),
     "constructions.bit_extraction.plan": ("BitExtractionPlan",),
     "constructions.build": ("build_momlp", "plan"),

@@ -278,7 +278,8 @@ class Context:
 class Statement:
     """What a system says: the fields of a `Claim` without its id and its reproduction, which follow from its name.
 
-    One that is expected to be OPEN has no reproduction yet. `slow` keeps its reproduction out of the quick tests.
+    That of a statement expected to be OPEN measures what can be, and concludes OPEN. `slow` keeps a reproduction out of
+    the quick tests.
     """
 
     title: str

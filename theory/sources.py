@@ -62,6 +62,66 @@ SUBLINEAR = Paper(
 )
 ABSTRACT_V1, ABSTRACT_V2 = MOMLP_V1.at("abstract"), MOMLP_V2.at("abstract")
 
+RECHT_RE = Paper(
+    "arXiv:1202.4184",
+    "Benjamin Recht, Christopher Ré",
+    "Beneath the valley of the noncommutative arithmetic-geometric mean inequality: conjectures, case-studies, and "
+    "consequences",
+    2012,
+    "https://arxiv.org/abs/1202.4184",
+)
+ZHANG = Paper(
+    "arXiv:1411.5058",
+    "Teng Zhang",
+    "A note on the matrix arithmetic-geometric mean inequality",
+    2014,
+    "https://arxiv.org/abs/1411.5058",
+)
+ISRAEL_KRAHMER_WARD = Paper(
+    "arXiv:1411.0333",
+    "Arie Israel, Felix Krahmer, Rachel Ward",
+    "An arithmetic-geometric mean inequality for products of three matrices",
+    2014,
+    "https://arxiv.org/abs/1411.0333",
+)
+ALBAR_JUNGE_ZHAO = Paper(
+    "arXiv:1803.02435",
+    "Wafaa Albar, Marius Junge, Mingyu Zhao",
+    "On the symmetrized arithmetic-geometric mean inequality for operators",
+    2018,
+    "https://arxiv.org/abs/1803.02435",
+)
+LAI_LIM = Paper(
+    "arXiv:2006.01510",
+    "Zehua Lai, Lek-Heng Lim",
+    "Recht-Ré noncommutative arithmetic-geometric mean conjecture is false",
+    2020,
+    "https://arxiv.org/abs/2006.01510",
+)
+DE_SA = Paper(
+    "De Sa 2020",
+    "Christopher De Sa",
+    "Random reshuffling is not always better",
+    2020,
+    "https://proceedings.neurips.cc/paper/2020/hash/42299f06ee419aa5d9d07798b56779e2-Abstract.html",
+)
+EXACT_LOW_LENGTH = Paper(
+    "Zenodo 21709239",
+    "Anonymous",
+    "Exact low-length Recht-Ré inequalities: complete status through five factors and six-factor balanced families",
+    2026,
+    "https://doi.org/10.5281/zenodo.21709239",
+)
+"""A public manuscript, not refereed, with exact certificates: k = 4 for every n, k = 5 for every n ≥ 6. Seen as its
+repository's text; its programs were not run here."""
+ZHONG = Paper(
+    "lowrank/nagmc",
+    "Yimin Zhong",
+    "Noncommutative arithmetic-geometric mean conjecture, by semidefinite programming in floating point",
+    2022,
+    "https://github.com/lowrank/nagmc",
+)
+
 OURS = Paper("momlp", "The momlp developers", "momlp's own documentation", 2026, "docs/")
 """Statements of this project, with their proofs on the named page of its documentation."""
 

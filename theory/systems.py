@@ -15,7 +15,7 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
-from theory.claim import Claim, Context, Statement, Status, Verdict, require
+from theory.claim import Claim, Context, Statement, Verdict, require
 from theory.command import Verb
 from theory.system import System
 
@@ -28,6 +28,7 @@ NAMES = (
     "trained_momlp",
     "distributed_momlp",
     "sublinear_training",
+    "am_gm",
 )
 
 FORMER = {"rates": "momlp"}
@@ -81,7 +82,6 @@ def claims_of(name: str) -> list[Claim]:
 
 
 def _claim(name: str, key: str, said: Statement) -> Claim:
-    reproduce = None if said.expected is Status.OPEN else _reproduction(name, key)
     return Claim(
         f"{name}.{key}",
         said.title,
@@ -89,7 +89,7 @@ def _claim(name: str, key: str, said: Statement) -> Claim:
         said.source,
         said.expected,
         said.hypotheses,
-        reproduce,
+        _reproduction(name, key),
         said.slow,
     )
 

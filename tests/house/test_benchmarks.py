@@ -36,6 +36,8 @@ def test_the_whole_run_ends(modules, monkeypatch, tmp_path, capsys):
     curve = [run.row("reading", "memory", "points/s", 1.0, 2.0) | {"share": share} for share in (0.1, 0.5)]
     monkeypatch.setattr(run.data_and_machines, "throughput", lambda quick: curve)
     monkeypatch.setattr(run.data_and_machines, "rest", lambda quick: [])
+    monkeypatch.setattr(modules["am_gm"], "BATCH", 200)
+    monkeypatch.setattr(modules["am_gm"], "FILES", ("n2m2_upper",))
     for name in ("certificates", "bit_extraction"):
         monkeypatch.setattr(run, name, lambda *args: [])
     monkeypatch.setattr(modules["sublinear_training"], "WIDTHS", (128,))
@@ -108,3 +110,13 @@ def test_boxes_of_one_search_are_compared(modules):
     plain, ours = certificates.our_bounds(bank, f, boxes)
     assert bool((ours <= plain).all())
     assert float(ours.mean()) < 0.8 * float(plain.mean())
+
+
+def test_means_and_verdicts_that_differ_are_not_measured(modules, monkeypatch):
+    am_gm = modules["am_gm"]
+    monkeypatch.setattr(am_gm, "in_fractions", lambda numbers: (1, None, None))
+    with pytest.raises(RuntimeError, match="the two ways to a verdict on n4m4_upper disagree"):
+        am_gm.certificates()
+    monkeypatch.setattr(am_gm, "all_products", torch.zeros_like)
+    with pytest.raises(RuntimeError, match="the two ways to the mean disagree"):
+        am_gm.means()

@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from tests.house import pretend_accelerator
+from theory.am_gm.reproductions import random_matrices as am_gm_samples
+from theory.am_gm.reproductions import sampling as am_gm_sampling
 from theory.bit_extraction.reproductions import networks
 from theory.bit_extraction.reproductions import rates as bit_rates
 from theory.checkers.uniform_error import certify, sampled, target_values
@@ -33,6 +35,17 @@ NOT_THERE = {
 SYMBOLS = "symbols and exact integers; no tensor is made"
 CERTIFICATES = "integer certificates, which are read on the host"
 ON_THE_HOST = {
+    "am_gm.certified_pairs": CERTIFICATES,
+    "am_gm.five": SYMBOLS,
+    "am_gm.five_constant": CERTIFICATES,
+    "am_gm.four": CERTIFICATES,
+    "am_gm.from_five_on": SYMBOLS,
+    "am_gm.mean_against_square": SYMBOLS,
+    "am_gm.pairs": SYMBOLS,
+    "am_gm.random_iid": SYMBOLS,
+    "am_gm.three": CERTIFICATES,
+    "am_gm.three_by_three": SYMBOLS,
+    "am_gm.two_forms": SYMBOLS,
     "bit_extraction.parameters": "sizes of layers, which are built on the host",
     "bit_extraction.rate": SYMBOLS,
     "pathway_tree.nearest_prototype": "graphs in rationals",
@@ -74,6 +87,8 @@ THERE = sorted(set(REGISTRY) - set(NOT_THERE))
 FEW_SETTINGS = lambda context: [sublinear_runs.Setting(12, 6, 2**10, 0.24, 5)]  # noqa: E731
 
 SIZES = {
+    am_gm_samples: {"TUPLES": 25, "SEARCH_STEPS": 3},
+    am_gm_sampling: {"RUNS": 2000},
     certify: {"FORWARD_POINTS": 4},
     target_values: {"BALL_SAMPLES": 8},
     sampled: {"ASCENT_STARTS": 8, "ASCENT_STEPS": 2},

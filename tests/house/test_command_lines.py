@@ -186,6 +186,26 @@ def lines():
         ["shatter", "deep", "--side", "2", "--blocks", "2", "--bits", "4"], "--bits", ["0", "-1", "999", "a"]
     )
 
+    yield from (["am_gm", "verify", name] for name in (*NOT_FILES, *NOT_MODELS, *NOT_ARRAYS))
+    yield from changed(["am_gm", "verify"], "--shipped", ["", "1", "7", "-4", "ALL", "n4"])
+    not_matrices = [name for name in (*NOT_ARRAYS, *NOT_POINTS, *NOT_INSIDE, "x.npy") if name != "cube.npy"]
+    yield from (["am_gm", "check", name] for name in (*NOT_FILES, *not_matrices))
+    yield from changed(["am_gm", "check", "matrices.npy"], "--k", ["0", "-1", "3", "a", "1.5", "9" * 30])
+    rows = ["am_gm", "rates", "rows.npy", "--runs=2"]
+    yield from (
+        ["am_gm", "rates", name] for name in (*NOT_FILES, *NOT_ARRAYS, "flat.npy", "cube.npy", "nan.npy", "x.npy")
+    )
+    yield from changed(rows, "--epochs", (*NOT_COUNTS, "1001"))
+    yield from changed(rows, "--step", (*NOT_POSITIVE, "1e9"))
+    yield from changed(rows, "--runs", ["-1", "1", "a", "1.5", "9" * 30])
+    yield from changed(rows, "--seed", ["-1", "a", "1.5", "", str(2**70)])
+    yield from changed(rows, "--out", (*NOT_OUTPUTS, "rows.npy"))
+    search = ["am_gm", "search", "3", "3", "lower"]
+    yield from changed(search, "--bound", ["a", "1/0", "nan", "inf", "1/2/3", ""])
+    yield from changed(search, "--denominator", (*NOT_COUNTS, "9" * 20))
+    yield from changed(search, "--out", NOT_OUTPUTS)
+    yield from (["am_gm", "search", *words] for words in (["0", "1", "upper"], ["3", "4", "upper"], ["3", "3", "up"]))
+
     verify = ["verify", "momlp.sharpness"]
     yield from (["verify", name] for name in ("nope", "", "momlp.", "momlp.nope", "MOMLP", ".", "ε", "a" * 1000))
     yield from changed(verify, "--json", [name for name in NOT_OUTPUTS if name != "-"])
@@ -291,6 +311,8 @@ def _write_arrays(at, x):
     store("x", x)
     store("v", x[:, 0])
     store("longer", np.vstack([x, x]))
+    store("rows", x[:5])
+    store("matrices", np.stack([np.eye(2), np.diag([1.0, 0.0])]))
     store("integers", np.zeros((5, 2), dtype=int))
     store("complex", np.zeros((5, 2), dtype=complex))
     store("flat", np.zeros(5))

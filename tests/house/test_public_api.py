@@ -41,6 +41,19 @@ from constructions import (
     targets,
     train_momlp,
 )
+from constructions.am_gm import (
+    LeastSquares,
+    am_gm_ratio,
+    certificate_path,
+    de_sa_family,
+    exact_matrices,
+    expected_product,
+    expected_product_exact,
+    random_matrices,
+    sampling_rates,
+    simulate_sampling,
+    worst_case_search,
+)
 from constructions.distributed_momlp import ShardedMoMLP, evaluate_file, plan_devices
 from constructions.distributed_momlp.shards import Shards
 from constructions.expert_rows.answers import share_budget
@@ -69,6 +82,7 @@ from theory import (
     tree_structure,
     uniform_error_le_eps,
 )
+from theory.am_gm.checkers import positive_semidefinite, verify_certificate, verify_text
 from theory.claim import Claim, Context, Evidence, Status, Verdict
 from theory.pathway_tree.manifolds import embedded
 from theory.rates import fit_slope
@@ -139,6 +153,7 @@ def made(name):
         save(made("model"), folder / "model")
         np.save(folder / "x.npy", x.numpy())
         save_shattered(one_hidden_layer(2, 2), folder / "set")
+        (folder / "certificate").write_bytes(certificate_path("n2m2_upper").read_bytes())
         return folder
     assert name == "net"
     return PathwayTree.from_points(x, leaves=4)
@@ -410,6 +425,38 @@ def _calls():
     yield "fit_slope", fit_slope, {"x": integer([1.0, 2.0, 3.0]), "y": integer([1.0, 2.0, 3.0])}
     options = {"*": None, "count": integer(50), "generator": torch.Generator}
     yield "embedded", embedded, {"name": integer("circle"), "n": integer(3), **options}
+
+    # means of products of matrices
+    three = lambda: de_sa_family(3)  # noqa: E731
+    options = {"*": None, "replacement": integer(False), "nested": integer(False), "start": integer(None)}
+    yield "expected_product", expected_product, {"A": three, "k": integer(2), **options}
+    repeated = {**options, "replacement": integer(True)}
+    yield "expected_product with repetition", expected_product, {"A": three, "k": integer(2), **repeated}
+    yield "am_gm_ratio", am_gm_ratio, {"A": three, "k": integer(2), "*": None, "nested": integer(False)}
+    options = {"*": None, "exact": integer(False), "device": integer(None)}
+    yield "de_sa_family", de_sa_family, {"n": integer(3), "c": integer("1/2"), **options}
+    yield "exact_matrices", exact_matrices, {"A": three}
+    options = {"*": None, "replacement": integer(False), "nested": integer(True), "start": integer(None)}
+    exact = lambda: de_sa_family(3, exact=True)  # noqa: E731
+    yield "expected_product_exact", expected_product_exact, {"A": exact, "k": integer(2), **options}
+    options = {"*": None, "count": integer(2), "generator": torch.Generator, "device": integer(None)}
+    sizes = {"ensemble": integer("wishart"), "n": integer(2), "d": integer(3)}
+    yield "random_matrices", random_matrices, {**sizes, **options}
+    yield "LeastSquares", LeastSquares, {"rows": x, "targets": integer(None)}
+    options = {"*": None, "allow_indefinite": integer(False)}
+    yield "LeastSquares.sgd", LeastSquares(made("x")).sgd, {"step": integer(0.1), **options}
+    ones = lambda: torch.ones(3, dtype=torch.float64)  # noqa: E731
+    yield "sampling_rates", sampling_rates, {"A": three, "epochs": integer(2), "e0": ones}
+    options = {"*": None, "replacement": integer(False), "generator": torch.Generator}
+    sizes = {"epochs": integer(2), "runs": integer(3)}
+    yield "simulate_sampling", simulate_sampling, {"A": three, "e0": ones, **sizes, **options}
+    options = {"*": None, "nested": integer(False), "side": integer("lower"), "steps": integer(2)}
+    options |= {"restarts": integer(2), "generator": torch.Generator, "device": integer(None)}
+    sizes = {"n": integer(3), "d": integer(2), "k": integer(3)}
+    yield "worst_case_search", worst_case_search, {**sizes, **options}
+    yield "verify_certificate", verify_certificate, {"path": lambda: file("certificate")}
+    yield "verify_text", verify_text, {"text": lambda: file("certificate").read_text()}
+    yield "positive_semidefinite", positive_semidefinite, {"M": lambda: exact()[0], "*": None, "name": integer("M")}
 
 
 @cache
