@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from constructions.pathway_tree.lattice import Lattice
     from constructions.pathway_tree.prototype_tree import PrototypeTree
     from constructions.pathway_tree.tree import PathwayTree
+    from constructions.shapley_interactions import InteractionValues, KernelSHAPIQ
     from constructions.store import load, save
     from constructions.trained_momlp import Routing, TrainedMoMLP, train_momlp
 
@@ -33,6 +34,8 @@ __all__ = [
     "Box",
     "BudgetExceeded",
     "ExpressionError",
+    "InteractionValues",
+    "KernelSHAPIQ",
     "Lattice",
     "LipschitzFunction",
     "MoMLP",
@@ -72,6 +75,7 @@ _ROOMS = {
     "constructions.pathway_tree.lattice": ("Lattice",),
     "constructions.pathway_tree.prototype_tree": ("PrototypeTree",),
     "constructions.pathway_tree.tree": ("PathwayTree",),
+    "constructions.shapley_interactions": ("InteractionValues", "KernelSHAPIQ"),
     "constructions.store": ("load", "save"),
     "constructions.trained_momlp": ("Routing", "TrainedMoMLP", "train_momlp"),
 }

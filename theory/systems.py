@@ -27,6 +27,7 @@ NAMES = (
     "super_expressive",
     "trained_momlp",
     "distributed_momlp",
+    "shapley_interactions",
 )
 
 FORMER = {"rates": "momlp"}
