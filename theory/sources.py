@@ -1,6 +1,6 @@
 """Where the statements come from: one `Paper` a paper, cited by the place in it.
 
-Main definitions: `Paper`, `Source`, `MOMLP_V1`, `MOMLP_V2`, `KERNEL_SHAP_IQ`, `OURS`.
+Main definitions: `Paper`, `Source`, `MOMLP_V1`, `MOMLP_V2`, `KERNELSHAP_IQ`, `OURS`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ MOMLP_V2 = Paper(
     2025,
     "https://arxiv.org/abs/2402.03460v2",
 )
-KERNEL_SHAP_IQ = Paper(
+KERNELSHAP_IQ = Paper(
     "arXiv:2405.10852",
     "Fabian Fumagalli, Maximilian Muschalik, Patrick Kolpaczki, Eyke Hüllermeier, Barbara Hammer",
     "KernelSHAP-IQ: Weighted Least Square Optimization for Shapley Interactions",
