@@ -1,0 +1,123 @@
+"""The estimator: what paired samples make exact, that the full budget gives the index, that error falls with budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+import torch
+from torch import Tensor
+
+from constructions.shapley_interactions import KernelSHAPIQ, SumOfUnanimity, TableGame, shapley_interactions
+from theory.claim import Context, Evidence, Status, Table, Verdict, ensure
+from theory.rates import fit_slope
+from theory.shapley_interactions.bounds import bernoulli_identities
+from theory.shapley_interactions.checkers import operators, paired
+from theory.shapley_interactions.checkers.estimates import interactions_match, rational_index
+from theory.shapley_interactions.checkers.theorems import paired_holds
+
+SLACK = 1e-10
+STEEPEST_ALLOWED = -1.0
+BUDGETS = (Fraction(1, 8), Fraction(1, 4), Fraction(3, 8), Fraction(1, 2))
+"""Of the 2^n coalitions."""
+
+
+def paired_exact(context: Context) -> Verdict:
+    """T5 on rational instances: a game of degree 3 and, by its unanimity games, every game of that degree."""
+    ensure(bernoulli_identities(16), "the symmetry of λ")
+    rows = []
+    for seed in range(1, 11 if context.full else 3):
+        context.log(f"paired sample {seed}")
+        sample = paired.paired_sample(seed)
+        game = operators.column(sample.values)
+        estimate = paired.sampled_index(game, 2, sample.drawn)
+        exact = {k: estimate[k] == operators.definition(paired.PLAYERS, k) * game for k in (1, 2)}
+        ensure(exact[2], f"seed {seed}: order 2 is not exact")
+        ensure(paired_holds(paired.PLAYERS, 2, sample.drawn), f"seed {seed}")
+        ensure(paired_holds(paired.PLAYERS, 1, sample.drawn), f"seed {seed}")
+        rows.append((seed, len(sample.drawn) // 2, exact[2], exact[1]))
+    reason = (
+        "order 2 is exact on every game of degree 3, order 1 on every game of degree 2, in all samples; "
+        f"on the samples' own games order 1 is exact in {sum(row[3] for row in rows)} of {len(rows)}"
+    )
+    tables = {"samples": Table(("seed", "pairs", "order_2_exact", "order_1_exact"), tuple(rows))}
+    return Verdict(Status.PROVED, Evidence.EXACT, reason, {"samples": len(rows)}, tables=tables)
+
+
+def _tables(n: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """Values of two games, mask by mask: any numbers, v(∅) among them; and a sum of unanimity games."""
+    masks = torch.arange(1 << n)[:, None] >> torch.arange(n) & 1
+    values = 2 * torch.rand(1 << n, generator=generator, dtype=torch.float64) - 1
+    return {"random": values + 0.5, "unanimity": SumOfUnanimity(n, 40, generator)(masks.bool())}
+
+
+def consistency(context: Context) -> Verdict:
+    """Estimator at the full budget, and the exact index, against rational numbers from the same float64 values."""
+    rows, generator = [], context.generator()
+    cases = [(8, 3), (10, 3), *([(12, 4)] if context.full else [])]
+    for n, highest in cases:
+        for name, table in _tables(n, generator).items():
+            game, tolerance = TableGame(table.to(context.device)), SLACK * float(table.abs().max())
+            for order in range(1, highest + 1):
+                context.log(f"full budget: {name}, n = {n}, order {order}")
+                for index in ("SII", "k-SII"):
+                    estimator = KernelSHAPIQ(n, order, index, generator=context.generator())
+                    full = interactions_match(estimator.estimate(game, 2**n), table, tolerance=tolerance)
+                    ensure(full, f"estimator, {name}, n = {n}, order {order}, {index}")
+                    found = shapley_interactions(game, n, order, index, device=context.device)
+                    direct = interactions_match(found, table, tolerance=tolerance)
+                    ensure(direct, f"exact index, {name}, n = {n}, order {order}, {index}")
+                    rows.append((name, n, order, index, full.worst, direct.worst))
+    tables = {"errors": Table(("game", "n", "order", "index", "estimator", "exact_index"), tuple(rows))}
+    worst = max(row[4] for row in rows)
+    numbers = {"worst_error": worst, "worst_error_of_the_exact_index": max(row[5] for row in rows), "slack": SLACK}
+    reason = f"the largest error at the full budget is {worst:.1e}, the slack {SLACK:g} of the largest value"
+    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, numbers, tables=tables)
+
+
+def budget(context: Context) -> Verdict:
+    """The slope of ln MSE in ln budget over four budgets, on two fixed games, orders 1 and 2, paired and not."""
+    seeds, rows, slopes = 30 if context.full else 10, [], []
+    fixed = torch.Generator().manual_seed(1)
+    for n, terms in ((8, 20), (10, 30)):
+        masks = torch.arange(1 << n)[:, None] >> torch.arange(n) & 1
+        table = SumOfUnanimity(n, terms, fixed)(masks.bool())
+        right = [torch.tensor([float(v) for v in row]) for row in rational_index(table.tolist(), 2).values()]
+        budgets = [int(part * 2**n) for part in BUDGETS]
+        for pairs in (True, False):
+            context.log(f"errors at {len(budgets)} budgets: n = {n}, {'paired' if pairs else 'unpaired'}")
+            errors = [
+                _mean_squared(TableGame(table.to(context.device)), n, b, pairs, right, seeds, context) for b in budgets
+            ]
+            for k in (1, 2):
+                curve = [error[k - 1] for error in errors]
+                rows += [(n, pairs, k, b, error) for b, error in zip(budgets, curve, strict=True)]
+                slopes.append((n, pairs, k, fit_slope(budgets, curve).slope))
+    tables = {
+        "errors": Table(("n", "paired", "order", "budget", "mse"), tuple(rows)),
+        "slopes": Table(("n", "paired", "order", "slope"), tuple(slopes)),
+    }
+    flattest = max(row[3] for row in slopes)
+    ensure(flattest < STEEPEST_ALLOWED, f"a slope is {flattest:.2f}, not below {STEEPEST_ALLOWED:g}", **tables)
+    reason = f"every slope of ln MSE in ln budget is below {flattest:.2f}, over {seeds} draws each"
+    numbers = {"flattest_slope": flattest, "draws": seeds}
+    return Verdict(Status.NOT_REFUTED, Evidence.FITTED, reason, numbers, tables=tables)
+
+
+def _mean_squared(
+    game: Callable[[Tensor], Tensor],
+    n: int,
+    budget: int,
+    pairs: bool,
+    right: list[Tensor],
+    seeds: int,
+    context: Context,
+) -> list[float]:
+    """Mean squared error of orders 1 and 2 over all interactions and draws."""
+    totals = [0.0, 0.0]
+    for seed in range(seeds):
+        generator = torch.Generator().manual_seed((context.seed + seed) % 2**63)
+        found = KernelSHAPIQ(n, 2, "SII", paired=pairs, generator=generator).estimate(game, budget)
+        for k in (1, 2):
+            totals[k - 1] += float((found.order(k).cpu() - right[k - 1]).square().mean()) / seeds
+    return totals
