@@ -90,6 +90,6 @@ STATEMENTS = {
         statement=r"\mathrm{d}\ln\mathrm{MSE}/\mathrm{d}\ln b<-1",
         source=_HERE,
         expected=Status.NOT_REFUTED,
-        hypotheses=("fixed sums of unanimity games of 8 and 10 players, budgets from 1/8 to 1/2 of all coalitions",),
+        hypotheses=("fixed sums of unanimity games of 10 and 12 players, budgets from 1/8 to 1/2 of all coalitions",),
     ),
 }
