@@ -16,11 +16,14 @@ from theory.shapley_interactions.checkers.estimates import interactions_match, r
 from theory.shapley_interactions.checkers.theorems import paired_holds
 
 SLACK = 1e-10
+CASES = ((8, 3), (10, 3))
+"""Players, and the highest order."""
 SLOPE, AT_HALF = -1.0, 0.2
 GAMES = ((10, 30), (12, 50))
 """Players and terms of sums of unanimity games."""
 BUDGETS = (Fraction(1, 8), Fraction(1, 4), Fraction(3, 8), Fraction(1, 2))
 """Of the 2^n coalitions."""
+DRAWS = 10
 
 
 def paired_exact(context: Context) -> Verdict:
@@ -59,8 +62,7 @@ def _tables(n: int, generator: torch.Generator) -> dict[str, Tensor]:
 def consistency(context: Context) -> Verdict:
     """Estimator at the full budget, and the exact index, against rational numbers from the same float64 values."""
     rows, generator = [], context.generator()
-    cases = [(8, 3), (10, 3), *([(12, 4)] if context.full else [])]
-    for n, highest in cases:
+    for n, highest in (*CASES, *(((12, 4),) if context.full else ())):
         for name, table in _tables(n, generator).items():
             game, tolerance = TableGame(table), SLACK * float(table.abs().max())
             for order in range(1, highest + 1):
@@ -83,7 +85,7 @@ def consistency(context: Context) -> Verdict:
 def budget(context: Context) -> Verdict:
     """The slope of ln MSE in ln budget over four budgets, on two fixed games, orders 1 and 2, paired and not; and the
     error at the largest budget in units of the mean square of the index, lest a slope hide a wrong constant."""
-    draws, rows, slopes = 30 if context.full else 10, [], []
+    draws, rows, slopes = 3 * DRAWS if context.full else DRAWS, [], []
     fixed = torch.Generator().manual_seed(1)
     for n, terms in GAMES:
         table = SumOfUnanimity(n, terms, fixed)(_coalitions(n))

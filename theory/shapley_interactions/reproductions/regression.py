@@ -18,7 +18,9 @@ from theory.shapley_interactions.checkers.theorems import (
 from theory.shapley_interactions.reproductions.cases import compared, orders, total
 
 SYMBOLIC_ORDERS = 4
-SCALAR_ORDERS = 8
+SCALAR_ORDERS, SCALAR_PLAYERS = 8, 30
+LARGEST = 8
+"""Of the numbers of players whose operators are compared; two more in the full budget."""
 FAILING_ORDERS = (3, 4, 5)
 
 
@@ -35,11 +37,11 @@ def split_wls(context: Context) -> Verdict:
     scalars = 0
     for k in range(1, SCALAR_ORDERS + 1):
         context.log(f"split form: scalars of order {k}")
-        for n in range(2 * k, 41 if context.full else 31):
+        for n in range(2 * k, SCALAR_PLAYERS + (11 if context.full else 1)):
             report = scalars_hold(n, k)
             ensure(report, "scalars")
             scalars += report.checked
-    cases = orders(range(2, 11 if context.full else 9), doubled=True)
+    cases = orders(range(2, LARGEST + (3 if context.full else 1)), doubled=True)
     table = compared(context, "split form", split_holds, cases)
     also = compared(context, "corollaries", corollaries_hold, cases)
     reason = f"{derived} identities of polynomials in n and t, {scalars} scalars, operators for {len(cases)} pairs n, k"
@@ -110,7 +112,7 @@ def direct_wls_order3(context: Context) -> Verdict:
 
 def constrained_wls(context: Context) -> Verdict:
     """T4 as operators on all games, of v itself and of its residual game."""
-    cases = orders(range(2, 11 if context.full else 9), doubled=True)
+    cases = orders(range(2, LARGEST + (3 if context.full else 1)), doubled=True)
     table = compared(context, "constrained form", constrained_holds, cases)
     reason = f"the constrained minimiser is unique and is the index, on every game of the {len(cases)} pairs n, k"
     return Verdict(Status.PROVED, Evidence.EXACT, reason, total(table), tables={"entries": table})
