@@ -1,15 +1,12 @@
 """`KernelSHAPIQ`: interactions of a game of any number of players from a budget of coalitions.
 
-SII of order k is the minimiser of Σ_{T inner} μ_k(|T|)(y(T) − Σ_S λ(k, |S ∩ T|) x_S)² under linear constraints that the
-outer coalitions determine: x = Q_outer y + z, where z is in H_k = {x : Σ_{S ⊃ R} x_S = 0 for all |R| = k − 1}. Of a
-sample of the inner coalitions, each with the number that it stands for, the same least squares is an estimate; with
-every coalition it is the exact index. Every estimate satisfies the constraints, so efficiency holds at any budget.
+Coalitions of few and of many players are all evaluated, distinct ones of the other sizes are drawn (`sampling`), and a
+constrained least squares gives the values of every order (`least_squares`). With all 2^n coalitions it is the exact
+index; efficiency holds at any budget.
 
 Main definition: `KernelSHAPIQ`.
 References: Fumagalli, Muschalik, Kolpaczki, Hüllermeier, Hammer, KernelSHAP-IQ, ICML 2024 (the weighted least squares);
 docs/shapley_interactions.md for the constrained form and its proof.
-Implementation notes: z is found in all C(n, k) coordinates with the orthogonal projector P onto H_k, from
-P·G·P + (I − P), whose inverse is that of the Gram matrix G on H_k. There Σ_{S ⊆ T} replaces the design.
 """
 
 from __future__ import annotations
@@ -22,27 +19,15 @@ from torch import Tensor
 
 from constructions.errors import require_bool, require_choice, require_device, require_instance, require_int
 from constructions.progress import Log, require_log, silent
-from constructions.shapley_interactions.coalitions import (
-    aggregated,
-    bernoulli,
-    included,
-    kernel,
-    masks_of,
-    sii_weights,
-    spread,
-    subsets,
-    top_projector,
-)
+from constructions.shapley_interactions.coalitions import aggregated
 from constructions.shapley_interactions.exact import require_order
 from constructions.shapley_interactions.games import BATCH, Game, evaluated
+from constructions.shapley_interactions.least_squares import interactions
 from constructions.shapley_interactions.sampling import Design
 from constructions.shapley_interactions.values import InteractionValues, player_names
 
 MOST_UNKNOWN = 10_000  # interactions of one order: their Gram matrix takes 0.8 GB
 MOST_MASKS = 1 << 31  # bytes of the coalitions of a draw
-ROW_ELEMENTS = 1 << 22
-PIVOT = 1e-6  # of a Cholesky factor, relative to the largest: below, the sample does not determine the values
-RANK = 1e-10
 
 
 class KernelSHAPIQ:
@@ -146,104 +131,3 @@ def _standard_errors(draws: list[list[Tensor]], repeats: int) -> tuple[Tensor, .
     if len(draws) == 1:  # nothing is left to chance
         return tuple(torch.zeros_like(values) for values in draws[0])
     return tuple(torch.stack(parts).std(0) / math.sqrt(len(draws)) for parts in zip(*draws, strict=True))
-
-
-# --- the least squares ------------------------------------------------------------------------------------
-
-
-def interactions(masks: Tensor, stands_for: Tensor, values: Tensor, order: int) -> tuple[list[Tensor], bool]:
-    """SII values (C(n, k), …), k = 1 … order, and whether some were not determined by the sample.
-
-    `masks` (m, n) hold every coalition of fewer than `order` or more than n − `order` players; `stands_for` (m,) is 1
-    for coalitions of a size that is there as a whole; `values` are (m,) or (m, outputs).
-    """
-    sizes = masks.sum(-1)
-    flat = values.reshape(len(values), -1)
-    y, found, short = flat - flat[sizes == 0][0], [], False
-    for k in range(1, order + 1):
-        x = outer_part(masks, sizes, y, k)
-        y = y - predicted(masks, x, k)
-        z, determined = inner_part(masks, sizes, stands_for, y, k)
-        y = y - summed(masks, z, k)
-        found.append((x + z).reshape(-1, *values.shape[1:]))
-        short = short or not determined
-    return found, short
-
-
-def outer_part(masks: Tensor, sizes: Tensor, y: Tensor, k: int) -> Tensor:
-    """Q_outer y, (C(n, k), outputs): the part of SII that is orthogonal to H_k."""
-    n = masks.shape[1]
-    outer = (sizes < k) | (sizes > n - k)
-    coalitions, t, here = masks[outer].double(), sizes[outer], y[outer]
-    weights = sii_weights(n, k).to(masks.device)
-    members = masks_of(subsets(n, k), n).to(masks.device)
-    parts = members.split(max(1, ROW_ELEMENTS // max(1, len(t))))
-    return torch.cat([weights[t, (part.double() @ coalitions.T).long()] @ here for part in parts])
-
-
-def inner_part(masks: Tensor, sizes: Tensor, stands_for: Tensor, y: Tensor, k: int) -> tuple[Tensor, bool]:
-    """The z of H_k that fits the residual y (m, outputs) on the inner coalitions best, (C(n, k), outputs), and whether
-    it is the only one."""
-    n = masks.shape[1]
-    inner = (sizes >= k) & (sizes <= n - k)
-    coalitions, here = masks[inner], y[inner]
-    weights = kernel(n, k).to(masks.device)[sizes[inner]] * stands_for[inner]
-    complete = len(here) == sum(math.comb(n, t) for t in range(k, n - k + 1))
-    projector = top_projector(n, k).to(masks.device)
-    gram, right = normal_equations(coalitions, weights, here, k, with_gram=not complete)
-    if gram is None:  # the Gram matrix of all coalitions is the identity on H_k
-        return projector @ right, True
-    return solved(gram, right, projector, math.comb(n, k) - math.comb(n, k - 1))
-
-
-def normal_equations(
-    masks: Tensor, weights: Tensor, y: Tensor, k: int, *, with_gram: bool = True
-) -> tuple[Tensor | None, Tensor]:
-    """X'WX (C(n, k), C(n, k)), unless it is not wanted, and X'Wy (C(n, k), outputs) of the design 1[S ⊆ T]."""
-    n = masks.shape[1]
-    sets = subsets(n, k).to(masks.device)
-    gram = torch.zeros(len(sets), len(sets), dtype=torch.float64, device=masks.device) if with_gram else None
-    right = torch.zeros(len(sets), y.shape[1], dtype=torch.float64, device=masks.device)
-    rows = max(1, ROW_ELEMENTS // len(sets))
-    for part, w, values in zip(masks.split(rows), weights.split(rows), y.split(rows), strict=True):
-        x = included(part, sets)
-        right += x.T @ (w[:, None] * values)
-        if gram is not None:
-            gram += x.T @ (w[:, None] * x)
-    return gram, right
-
-
-def solved(gram: Tensor, right: Tensor, projector: Tensor, dimension: int) -> tuple[Tensor, bool]:
-    """z in H_k with P·G·z = P·b, that of least norm, and whether there is one only."""
-    inside = projector @ gram @ projector
-    inside = (inside + inside.T) / 2
-    wanted = projector @ right
-    rest = torch.eye(len(gram), dtype=gram.dtype, device=gram.device) - projector
-    factor, failed = torch.linalg.cholesky_ex(inside + rest)
-    pivots = factor.diagonal()
-    if not int(failed) and bool(pivots.min() > PIVOT * pivots.max()):
-        return projector @ torch.cholesky_solve(wanted, factor), True
-    eigenvalues, vectors = torch.linalg.eigh(inside)
-    kept = eigenvalues > RANK * max(float(eigenvalues[-1]), 1e-300)
-    inverse = torch.where(kept, 1 / torch.where(kept, eigenvalues, 1.0), 0.0)
-    z = vectors @ (inverse[:, None] * (vectors.T @ wanted))
-    return projector @ z, int(kept.sum()) >= dimension
-
-
-def summed(masks: Tensor, values: Tensor, k: int) -> Tensor:
-    """Σ_{S ⊆ T, |S| = k} values(S), (m, outputs), of values (C(n, k), outputs)."""
-    sets = subsets(masks.shape[1], k).to(masks.device)
-    parts = masks.split(max(1, ROW_ELEMENTS // len(sets)))
-    return torch.cat([included(part, sets) @ values for part in parts])
-
-
-def predicted(masks: Tensor, values: Tensor, k: int) -> Tensor:
-    """Σ_{|S| = k} λ(k, |S ∩ T|)·values(S), (m, outputs): λ(k, l) = Σ_{r ≥ 1} C(l, r)·B_{k − r}, so that
-    Σ_S λ(k, |S ∩ T|) x_S = Σ_r B_{k − r} Σ_{R ⊆ T, |R| = r} Σ_{S ⊇ R} x_S."""
-    n = masks.shape[1]
-    total = values.new_zeros(len(masks), values.shape[1])
-    for r in range(1, k + 1):
-        factor = float(bernoulli(k - r))
-        if factor:
-            total += factor * summed(masks, spread(values, n, k, r) if r < k else values, r)
-    return total
