@@ -59,7 +59,7 @@ class FeatureGame:
         width = self.background.shape[1]
         if len(self.x) != width:
             raise ValueError(f"`background` must have as many columns as x, {len(self.x)}, got {width}")
-        self._answers, self._place, self._dtype = _answering(model, self.x, require_bool("tensors", tensors))
+        self._model, self._place, self._dtype = _answering(model, self.x, require_bool("tensors", tensors))
         self.output = None if output is None else require_int("output", output, 0)
         self.rows_at_once = require_int("rows_at_once", rows_at_once, 1)
         columns = getattr(background, "columns", None)  # of a DataFrame
@@ -84,12 +84,12 @@ class FeatureGame:
     def _means(self, kept: Tensor) -> Tensor:
         """Mean answers (m,) or (m, outputs) where columns are `kept` (m, d) from x."""
         rows = torch.where(kept[:, None, :], self.x, self.background).flatten(0, 1)
-        parts = [self._checked(part) for part in rows.split(self.rows_at_once)]
+        parts = [self.answers(part) for part in rows.split(self.rows_at_once)]
         return torch.cat(parts).unflatten(0, (len(kept), len(self.background))).mean(1)
 
-    def _checked(self, rows: Tensor) -> Tensor:
+    def answers(self, rows: Tensor) -> Tensor:
         """The model's answers (r,) or (r, m) to rows (r, d), float64 on the CPU."""
-        given = self._answers(rows.to(self._place, self._dtype))
+        given = self._model(rows.to(self._place, self._dtype))
         answers = given.detach().cpu() if isinstance(given, Tensor) else torch.from_numpy(_array("model", given))
         if answers.ndim not in (1, 2) or len(answers) != len(rows) or 0 in answers.shape[1:] or answers.is_complex():
             wanted = f"({len(rows)},) or ({len(rows)}, outputs)"
