@@ -13,7 +13,7 @@ from constructions.shapley_interactions import (
     UnanimityGame,
     shapley_interactions,
 )
-from constructions.shapley_interactions.estimator import interactions
+from constructions.shapley_interactions.least_squares import fitted_degrees, interactions
 from constructions.shapley_interactions.sampling import Design
 from tests.shapley_interactions.exact_games import index
 from theory.shapley_interactions.checkers import operators, paired
@@ -122,18 +122,19 @@ def sampled(n, order, budget, pairs, table, seed=0):
     weights = torch.cat([torch.ones(len(fixed), dtype=torch.float64), stands_for])
     found, short = interactions(masks, weights, table[codes], order)
     assert not short
-    inner = {
-        c: F(w) for c, w in zip(codes.tolist(), weights.tolist(), strict=True) if order <= c.bit_count() <= n - order
-    }
+    inner = {c: F(w) for c, w in zip(codes.tolist(), weights.tolist(), strict=True)}
+    counts = masks.sum(-1).bincount(minlength=n + 1).tolist()
+    fitted = {k: fitted_degrees(n, k, counts) for k in range(1, order + 1)}
     game = operators.column([F(v) for v in table.tolist()])
-    return found, paired.sampled_index(game, order, inner)
+    return found, paired.sampled_index(game, order, inner, fitted=fitted), fitted
 
 
 @pytest.mark.parametrize("pairs", [True, False])
 @pytest.mark.parametrize(("n", "order", "budget"), [(6, 1, 40), (7, 2, 100), (8, 2, 130), (8, 3, 220)])
 def test_estimates_are_rational_least_squares(n, order, budget, pairs):
     table = torch.rand(1 << n, dtype=torch.float64, generator=torch.Generator().manual_seed(n)) * 8 - 3
-    found, right = sampled(n, order, budget, pairs, table)
+    found, right, fitted = sampled(n, order, budget, pairs, table)
+    assert all(fitted.values())
     for k in range(1, order + 1):
         wanted = [float(value) for value in operators.entries(right[k])]
         assert found[k - 1].tolist() == pytest.approx(wanted, rel=0, abs=1e-10)

@@ -57,6 +57,7 @@ def test_moebius_coefficients_are_compared(monkeypatch):
 # --- T5 -----------------------------------------------------------------------------------------------------
 
 
+MEANS = {1: dict.fromkeys(range(1, 6), 0), 2: dict.fromkeys((2, 3, 4), 0)}
 SEEDS = {1: 13, 2: 16, 3: 16, 4: 10}
 
 
@@ -72,8 +73,10 @@ def test_paired_samples(seed, pairs):
     assert len(sample.drawn) == 2 * pairs
     assert exact_orders(sample.values, sample.drawn) == [False, True]
     for order in (1, 2):
-        report = paired_holds(6, order, sample.drawn)
-        assert report.holds, report.failure
+        for fitted in ({}, MEANS if pairs > 12 else {2: {3: 0}}):
+            report = paired_holds(6, order, sample.drawn, fitted)
+            assert report.holds, report.failure
+            assert report.compared == {1: 6 * 22, 2: 15 * 42}[order]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -84,6 +87,39 @@ def test_unequal_weights_within_one_pair(seed):
     assert exact_orders(sample.values, drawn) == [False, False]
     assert paired_holds(6, 2, drawn).failure.startswith("order 2 of the unanimity game of {")
     assert paired_holds(6, 1, drawn).failure.startswith("order 1 of the unanimity game of {")
+    assert not paired_holds(6, 2, drawn, MEANS).holds
+    assert not paired_holds(6, 1, drawn, MEANS).holds
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_fit_at_one_size_and_not_at_its_mirror(seed):
+    """What is fitted must be closed under complements, too."""
+    drawn = paired.paired_sample(seed).drawn
+    assert not paired_holds(6, 2, drawn, {2: {2: 0}}).holds
+    assert paired_holds(6, 2, drawn, {2: {3: 0}}).holds  # 3 is its own mirror
+
+
+def test_fitted_functions_take_what_they_explain():
+    """Any numbers added to all coalitions of a size that is fitted leave the estimate as it is."""
+    sample = paired.paired_sample(2)
+    noise = {2: 5, 3: -7, 4: 11}
+    noisy = [value + noise.get(mask.bit_count(), 0) for mask, value in enumerate(sample.values)]
+    games = [operators.column(values) for values in (sample.values, noisy)]
+    first, second = (paired.sampled_index(game, 2, sample.drawn, fitted=MEANS)[2] for game in games)
+    assert first == second
+    first, second = (paired.sampled_index(game, 2, sample.drawn)[2] for game in games)
+    assert first != second
+
+
+def test_more_functions_than_a_sample_tells_apart():
+    """Linear functions at a size with few coalitions: those that are independent there are fitted."""
+    drawn = paired.paired_sample(3).drawn
+    assert paired_holds(6, 1, drawn, {1: {1: 0, 5: 0}}).holds
+    same = [
+        paired.sampled_index(operators.column([mask**2 for mask in range(64)]), 1, drawn, fitted={1: {3: j}})
+        for j in (0, 0)
+    ]
+    assert same[0][1] == same[1][1]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -142,7 +178,9 @@ def test_what_a_sample_must_be():
 
 
 def test_first_available_is_accepted():
-    assert [first_available_holds(n).compared for n in (1, 2, 3)] == [2, 21, 133]
+    reports = [first_available_holds(n) for n in (1, 2, 3, 4)]
+    assert all(report.holds for report in reports)
+    assert [report.compared for report in reports] == [2, 21, 133, 705]
 
 
 @pytest.mark.parametrize(

@@ -214,8 +214,8 @@ def test_paired_exact_without_the_residual_game(monkeypatch):
 
 
 def test_paired_exact_looks_at_every_game_of_the_degree(monkeypatch):
-    monkeypatch.setattr(estimator, "paired_holds", lambda n, order, drawn: theorems.TheoremReport(0, "no"))
-    assert undecided("paired_exact") == "seed 1: no"
+    monkeypatch.setattr(estimator, "paired_holds", lambda n, order, drawn, fitted: theorems.TheoremReport(0, "no"))
+    assert undecided("paired_exact") == "seed 1, order 1: no"
 
 
 def test_first_available_with_a_wrong_sign(monkeypatch):

@@ -5,17 +5,18 @@ Main definitions: `congruential`, `game_of_degree`, `Sample`, `paired_sample`, `
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
+from types import MappingProxyType
 
 from flint import fmpq, fmpq_mat
 
 from constructions.errors import require_int
 from theory.shapley_interactions.checkers import weights
 from theory.shapley_interactions.checkers.least_squares import minimiser, weighted
-from theory.shapley_interactions.checkers.operators import by_weights, design_matrix, inclusion
+from theory.shapley_interactions.checkers.operators import by_weights, design_matrix, inclusion, matrix
 
 PLAYERS = 6
 PAIRS_KEPT_ABOVE = -20
@@ -70,15 +71,17 @@ def sampled_index(
     order: int,
     drawn: Mapping[int, Fraction],
     *,
+    fitted: Mapping[int, Mapping[int, int]] = MappingProxyType({}),
     residual: bool = True,
     constrained: bool = True,
 ) -> dict[int, fmpq_mat]:
     """k ↦ the estimate of SII of order k, for k ≤ `order`: constrained least squares on a sample, a column a game.
 
     `games` are whole games as columns, of which only the coalitions in `drawn` (with their weights ω) and those of
-    sizes below `order` and above n − `order` (weight 1) are used. Without `residual` lower orders are not subtracted,
-    without `constrained` the inner sum alone is minimised. ValueError for games of no 2^n values or weights that are
-    not positive, NotUnique for a sample that does not determine the estimate.
+    sizes below `order` and above n − `order` (weight 1) are used. `fitted` are, for each k, sizes t ↦ j: beside the
+    index any function Σ_{|R| = j} a_R·1[R ⊆ T] is fitted to the coalitions of that size. Without `residual` lower
+    orders are not subtracted, without `constrained` the inner sum alone is minimised. ValueError for games of no 2^n
+    values or weights that are not positive, NotUnique for a sample that does not determine the estimate.
     """
     n = games.nrows().bit_length() - 1
     if games.nrows() != 1 << n:
@@ -90,6 +93,7 @@ def sampled_index(
     for k in range(1, order + 1):
         x, weight = design_matrix(n, k), _weights(n, k, order, drawn)
         inner = weighted(x, weight)
+        inner -= inner * _explained(n, weight, fitted.get(k, {}))
         sums = inclusion(n, k) if constrained else fmpq_mat(0, x.ncols())
         off = by_weights(n, k) * _outer_part(n, k, y)
         found[k] = minimiser(inner * x, inner * y, sums, sums * off)
@@ -106,6 +110,19 @@ def _weights(n: int, k: int, order: int, drawn: Mapping[int, Fraction]) -> list[
         seen = drawn.get(mask, Fraction(0)) if order <= size <= n - order else Fraction(1)
         found.append(kernel.get(size, Fraction(0)) * seen)
     return found
+
+
+def _explained(n: int, weight: Sequence[Fraction], fitted: Mapping[int, int]) -> fmpq_mat:
+    """F (F'WF)⁻¹ F'W of the fitted functions F, as many of them as the sample tells apart: what they explain of y."""
+    listed = [(t, r) for t, j in fitted.items() for r in weights.sets(n, j)]
+    columns = [[int(mask.bit_count() == t and r & ~mask == 0) for t, r in listed] for mask in range(1 << n)]
+    functions = matrix(columns, len(listed))
+    seen = weighted(functions, weight)
+    echelon, rank = (seen * functions).rref() if listed else (seen, 0)
+    pivots = [next(j for j in range(len(listed)) if echelon[i, j] != 0) for i in range(rank)]
+    kept = matrix([[row[j] for j in pivots] for row in columns], rank)
+    within = weighted(kept, weight)
+    return kept * (within * kept).solve(within) if rank else fmpq_mat(1 << n, 1 << n)
 
 
 def _first_row_repeated(games: fmpq_mat) -> fmpq_mat:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import comb
+from types import MappingProxyType
 
 from flint import fmpq_mat
 
@@ -209,13 +210,18 @@ def _summed(n: int, index: Mapping[int, fmpq_mat]) -> fmpq_mat:
 # --- samples --------------------------------------------------------------------------------------------------
 
 
-def paired_holds(n: int, order: int, drawn: Mapping[int, Fraction]) -> TheoremReport:
-    """T5: the sample's estimate of this order is SII for every game of degree ≤ `order` + 1, by its unanimity games."""
+def paired_holds(
+    n: int, order: int, drawn: Mapping[int, Fraction], fitted: Mapping[int, Mapping[int, int]] = MappingProxyType({})
+) -> TheoremReport:
+    """T5: the sample's estimate of this order is SII for every game of degree ≤ `order` + 1, by its unanimity games.
+
+    `fitted` is that of `sampled_index`.
+    """
 
     def compare(found: _Comparison) -> None:
         terms = [a for a in range(1 << n) if a.bit_count() <= order + 1]
         games = matrix([[int(a & ~t == 0) for a in terms] for t in range(1 << n)], len(terms))
-        estimate = sampled_index(games, order, drawn)[order]
+        estimate = sampled_index(games, order, drawn, fitted=fitted)[order]
         index = operators.definition(n, order) * games
         for j, a in enumerate(terms):
             right = all(estimate[i, j] == index[i, j] for i in range(index.nrows()))
