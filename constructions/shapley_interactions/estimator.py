@@ -26,7 +26,7 @@ from constructions.shapley_interactions.least_squares import interactions
 from constructions.shapley_interactions.sampling import Design
 from constructions.shapley_interactions.values import InteractionValues, player_names
 
-MOST_UNKNOWN = 10_000  # interactions of one order: their Gram matrix takes 0.8 GB
+MOST_UNKNOWN = 5_000  # interactions of one order: a Gram matrix of them takes 0.2 GB, and there are five like it
 MOST_MASKS = 1 << 31  # bytes of the coalitions of a draw
 
 
@@ -82,7 +82,9 @@ class KernelSHAPIQ:
         log: Log = silent,
     ) -> InteractionValues:
         """The interactions from at most `budget` coalitions; with `repeats` the mean of so many draws of `budget`
-        coalitions each (those of the enumerated sizes are evaluated once) and its standard errors.
+        coalitions each (those of the enumerated sizes are evaluated once) and its standard errors. They tell how the
+        draws scatter; least squares on a sample has a bias besides, below the scatter of a draw, that falls with the
+        budget and not with `repeats`: one budget of all is the better estimate.
 
         With 2^n the index is exact. ValueError for a budget below the coalitions of fewer than `order` or more than
         n − `order` players, or above 2^n.

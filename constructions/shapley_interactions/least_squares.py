@@ -39,7 +39,8 @@ from constructions.shapley_interactions.coalitions import (
 ROW_ELEMENTS = 1 << 22
 PIVOT = 1e-6  # of a Cholesky factor, relative to the largest: below, the sample does not determine the values
 RANK = 1e-10
-ROWS_A_FUNCTION = 3  # coalitions of a size for each function fitted there
+FEWEST_ROWS = 5  # coalitions of a size where anything is fitted,
+ROWS_A_FUNCTION = 3  # and for each function fitted there
 ROWS_A_VALUE = 2.5  # coalitions that must be left for each dimension of H_k; pairs count once
 
 
@@ -101,7 +102,8 @@ def fitted_degrees(n: int, k: int, counts: list[int]) -> dict[int, int]:
     """Size t -> degree j < k of the functions Σ_{|R| ≤ j} a_R·1[R ⊆ T] that are fitted there, of the sizes that were
     drawn from, `counts` (n + 1,) coalitions of each."""
     drawn = [t for t in range(k, n - k + 1) if 0 < counts[t] < math.comb(n, t)]
-    fits = {t: [j for j in range(k) if ROWS_A_FUNCTION * math.comb(n, j) <= counts[t]] for t in drawn}
+    rows = [max(FEWEST_ROWS, ROWS_A_FUNCTION * math.comb(n, j)) for j in range(k)]
+    fits = {t: [j for j in range(k) if rows[j] <= counts[t]] for t in drawn}
     spare = sum(counts[k : n - k + 1]) - ROWS_A_VALUE * (math.comb(n, k) - math.comb(n, k - 1))
     for highest in reversed(range(k)):
         degrees = {t: min(highest, max(js)) for t, js in fits.items() if js}
