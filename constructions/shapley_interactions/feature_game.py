@@ -18,7 +18,7 @@ import torch
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from torch import Tensor, nn
 
-from constructions.errors import first_row, require_bool, require_instance, require_int, shown
+from constructions.errors import first_row, require_bool, require_instance, require_int, require_tensor, shown
 from constructions.shapley_interactions.games import require_masks
 from constructions.shapley_interactions.values import player_names
 
@@ -168,6 +168,8 @@ def _quietly(predict: Callable[[np.ndarray], Any], rows: np.ndarray) -> Any:
 
 
 def _array(name: str, value: Any) -> np.ndarray:
+    if value is None:  # numpy would take it for one that is not a number
+        raise TypeError(f"`{name}` must be numbers in one array, got None")
     try:
         return np.array(value, dtype=np.float64)
     except (TypeError, ValueError) as err:
@@ -176,15 +178,15 @@ def _array(name: str, value: Any) -> np.ndarray:
 
 def _rows(name: str, value: Any, *, single: bool = False) -> Tensor:
     """`value` as finite float64 rows (b, d) on the CPU; one row may come as (d,) when `single`."""
-    if isinstance(value, Tensor) and value.layout != torch.strided:
-        raise TypeError(f"`{name}` must be a dense tensor, got {value.layout}")
-    array = _array(name, value.detach().cpu() if isinstance(value, Tensor) and not value.is_meta else value)
-    rows = torch.from_numpy(array)
+    if isinstance(value, Tensor):
+        rows = require_tensor(name, value, "(d,)" if single else "(b, d)").detach().cpu().double()
+    else:
+        rows = torch.from_numpy(_array(name, value))
     if single and rows.ndim == 1:
         rows = rows[None]
     wanted = "(d,)" if single else "(b, d)"
     if rows.ndim != 2 or not rows.numel() or (single and len(rows) != 1):
-        raise ValueError(f"`{name}` must have shape {wanted} with at least one row and column, got {array.shape}")
+        raise ValueError(f"`{name}` must have shape {wanted} with at least one row and column, got {tuple(rows.shape)}")
     bad = ~torch.isfinite(rows).all(-1)
     if bool(bad.any()):
         raise ValueError(f"`{name}` must be finite, row {first_row(bad)} is {shown(rows[first_row(bad)].tolist())}")
