@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from constructions.errors import require_choice, require_cloud, require_instance, require_int
-from constructions.fixed_order import squared_distances
+from constructions.fixed_order import squared_distances, total
 from constructions.mixture import LatticeMixture
 from constructions.pathway_tree.flat_prototype_tree import LARGEST
 from constructions.pathway_tree.prototype_tree import PrototypeTree
@@ -30,7 +30,7 @@ from constructions.progress import Log, require_log, silent, tracked
 from constructions.shapley_interactions.coalitions import aggregated, subsets
 from constructions.shapley_interactions.exact import require_order
 from constructions.shapley_interactions.games import require_masks
-from constructions.shapley_interactions.values import InteractionValues
+from constructions.shapley_interactions.values import InteractionValues, player_names
 from constructions.trained_momlp.model import TrainedMoMLP
 
 LOSSES = ("squared", "error", "log")
@@ -104,7 +104,7 @@ class ExpertGame:
     def _set(self, order: Tensor, values: Tensor, empty: Tensor, names: Sequence[str] | None) -> None:
         self.order, self.values, self.empty = order, values, empty
         self.n = order.shape[1]
-        self.names = tuple(f"expert {i}" for i in range(self.n)) if names is None else tuple(names)
+        self.names = player_names([f"expert {i}" for i in range(self.n)] if names is None else names, self.n)
 
     # --- the game ---
 
@@ -115,7 +115,7 @@ class ExpertGame:
         return torch.cat([self._means(part.to(self.order.device)) for part in masks.split(rows)]).to(masks.device)
 
     def _means(self, masks: Tensor) -> Tensor:
-        found = self.empty.expand(len(masks), -1).contiguous().flatten()
+        found = self.empty.repeat(len(masks))
         count = len(self.order)
         waiting = torch.arange(len(found), device=found.device)
         waiting = waiting[masks.any(-1)[waiting // count]]
@@ -127,7 +127,7 @@ class ExpertGame:
             there, place = alive.any(-1), start + alive.long().argmax(-1)
             found[waiting[there]] = self.values[point[there], place[there]]
             waiting = waiting[~there]
-        return found.view(len(masks), count).mean(-1)
+        return total(found.view(len(masks), count)) / count
 
     # --- its interactions ---
 

@@ -19,6 +19,7 @@ from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from torch import Tensor, nn
 
 from constructions.errors import first_row, require_bool, require_instance, require_int, require_tensor, shown
+from constructions.fixed_order import total
 from constructions.shapley_interactions.games import require_masks
 from constructions.shapley_interactions.values import player_names
 
@@ -85,7 +86,8 @@ class FeatureGame:
         """Mean answers (m,) or (m, outputs) where columns are `kept` (m, d) from x."""
         rows = torch.where(kept[:, None, :], self.x, self.background).flatten(0, 1)
         parts = [self.answers(part) for part in rows.split(self.rows_at_once)]
-        return torch.cat(parts).unflatten(0, (len(kept), len(self.background))).mean(1)
+        answers = torch.cat(parts).unflatten(0, (len(kept), len(self.background)))
+        return total(answers.movedim(1, -1)) / len(self.background)
 
     def answers(self, rows: Tensor) -> Tensor:
         """The model's answers (r,) or (r, m) to rows (r, d), float64 on the CPU."""

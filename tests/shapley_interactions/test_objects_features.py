@@ -224,3 +224,11 @@ def test_refused_in_one_sentence(kind, words, changed):
     options = {"model": product, "x": X[0], "background": X[:4]} | changed
     with pytest.raises(kind, match=re.escape(words)):
         explain(FeatureGame(options.pop("model"), options.pop("x"), options.pop("background"), **options))
+
+
+def test_batches_of_any_size_give_the_same_bits():
+    game = FeatureGame(lambda rows: np.stack([product(rows), rows[:, 3] ** 3], 1), X[0], X[1:24])
+    masks = all_masks(4, 0, 16)
+    assert torch.equal(game(masks), torch.cat([game(mask[None]) for mask in masks]))
+    game.rows_at_once = 5
+    assert torch.equal(game(masks), torch.cat([game(mask[None]) for mask in masks]))
