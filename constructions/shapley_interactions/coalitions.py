@@ -60,8 +60,10 @@ def rank(sets: Tensor, n: int) -> Tensor:
 def included(masks: Tensor, sets: Tensor) -> Tensor:
     """1[S ⊆ T] as float64 (m, s) of coalitions T, boolean rows (m, n), and subsets S (s, k)."""
     columns = masks.double()
-    result = columns.new_ones(len(masks), len(sets))
-    for j in range(sets.shape[1]):
+    if not sets.shape[1]:
+        return columns.new_ones(len(masks), len(sets))
+    result = columns[:, sets[:, 0]]
+    for j in range(1, sets.shape[1]):
         result *= columns[:, sets[:, j]]
     return result
 

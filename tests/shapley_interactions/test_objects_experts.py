@@ -168,9 +168,9 @@ def test_a_thousand_experts():
     found = game.interactions(2)
     assert found.sum_error < 1e-12
     assert float(found.prediction) == pytest.approx(float(game.values[:, 0].mean()))
-    estimate = KernelSHAPIQ(1000, 1, "SV", generator=seeded()).estimate(game, 4000)
-    assert estimate.sum_error < 1e-12
-    assert not estimate.rank_deficient
+    several = KernelSHAPIQ(300, 1, "SV", generator=seeded()).estimate(first_available(300, 20, seeded()), 2000)
+    assert several.sum_error < 1e-12
+    assert not several.rank_deficient
 
 
 def test_estimates_for_a_hundred_experts():
