@@ -163,6 +163,8 @@ def _experts(args: argparse.Namespace, model: Any) -> tuple[InteractionValues, N
     for name in ("background", "groups"):
         if getattr(args, name) is not None:
             raise ValueError(f"`--{name}` is for --players features, got {shown(str(getattr(args, name)))}")
+    if args.fixed_expert:
+        raise ValueError("`--fixed-expert` is for --players features, got --players experts")
     if not isinstance(model, MoMLP | TabulatedMoMLP | TrainedMoMLP):
         raise ValueError(f"`MODEL` must be a mixture for --players experts, got {type(model).__name__}")
     points = _rows(args.points, model.n, "--points")
