@@ -54,14 +54,19 @@ def interactions(masks: Tensor, stands_for: Tensor, values: Tensor, order: int) 
     sizes = masks.sum(-1)
     flat = values.reshape(len(values), -1)
     y, found, short = flat - flat[sizes == 0][0], [], False
+    n = masks.shape[1]
+    counts = torch.bincount(sizes, minlength=n + 1).tolist()
+    complete = all(counts[t] == math.comb(n, t) for t in range(n + 1))
     for k in range(1, order + 1):
         x = outer_part(masks, sizes, y, k)
-        y = y - predicted(masks, x, k)
-        z, determined = inner_part(masks, sizes, stands_for, y, k)
+        if complete:  # then what x explains is orthogonal to H_k, and the Gram matrix is the identity on it
+            x = x + all_of_inner_part(masks, sizes, y, k)
+        else:
+            z, determined = inner_part(masks, sizes, stands_for, y - predicted(masks, x, k), k)
+            x, short = x + z, short or not determined
         if k < order:
-            y = y - summed(masks, z, k)
-        found.append((x + z).reshape(-1, *values.shape[1:]))
-        short = short or not determined
+            y = y - predicted(masks, x, k)
+        found.append(x.reshape(-1, *values.shape[1:]))
     return found, short
 
 
@@ -76,6 +81,14 @@ def outer_part(masks: Tensor, sizes: Tensor, y: Tensor, k: int) -> Tensor:
     return torch.cat([weights[t, (part.double() @ coalitions.T).long()] @ here for part in parts])
 
 
+def all_of_inner_part(masks: Tensor, sizes: Tensor, y: Tensor, k: int) -> Tensor:
+    """`inner_part` of all 2^n coalitions: P·X'Wy."""
+    n = masks.shape[1]
+    weights = kernel(n, k).to(masks.device)[sizes]
+    _, right = normal_equations(masks, weights, y, k, with_gram=False)
+    return top_projector(n, k).to(masks.device) @ right
+
+
 def inner_part(masks: Tensor, sizes: Tensor, stands_for: Tensor, y: Tensor, k: int) -> tuple[Tensor, bool]:
     """The z of H_k that fits the residual y (m, outputs) on the inner coalitions best, (C(n, k), outputs), and whether
     it is the only one."""
@@ -83,19 +96,13 @@ def inner_part(masks: Tensor, sizes: Tensor, stands_for: Tensor, y: Tensor, k: i
     inner = (sizes >= k) & (sizes <= n - k)
     coalitions, here, t = masks[inner], y[inner], sizes[inner]
     weights = kernel(n, k).to(masks.device)[t] * stands_for[inner]
-    projector = top_projector(n, k).to(masks.device)
-    dimension = math.comb(n, k) - math.comb(n, k - 1)
-    counts = torch.bincount(t, minlength=n + 1).tolist()
-    if all(counts[size] == math.comb(n, size) for size in range(k, n - k + 1)):
-        # the Gram matrix of all coalitions is the identity on H_k
-        return projector @ normal_equations(coalitions, weights, here, k, with_gram=False)[1], True
     gram, right = normal_equations(coalitions, weights, here, k)
-    for size, degree in fitted_degrees(n, k, counts).items():
+    for size, degree in fitted_degrees(n, k, torch.bincount(t, minlength=n + 1).tolist()).items():
         at = t == size
         less_gram, less_right = explained(coalitions[at], here[at], k, degree)
         gram -= weights[at][0] * less_gram
         right -= weights[at][0] * less_right
-    return solved(gram, right, projector, dimension)
+    return solved(gram, right, top_projector(n, k).to(masks.device), math.comb(n, k) - math.comb(n, k - 1))
 
 
 def fitted_degrees(n: int, k: int, counts: list[int]) -> dict[int, int]:

@@ -79,7 +79,7 @@ def test_slopes(verdict_of):
     found = verdict_of("shapley_interactions.budget")
     assert len(found.tables["slopes"].rows) == 8
     assert max(found.tables["slopes"].column("slope")) < -1.5
-    assert found.numbers["largest_relative_mse_at_half"] < 0.15
+    assert found.numbers["largest_relative_mse_at_half"] < 0.02
 
 
 # --- broken houses ----------------------------------------------------------------------------------------
