@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from constructions.shapley_interactions import (
+    ExpertGame,
     KernelSHAPIQ,
     SumOfUnanimity,
     TableGame,
@@ -174,3 +175,16 @@ def test_unanimity_games_need_no_sample():
     found = shapley_interactions(game, 6, 2, "SII")
     assert interactions_match(found, game(masks), tolerance=1e-14).holds
     assert found[1, 4] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("index", ["SII", "k-SII"])
+def test_experts_as_players_in_closed_form(index):
+    """T7 by the object, on the values that the game itself gives to all coalitions; v(∅) is not 0."""
+    generator = torch.Generator().manual_seed(4)
+    order = torch.rand(9, 6, generator=generator, dtype=torch.float64).argsort(-1)
+    values = torch.rand(9, 6, generator=generator, dtype=torch.float64)
+    game = ExpertGame.of_orders(order, values, torch.rand(9, generator=generator, dtype=torch.float64) - 3)
+    table = game((torch.arange(64)[:, None] >> torch.arange(6) & 1).bool())
+    report = interactions_match(game.interactions(4, index), table, tolerance=1e-13)
+    assert report.holds, report.failure
+    assert report.compared == 2 + 6 + 15 + 20 + 15

@@ -151,9 +151,7 @@ def test_scalars_of_all_orders():
 @pytest.mark.exact
 def test_a_component_that_no_outer_row_sees(monkeypatch):
     honest = harmonics.component
-    monkeypatch.setattr(
-        harmonics, "component", lambda n, k, t, j, g: honest(n, k, t, j, g) if k <= t <= n - k else F(0)
-    )
+    monkeypatch.setattr(harmonics, "component", lambda n, k, t, j, g: honest(n, k, t, j, g) * int(k <= t <= n - k))
     assert harmonics.scalars_hold(4, 2).failure == "n = 4, k = 2: no outer row sees the component 0"
     with_bernoulli(monkeypatch, B1=F(0))  # the row that the proof names for order 2 vanishes
     assert bounds.steps_of_order(2).failure == "k = 2: no outer row sees the component 0"

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
 
 import sympy
 
@@ -36,7 +38,7 @@ def _choose(top: sympy.Expr, below: int) -> sympy.Expr:
     return sympy.ff(top, below) / sympy.factorial(below)
 
 
-def _number(value) -> sympy.Rational:
+def _number(value: Fraction) -> Any:
     return sympy.Rational(value.numerator, value.denominator)
 
 
@@ -161,7 +163,7 @@ def order_three() -> OrderThree:
     count = {0: 1, 1: N, 2: N * (N - 1) / 2, N - 2: N * (N - 1) / 2, N - 1: N, N: 1}
     response = {t: int(t == 1) - sum(index[k - 1] * row(k, t) for k in (1, 2)) for t in sizes}
     above = sum(count[t] * row(3, t) * response[t] for t in sizes)
-    direct = sympy.factor(sympy.cancel(above / sum(count[t] * row(3, t) ** 2 for t in sizes)))
+    direct: Any = sympy.factor(sympy.cancel(above / sum(count[t] * row(3, t) ** 2 for t in sizes)))
     equal = sympy.numer(sympy.cancel(direct - index[2]))
     return OrderThree(direct, sympy.cancel(index[2]), tuple(sorted(sympy.roots(equal, N))))
 

@@ -11,12 +11,12 @@ from fractions import Fraction
 from itertools import islice
 from types import MappingProxyType
 
-from flint import fmpq, fmpq_mat
+from flint import fmpq_mat
 
 from constructions.errors import require_int
 from theory.shapley_interactions.checkers import weights
 from theory.shapley_interactions.checkers.least_squares import minimiser, weighted
-from theory.shapley_interactions.checkers.operators import by_weights, design_matrix, inclusion, matrix
+from theory.shapley_interactions.checkers.operators import derivative_sums, design_matrix, inclusion, matrix
 
 PLAYERS = 6
 PAIRS_KEPT_ABOVE = -20
@@ -94,9 +94,10 @@ def sampled_index(
         x, weight = design_matrix(n, k), _weights(n, k, order, drawn)
         inner = weighted(x, weight)
         inner -= inner * _explained(n, weight, fitted.get(k, {}))
-        sums = inclusion(n, k) if constrained else fmpq_mat(0, x.ncols())
-        off = by_weights(n, k) * _outer_part(n, k, y)
-        found[k] = minimiser(inner * x, inner * y, sums, sums * off)
+        sums, right = inclusion(n, k), derivative_sums(n, k)
+        if not constrained:
+            sums, right = fmpq_mat(0, x.ncols()), fmpq_mat(0, 1 << n)
+        found[k] = minimiser(inner * x, inner * y, sums, right * y)
         if residual:
             y = y - x * found[k]
     return found
@@ -129,10 +130,3 @@ def _first_row_repeated(games: fmpq_mat) -> fmpq_mat:
     """v(∅) on every coalition."""
     first = games.tolist()[0]
     return fmpq_mat(games.nrows(), games.ncols(), first * games.nrows())
-
-
-def _outer_part(n: int, k: int, y: fmpq_mat) -> fmpq_mat:
-    """y on the coalitions that are outer for k, 0 on the inner ones."""
-    rows = y.tolist()
-    kept = [row if not k <= t.bit_count() <= n - k else [fmpq(0)] * y.ncols() for t, row in enumerate(rows)]
-    return fmpq_mat(y.nrows(), y.ncols(), [value for row in kept for value in row])

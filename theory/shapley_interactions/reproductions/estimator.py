@@ -21,7 +21,7 @@ MEANS = {k: dict.fromkeys(range(k, paired.PLAYERS - k + 1), 0) for k in (1, 2)}
 PAIRS_FOR_MEANS = 9 + len(MEANS[2])
 CASES = ((8, 3), (10, 3))
 """Players, and the highest order."""
-SLOPE, AT_HALF = -1.0, 0.2
+SLOPE, AT_HALF = -1.0, 0.05
 GAMES = ((10, 30), (12, 50))
 """Players and terms of sums of unanimity games."""
 BUDGETS = (Fraction(1, 8), Fraction(1, 4), Fraction(3, 8), Fraction(1, 2))
