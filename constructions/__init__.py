@@ -24,7 +24,13 @@ if TYPE_CHECKING:
     from constructions.pathway_tree.lattice import Lattice
     from constructions.pathway_tree.prototype_tree import PrototypeTree
     from constructions.pathway_tree.tree import PathwayTree
-    from constructions.shapley_interactions import InteractionValues, KernelSHAPIQ
+    from constructions.shapley_interactions import (
+        ExpertGame,
+        FeatureGame,
+        InteractionValues,
+        KernelSHAPIQ,
+        explain,
+    )
     from constructions.store import load, save
     from constructions.trained_momlp import Routing, TrainedMoMLP, train_momlp
 
@@ -33,7 +39,9 @@ __all__ = [
     "BitExtractionPlan",
     "Box",
     "BudgetExceeded",
+    "ExpertGame",
     "ExpressionError",
+    "FeatureGame",
     "InteractionValues",
     "KernelSHAPIQ",
     "Lattice",
@@ -52,6 +60,7 @@ __all__ = [
     "TabulatedMoMLP",
     "TrainedMoMLP",
     "build_momlp",
+    "explain",
     "load",
     "plan",
     "save",
@@ -75,7 +84,13 @@ _ROOMS = {
     "constructions.pathway_tree.lattice": ("Lattice",),
     "constructions.pathway_tree.prototype_tree": ("PrototypeTree",),
     "constructions.pathway_tree.tree": ("PathwayTree",),
-    "constructions.shapley_interactions": ("InteractionValues", "KernelSHAPIQ"),
+    "constructions.shapley_interactions": (
+        "ExpertGame",
+        "FeatureGame",
+        "InteractionValues",
+        "KernelSHAPIQ",
+        "explain",
+    ),
     "constructions.store": ("load", "save"),
     "constructions.trained_momlp": ("Routing", "TrainedMoMLP", "train_momlp"),
 }

@@ -21,12 +21,13 @@ from constructions.errors import require_bool, require_choice, require_device, r
 from constructions.progress import Log, require_log, silent
 from constructions.shapley_interactions.coalitions import aggregated
 from constructions.shapley_interactions.exact import require_order
-from constructions.shapley_interactions.games import BATCH, Game, evaluated
+from constructions.shapley_interactions.games import BATCH, LARGEST_BATCH, Game, evaluated
 from constructions.shapley_interactions.least_squares import interactions
 from constructions.shapley_interactions.sampling import Design
 from constructions.shapley_interactions.values import InteractionValues, player_names
 
 MOST_UNKNOWN = 5_000  # interactions of one order: a Gram matrix of them takes 0.2 GB, and there are five like it
+MOST_REPEATS = 1_000
 MOST_MASKS = 1 << 31  # bytes of the coalitions of a draw
 
 
@@ -51,7 +52,7 @@ class KernelSHAPIQ:
         device: torch.device | str | None = None,
     ):
         require_int("n", n, 1)
-        if index == "Moebius":
+        if isinstance(index, str) and index == "Moebius":
             raise ValueError(
                 "`index` must be SV, SII or k-SII to be estimated: Moebius coefficients need 2^n evaluations"
             )
@@ -69,7 +70,7 @@ class KernelSHAPIQ:
         self.paired = require_bool("paired", paired)
         require_instance("generator", generator, (torch.Generator, type(None)))
         self.generator = torch.Generator().manual_seed(0) if generator is None else generator
-        self.batch_size = require_int("batch_size", batch_size, 1)
+        self.batch_size = require_int("batch_size", batch_size, 1, LARGEST_BATCH)
         self.device = require_device("device", device)
 
     def estimate(
@@ -92,7 +93,7 @@ class KernelSHAPIQ:
         design = Design.of(self.n, self.order, budget, paired=self.paired)
         if budget * self.n > MOST_MASKS:
             raise ValueError(f"`budget` must be at most {MOST_MASKS // self.n} of {self.n} players, got {budget}")
-        require_int("repeats", repeats, 1)
+        require_int("repeats", repeats, 1, MOST_REPEATS)
         named = player_names(names, self.n)
         fixed = design.fixed()
         known = self._evaluated(game, fixed, require_log(log))

@@ -20,7 +20,7 @@ from torch import Tensor
 from constructions.errors import require_choice, require_device, require_int
 from constructions.progress import Log, require_log, silent
 from constructions.shapley_interactions.coalitions import MOST_EXACT, aggregated, all_masks, rank
-from constructions.shapley_interactions.games import BATCH, Game, evaluated, require_float
+from constructions.shapley_interactions.games import BATCH, LARGEST_BATCH, Game, evaluated, require_float
 from constructions.shapley_interactions.values import INDICES, InteractionValues, player_names
 
 NODE_ELEMENTS = 1 << 22  # numbers of all nodes worked on together
@@ -70,7 +70,7 @@ def require_order(order: int | None, n: int, index: str) -> int:
 
 def game_table(game: Game, n: int, *, batch_size: int, device: torch.device, log: Log = silent) -> Tensor:
     """Values (2^n,) or (2^n, outputs) in the order of bit masks, float64."""
-    require_int("batch_size", batch_size, 1)
+    require_int("batch_size", batch_size, 1, LARGEST_BATCH)
     starts = range(0, 2**n, batch_size)
     batches = (all_masks(n, start, min(start + batch_size, 2**n)).to(device) for start in starts)
     return evaluated(game, batches, len(starts), log)

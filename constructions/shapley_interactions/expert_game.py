@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from constructions.errors import require_choice, require_cloud, require_instance, require_int
+from constructions.errors import require_choice, require_cloud, require_instance, require_int, require_tensor
 from constructions.fixed_order import squared_distances, total
 from constructions.mixture import LatticeMixture
 from constructions.pathway_tree.flat_prototype_tree import LARGEST
@@ -91,10 +91,15 @@ class ExpertGame:
     def of_orders(cls, order: Tensor, values: Tensor, empty: Tensor, names: Sequence[str] | None = None) -> ExpertGame:
         """The game from the points' orders (N, L) of the players, the values (N, L) in that order, and those of no
         player, (N,)."""
-        require_instance("order", order, Tensor), require_instance("values", values, Tensor)
+        for name, value, shape in (("order", order, "(N, L)"), ("values", values, "(N, L)"), ("empty", empty, "(N,)")):
+            require_tensor(name, value, shape)
         if order.ndim != 2 or values.shape != order.shape or empty.shape != order.shape[:1] or not order.numel():
             shapes = f"{tuple(order.shape)}, {tuple(values.shape)} and {tuple(empty.shape)}"
             raise ValueError(f"`order` and `values` must have shape (N, L), `empty` (N,), got {shapes}")
+        if order.dtype != torch.int64:
+            raise TypeError(f"`order` must be int64, got {order.dtype}")
+        if not bool(torch.isfinite(values).all()) or not bool(torch.isfinite(empty).all()):
+            raise ValueError("`values` and `empty` must be finite")
         if not torch.equal(order.sort(-1).values, torch.arange(order.shape[1], device=order.device).expand_as(order)):
             raise ValueError("`order` must hold every player once in each row")
         game = cls.__new__(cls)

@@ -10,14 +10,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from constructions.errors import require_int
+from constructions.errors import require_choice, require_int
 from constructions.progress import Log, silent
 from constructions.shapley_interactions.coalitions import MOST_EXACT
-from constructions.shapley_interactions.estimator import KernelSHAPIQ
+from constructions.shapley_interactions.estimator import MOST_REPEATS, KernelSHAPIQ
 from constructions.shapley_interactions.exact import require_order, shapley_interactions
 from constructions.shapley_interactions.expert_game import ExpertGame
 from constructions.shapley_interactions.games import BATCH
-from constructions.shapley_interactions.values import InteractionValues
+from constructions.shapley_interactions.values import INDICES, InteractionValues
 
 DEFAULT_BUDGET = 1 << 14
 
@@ -52,10 +52,11 @@ def explain(
     coalitions for more; a `budget` of 2^n coalitions, or more, is the exact index (n ≤ 22). `repeats`, `paired` and
     `generator` are of the estimate (`KernelSHAPIQ`); `index` is "SV", "SII", "k-SII" or, exact only, "Moebius".
     """
+    require_choice("index", index, INDICES)
     n = require_int("game.n", getattr(game, "n", None), 1)
     if budget is not None:
         require_int("budget", budget, 1)
-    require_int("repeats", repeats, 1)
+    require_int("repeats", repeats, 1, MOST_REPEATS)
     if budget is None and isinstance(game, ExpertGame) and index != "Moebius":
         return game.interactions(order, index)
     spent = DEFAULT_BUDGET if budget is None else budget

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from constructions.errors import require_choice
+from constructions.errors import require_choice, require_instance
 from constructions.shapley_interactions.expert_game import ExpertGame
 from constructions.shapley_interactions.feature_game import FeatureGame
 from constructions.shapley_interactions.games import SumOfUnanimity, UnanimityGame
@@ -59,4 +59,5 @@ with failing experts."""
 
 def family(name: str, generator: torch.Generator | None = None) -> Callable[[Tensor], Tensor]:
     """A game of `FAMILIES`; the random ones are drawn from `generator`."""
+    require_instance("generator", generator, (torch.Generator, type(None)))
     return FAMILIES[require_choice("name", name, tuple(FAMILIES))](generator)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from constructions.errors import first_row, require_bool, require_instance, require_int, require_tensor, shown
 from constructions.fixed_order import total
-from constructions.shapley_interactions.games import require_masks
+from constructions.shapley_interactions.games import LARGEST_BATCH, require_function, require_masks
 from constructions.shapley_interactions.values import player_names
 
 ROWS_AT_ONCE = 1 << 16
@@ -62,7 +62,7 @@ class FeatureGame:
             raise ValueError(f"`background` must have as many columns as x, {len(self.x)}, got {width}")
         self._model, self._place, self._dtype = _answering(model, self.x, require_bool("tensors", tensors))
         self.output = None if output is None else require_int("output", output, 0)
-        self.rows_at_once = require_int("rows_at_once", rows_at_once, 1)
+        self.rows_at_once = require_int("rows_at_once", rows_at_once, 1, LARGEST_BATCH)
         columns = getattr(background, "columns", None)  # of a DataFrame
         titles = [f"x{i}" for i in range(width)] if columns is None else [str(c) for c in columns]
         playing = list(range(width)) if features is None else _columns("features", features, width)
@@ -91,7 +91,11 @@ class FeatureGame:
 
     def answers(self, rows: Tensor) -> Tensor:
         """The model's answers (r,) or (r, m) to rows (r, d), float64 on the CPU."""
-        given = self._model(rows.to(self._place, self._dtype))
+        try:
+            given = self._model(rows.to(self._place, self._dtype))
+        except Exception as err:  # whatever a model of the user's does
+            why = " ".join(f"{type(err).__name__}: {err}".split())[:300]
+            raise ValueError(f"`model` failed on rows {tuple(rows.shape)} ({why})") from err
         answers = given.detach().cpu() if isinstance(given, Tensor) else torch.from_numpy(_array("model", given))
         if answers.ndim not in (1, 2) or len(answers) != len(rows) or 0 in answers.shape[1:] or answers.is_complex():
             wanted = f"({len(rows)},) or ({len(rows)}, outputs)"
@@ -130,6 +134,7 @@ def _answering(model: Any, x: Tensor, tensors: bool) -> tuple[Answers, torch.dev
     if not callable(model):
         wanted = "a torch module, a scikit-learn classifier or regressor, or a function of rows (r, d)"
         raise TypeError(f"`model` must be {wanted}, got {type(model).__name__}")
+    require_function("model", model, "rows (r, d)")
     return (model if tensors else lambda rows: model(rows.numpy())), cpu, double
 
 
@@ -174,7 +179,7 @@ def _array(name: str, value: Any) -> np.ndarray:
         raise TypeError(f"`{name}` must be numbers in one array, got None")
     try:
         return np.array(value, dtype=np.float64)
-    except (TypeError, ValueError) as err:
+    except (TypeError, ValueError, OverflowError) as err:
         raise TypeError(f"`{name}` must be numbers in one array, got {type(value).__name__} ({err})") from err
 
 

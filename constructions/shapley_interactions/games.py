@@ -5,7 +5,9 @@ Main definitions: `Game`, `TableGame`, `UnanimityGame`, `SumOfUnanimity`, `evalu
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,17 +21,18 @@ Game = Callable[[Tensor], Tensor]
 """Boolean coalitions (m, n) to values (m,), or (m, outputs); called with batches, without gradients."""
 
 BATCH = 1 << 16
+LARGEST_BATCH = 1 << 32
+MOST_PLAYERS, MOST_NUMBERS = 10_000, 1 << 26  # of games that are made up
 
 
 def evaluated(game: Game, batches: Iterable[Tensor], count: int, log: Log = silent) -> Tensor:
     """Values (m,) or (m, outputs), float64, of all `count` batches of coalitions together; ValueError or TypeError
     for a game that answers with another shape or with what is not finite."""
-    if not callable(game):
-        raise TypeError(f"`game` must be a function of boolean coalitions (m, n), got {type(game).__name__}")
+    require_function("game", game, "boolean coalitions (m, n)")
     found: list[Tensor] = []
     with torch.no_grad():
         for _, masks in zip(tracked(range(count), "batches of coalitions", log), batches, strict=True):
-            values = _require_values(game(masks), masks)
+            values = _require_values(_asked(game, masks), masks)
             if found and values.shape[1:] != found[0].shape[1:]:
                 was = tuple(found[0].shape[1:])
                 raise ValueError(f"`game` must answer alike in every batch, got {tuple(values.shape[1:])} after {was}")
@@ -37,7 +40,27 @@ def evaluated(game: Game, batches: Iterable[Tensor], count: int, log: Log = sile
     return torch.cat(found)
 
 
-def _require_values(values: Tensor | np.ndarray, masks: Tensor) -> Tensor:
+def require_function(name: str, function: Any, of: str) -> None:
+    """TypeError unless `function` can be called with one argument."""
+    if not callable(function):
+        raise TypeError(f"`{name}` must be a function of {of}, got {type(function).__name__}")
+    try:
+        inspect.signature(function).bind(None)
+    except ValueError:  # some built-in functions do not say what they take
+        pass
+    except TypeError as err:
+        raise TypeError(f"`{name}` must be a function of {of}, this one is not: {err}") from err
+
+
+def _asked(game: Game, masks: Tensor) -> Any:
+    try:
+        return game(masks)
+    except RuntimeError as err:
+        why = " ".join(str(err).split())[:200]
+        raise ValueError(f"`game` failed on coalitions {tuple(masks.shape)} ({type(err).__name__}: {why})") from err
+
+
+def _require_values(values: Any, masks: Tensor) -> Tensor:
     """The game's answer to `masks` as float64 on their device."""
     if isinstance(values, np.ndarray):
         values = torch.from_numpy(np.ascontiguousarray(values))
@@ -68,7 +91,7 @@ def require_masks(masks: Tensor, n: int) -> Tensor:
 
 
 def require_float(dtype: torch.dtype) -> torch.dtype:
-    if dtype not in (torch.float32, torch.float64):
+    if not isinstance(dtype, torch.dtype) or dtype not in (torch.float32, torch.float64):
         raise ValueError(f"`dtype` must be torch.float32 or torch.float64, got {shown(dtype)}")
     return dtype
 
@@ -105,8 +128,9 @@ class SumOfUnanimity:
     """
 
     def __init__(self, n: int, terms: int, generator: torch.Generator | None = None, *, degree: int | None = None):
-        require_int("n", n, 1)
-        require_int("terms", terms, 1)
+        require_int("n", n, 1, MOST_PLAYERS)
+        require_int("terms", terms, 1, MOST_NUMBERS // n)
+        require_instance("generator", generator, (torch.Generator, type(None)))
         degree = n if degree is None else require_int("degree", degree, 1, n)
         sizes = torch.randint(1, degree + 1, (terms,), generator=generator)
         place = torch.rand(terms, n, generator=generator, dtype=torch.float64).argsort(-1).argsort(-1)
@@ -128,7 +152,7 @@ class UnanimityGame:
     """v(T) = 1[A ⊆ T] of the players A."""
 
     def __init__(self, n: int, players: Sequence[int]):
-        require_int("n", n, 1)
+        require_int("n", n, 1, MOST_PLAYERS)
         chosen = list(players) if isinstance(players, (list, tuple, range)) else []
         if not chosen or len(set(chosen)) != len(chosen):
             raise ValueError(f"`players` must be different integers, at least one, got {shown(players)}")

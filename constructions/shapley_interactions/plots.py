@@ -1,6 +1,7 @@
 """Pictures of an explanation: bars, a network, an UpSet plot, and the way from the baseline to the prediction.
 
-Each draws on `axes`, or on a new figure for None, and returns the Axes with the numbers drawn.
+Each takes the `InteractionValues` that offers it as a method, draws on `axes`, or on a new figure for None, and returns
+the Axes with the numbers drawn.
 
 Main definitions: `bar`, `network`, `upset`, `force`.
 """
@@ -8,14 +9,12 @@ Main definitions: `bar`, `network`, `upset`, `force`.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from constructions.errors import require_instance, require_int
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from constructions.shapley_interactions.values import Interaction, InteractionValues
 
 INK, POSITIVE, NEGATIVE, NEUTRAL = "#1f2a44", "#c2410c", "#0b7285", "#9ca3af"
 LARGEST_NODE, WIDEST_EDGE = 900.0, 9.0
@@ -38,7 +37,7 @@ def _short(name: str) -> str:
     return cut.replace("$", r"\$")
 
 
-def _label(interaction: Interaction) -> str:
+def _label(interaction: Any) -> str:
     return " × ".join(_short(name) for name in interaction.names)
 
 
@@ -46,11 +45,11 @@ def _colour(value: float) -> str:
     return POSITIVE if value >= 0 else NEGATIVE
 
 
-def _title(values: InteractionValues) -> str:
+def _title(values: Any) -> str:
     return f"{values.index}, {values.how}"
 
 
-def bar(values: InteractionValues, axes: Axes | None = None, *, count: int = 10) -> tuple[Axes, Drawn]:
+def bar(values: Any, axes: Axes | None = None, *, count: int = 10) -> tuple[Axes, Drawn]:
     """The `count` largest interactions, the largest on top, with their standard errors where there are some."""
     chosen = values.top(count)
     axes = _axes(axes, 6.5, 1.2 + 0.32 * len(chosen))
@@ -64,7 +63,7 @@ def bar(values: InteractionValues, axes: Axes | None = None, *, count: int = 10)
     return axes, [(_label(i), i.value) for i in chosen]
 
 
-def network(values: InteractionValues, axes: Axes | None = None, *, count: int = 30) -> tuple[Axes, Drawn]:
+def network(values: Any, axes: Axes | None = None, *, count: int = 30) -> tuple[Axes, Drawn]:
     """Players on a circle, areas by their own values; of the larger interactions the `count` largest as edges and
     polygons, widths by their values. Positive is red, negative blue."""
     require_int("count", count, 1)
@@ -97,7 +96,7 @@ def network(values: InteractionValues, axes: Axes | None = None, *, count: int =
     return axes, [*zip(values.names, own, strict=True), *((_label(i), i.value) for i in joint)]
 
 
-def upset(values: InteractionValues, axes: Axes | None = None, *, count: int = 10) -> tuple[Axes, Drawn]:
+def upset(values: Any, axes: Axes | None = None, *, count: int = 10) -> tuple[Axes, Drawn]:
     """Bars of the `count` largest interactions over a matrix of dots: who takes part in which."""
     chosen = values.top(count)
     players = sorted({p for i in chosen for p in i.players})
@@ -122,7 +121,7 @@ def upset(values: InteractionValues, axes: Axes | None = None, *, count: int = 1
     return axes, [(_label(i), i.value) for i in chosen]
 
 
-def force(values: InteractionValues, axes: Axes | None = None, *, count: int = 10) -> tuple[Axes, Drawn]:
+def force(values: Any, axes: Axes | None = None, *, count: int = 10) -> tuple[Axes, Drawn]:
     """From the baseline v(∅) to the prediction v(N), a step an interaction, the largest first and the rest together;
     ValueError for an index that does not add up."""
     if not values.sums:

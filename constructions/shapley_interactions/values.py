@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from constructions.errors import require_choice, require_instance, require_int, shown
+from constructions.errors import require_choice, require_instance, require_int, require_tensor, shown
 from constructions.shapley_interactions.coalitions import rank, subsets
 
 if TYPE_CHECKING:
@@ -63,11 +63,22 @@ class InteractionValues:
     def __post_init__(self):
         require_int("n", self.n, 1)
         require_choice("index", self.index, INDICES)
+        for name in ("baseline", "prediction"):
+            value = require_tensor(name, getattr(self, name), "() or (m,)")
+            if value.ndim > 1 or value.shape != self.baseline.shape or not value.numel():
+                raise ValueError(f"`{name}` must have shape () or (m,), as the baseline, got {tuple(value.shape)}")
+        if not isinstance(self.orders, tuple) or not self.orders or len(self.orders) > self.n:
+            raise ValueError(f"`orders` must be a tuple of 1 to {self.n} tensors, got {shown(self.orders)}")
         for k, values in enumerate(self.orders, 1):
+            require_tensor("orders", values, "(C(n, k),)")
             if values.shape != (math.comb(self.n, k), *self.baseline.shape):
                 wanted = (math.comb(self.n, k), *self.baseline.shape)
                 raise ValueError(f"`orders` must have shape {wanted} at order {k}, got {tuple(values.shape)}")
-        object.__setattr__(self, "names", player_names(self.names or None, self.n))
+        object.__setattr__(
+            self,
+            "names",
+            player_names(None if isinstance(self.names, tuple) and not self.names else self.names, self.n),
+        )
 
     # --- one by one ---
 

@@ -179,7 +179,7 @@ REFUSED = [
     (("--order", "2", "--budget", "3"), "`n` must be at least 2·order = 4 to be estimated, got 3"),
     (("--order", "1", "--budget", "1"), "`budget` must be at least 2, the coalitions of fewer"),
     (("--budget", "0"), "`budget` must be an integer at least 1, got 0"),
-    (("--repeats", "0"), "`repeats` must be an integer at least 1, got 0"),
+    (("--repeats", "0"), "`repeats` must be an integer between 1 and 1000, got 0"),
     (("--top", "0"), "`--top` must be an integer at least 1, got 0"),
     (("--groups", "0;1"), "`groups` must hold each of the columns [0, 1, 2] once"),
     (("--groups", "a"), "`--groups` must be columns such as '0,1;2;3', got 'a'"),

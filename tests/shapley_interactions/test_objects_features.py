@@ -208,7 +208,7 @@ REFUSED = [
     (ValueError, "`names` must be 4 strings, got ['a']", {"names": ["a"]}),
     (ValueError, "`output` must be an integer at least 0, got -1", {"output": -1}),
     (ValueError, "`output` must be an integer between 0 and 0, got 2", {"output": 2}),
-    (ValueError, "`rows_at_once` must be an integer at least 1", {"rows_at_once": 0}),
+    (ValueError, "`rows_at_once` must be an integer between 1", {"rows_at_once": 0}),
     (TypeError, "`tensors` must be True or False", {"tensors": 1}),
     (TypeError, "`model` must be a torch module, a scikit-learn classifier", {"model": 3}),
     (TypeError, "`model` must be a model, got the class LinearRegression", {"model": LinearRegression}),
