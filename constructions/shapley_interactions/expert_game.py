@@ -64,7 +64,8 @@ class ExpertGame:
         names: Sequence[str] | None = None,
         log: Log = silent,
     ):
-        require_choice("loss", loss, LOSSES), require_choice("off", off, OFF)
+        require_choice("loss", loss, LOSSES)
+        require_choice("off", off, OFF)
         x = require_cloud("points", points)
         ranking = ranked(mixture)
         count = len(ranking.leaves)

@@ -5,10 +5,9 @@ Main definition: `explain`.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from constructions.errors import require_choice, require_int
 from constructions.progress import Log, silent
@@ -16,21 +15,10 @@ from constructions.shapley_interactions.coalitions import MOST_EXACT
 from constructions.shapley_interactions.estimator import MOST_REPEATS, KernelSHAPIQ
 from constructions.shapley_interactions.exact import require_order, shapley_interactions
 from constructions.shapley_interactions.expert_game import ExpertGame
-from constructions.shapley_interactions.games import BATCH
+from constructions.shapley_interactions.games import BATCH, NamedGame
 from constructions.shapley_interactions.values import INDICES, InteractionValues
 
 DEFAULT_BUDGET = 1 << 14
-
-
-class NamedGame(Protocol):
-    """A game that knows its n players and their names."""
-
-    n: int
-
-    @property
-    def names(self) -> tuple[str, ...]: ...
-
-    def __call__(self, masks: Tensor, /) -> Tensor: ...
 
 
 def explain(

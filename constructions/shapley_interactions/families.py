@@ -9,12 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from constructions.errors import require_choice, require_instance
 from constructions.shapley_interactions.expert_game import ExpertGame
 from constructions.shapley_interactions.feature_game import FeatureGame
-from constructions.shapley_interactions.games import SumOfUnanimity, UnanimityGame
+from constructions.shapley_interactions.games import NamedGame, SumOfUnanimity, UnanimityGame
 
 BACKGROUND = slice(10, 30)  # rows of the data that stand for "not known"
 
@@ -23,7 +22,7 @@ def _diabetes(generator: torch.Generator | None) -> FeatureGame:
     from sklearn.datasets import load_diabetes
     from sklearn.ensemble import GradientBoostingRegressor
 
-    data = load_diabetes(scaled=False)
+    data: Any = load_diabetes(scaled=False)
     model = GradientBoostingRegressor(random_state=0).fit(data.data, data.target)
     return FeatureGame(model, data.data[0], data.data[BACKGROUND], names=tuple(data.feature_names))
 
@@ -32,7 +31,7 @@ def _wine(generator: torch.Generator | None) -> FeatureGame:
     from sklearn.datasets import load_wine
     from sklearn.ensemble import RandomForestClassifier
 
-    data = load_wine()
+    data: Any = load_wine()
     model = RandomForestClassifier(50, random_state=0).fit(data.data, data.target)
     return FeatureGame(model, data.data[0], data.data[BACKGROUND], output=0, names=tuple(data.feature_names))
 
@@ -44,7 +43,7 @@ def first_available(n: int, points: int, generator: torch.Generator | None) -> E
     return ExpertGame.of_orders(order, values, torch.zeros(points, dtype=torch.float64))
 
 
-FAMILIES: dict[str, Callable[[torch.Generator | None], Any]] = {
+FAMILIES: dict[str, Callable[[torch.Generator | None], NamedGame]] = {
     "soum_10": lambda generator: SumOfUnanimity(10, 30, generator),
     "soum_12": lambda generator: SumOfUnanimity(12, 50, generator),
     "unanimity": lambda generator: UnanimityGame(10, (0, 1, 2)),
@@ -57,7 +56,7 @@ on the diabetes data and a random forest on the wine data (class 0), row 0 expla
 with failing experts."""
 
 
-def family(name: str, generator: torch.Generator | None = None) -> Callable[[Tensor], Tensor]:
+def family(name: str, generator: torch.Generator | None = None) -> NamedGame:
     """A game of `FAMILIES`; the random ones are drawn from `generator`."""
     require_instance("generator", generator, (torch.Generator, type(None)))
     return FAMILIES[require_choice("name", name, tuple(FAMILIES))](generator)

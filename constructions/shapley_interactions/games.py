@@ -1,13 +1,13 @@
 """Games: functions of boolean coalitions in batches, and those that are known in closed form.
 
-Main definitions: `Game`, `TableGame`, `UnanimityGame`, `SumOfUnanimity`, `evaluated`.
+Main definitions: `Game`, `NamedGame`, `TableGame`, `UnanimityGame`, `SumOfUnanimity`, `evaluated`.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -23,6 +23,17 @@ Game = Callable[[Tensor], Tensor]
 BATCH = 1 << 16
 LARGEST_BATCH = 1 << 32
 MOST_PLAYERS, MOST_NUMBERS = 10_000, 1 << 26  # of games that are made up
+
+
+class NamedGame(Protocol):
+    """A game that knows its n players and their names."""
+
+    n: int
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+    def __call__(self, masks: Tensor, /) -> Tensor: ...
 
 
 def evaluated(game: Game, batches: Iterable[Tensor], count: int, log: Log = silent) -> Tensor:

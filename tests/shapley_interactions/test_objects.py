@@ -320,7 +320,7 @@ LINES = [
     ("`budget` must be at least 14, the coalitions of fewer", lambda: KernelSHAPIQ(6, 2).estimate(SOUM, 13)),
     ("`budget` must be an integer between 14 and 64, got 65", lambda: KernelSHAPIQ(6, 2).estimate(SOUM, 65)),
     ("`budget` must be an integer at least 1, got 50.0", lambda: KernelSHAPIQ(6, 2).estimate(SOUM, 50.0)),
-    ("`repeats` must be an integer between 1 and 1000, got 0", lambda: KernelSHAPIQ(6, 2).estimate(SOUM, 50, repeats=0)),
+    ("`repeats` must be an integer between 1 and 1000", lambda: KernelSHAPIQ(6, 2).estimate(SOUM, 50, repeats=0)),
     ("`values` must be 2^n numbers", lambda: TableGame(torch.zeros(6))),
     ("`values` must be finite", lambda: TableGame(torch.tensor([0, math.nan]))),
     ("`players` must be different integers, at least one, got []", lambda: UnanimityGame(3, [])),

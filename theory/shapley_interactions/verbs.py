@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
@@ -152,7 +153,7 @@ def _fixed(args: argparse.Namespace, model: Any, game: FeatureGame) -> FeatureGa
     """The game of the expert that answers the row, asked about every coalition."""
     if not isinstance(model, MoMLP | TabulatedMoMLP | TrainedMoMLP):
         raise ValueError(f"`--fixed-expert` needs a mixture, got {type(model).__name__}")
-    leaf = model.route(game.x[None].to(model.place))[0].tolist()
+    leaf: Any = model.route(game.x[None].to(model.place))[0].tolist()  # an integer, or a multi-index
     return FeatureGame(model.expert(leaf), game.x, game.background, groups=_groups(args.groups))
 
 
@@ -239,5 +240,6 @@ def _write(found: InteractionValues, path: Path, plot: str | None) -> None:
     if path.suffix == ".json":
         write_whole(path, lambda draft: draft.write_text(found.to_json(), encoding="utf-8"))
         return
-    axes, _ = PLOTS[plot or ("force" if found.sums else "bar")](found)
-    save_figure(axes.figure, path)
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    PLOTS[plot or ("force" if found.sums else "bar")](found, figure.subplots())
+    save_figure(figure, path)
