@@ -4,8 +4,7 @@
 
 Both estimators get the same table game, the same budget and the same seeds, with and without pairs of complements. A
 ratio of errors is ours / theirs of the mean squared error over interactions and seeds, with its 95 % interval over the
-seeds (bootstrap of pairs); a ratio of speeds is theirs / ours in CPU
-seconds.
+seeds (bootstrap of pairs); a ratio of speeds is theirs / ours in CPU seconds.
 
 Main definitions: `accuracy`, `full_budget`, `many_players`.
 """
@@ -17,7 +16,7 @@ import math
 import statistics
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -218,21 +217,19 @@ def _worst(found: list[Tensor], truth: list[Tensor]) -> float:
 # --- many players -------------------------------------------------------------------------------------------
 
 
-def many_players(n: int, budget: int) -> dict[str, float | None]:
+def many_players(n: int, budget: int) -> Iterator[tuple[str, float]]:
     """Mean squared error of the Shapley values of n experts, whose truth is known in closed form, over the variance of
     that truth."""
     game = first_available(n, 20, torch.Generator().manual_seed(0))
     truth = game.interactions(1, "SV").order(1)
-    found = {}
     for paired in (False, True):
         generator = torch.Generator().manual_seed(0)
         mine = KernelSHAPIQ(n, 1, "SV", paired=paired, generator=generator).estimate(game, budget).order(1)
         name = "paired" if paired else "unpaired"
-        found[f"ours, {name}"] = float((mine - truth).square().mean() / truth.var())
+        yield f"ours, {name}", float((mine - truth).square().mean() / truth.var())
         if shapiq is not None:
             other = _peer_shapley(game, n, budget, paired=paired)
-            found[f"shapiq KernelSHAP, {name}"] = float((other - truth).square().mean() / truth.var())
-    return found
+            yield f"shapiq KernelSHAP, {name}", float((other - truth).square().mean() / truth.var())
 
 
 def _peer_shapley(game: Callable[[Tensor], Tensor], n: int, budget: int, *, paired: bool) -> Tensor:
@@ -305,7 +302,7 @@ def main() -> None:
     if args.only in (None, "speed"):
         show_full(console, full_budget(1 if args.quick else 5))
     if args.only in (None, "players"):
-        for name, error in many_players(200 if args.quick else 1000, 4_000 if args.quick else 20_000).items():
+        for name, error in many_players(200 if args.quick else 1000, 4_000 if args.quick else 20_000):
             console.print(f"{200 if args.quick else 1000} experts, order 1, {name}: error / variance {error:.3g}")
     console.print(", ".join(f"{k} {v}" for k, v in (machine() | {"shapiq": peer_version()}).items()), highlight=False)
 

@@ -24,7 +24,7 @@ def test_it_runs_without_its_peer(benchmark, monkeypatch, capsys):
     monkeypatch.setattr(benchmark, "shapiq", None)
     monkeypatch.setattr(benchmark, "CASES", (("unanimity", 2, 102),))
     monkeypatch.setattr(benchmark, "SIZES", ((6, 2),))
-    monkeypatch.setattr(benchmark, "many_players", lambda n, budget: {"ours": 0.5})
+    monkeypatch.setattr(benchmark, "many_players", lambda n, budget: [("ours", 0.5)])
     monkeypatch.setattr(sys, "argv", ["shapley_interactions.py", "--quick"])
     benchmark.main()
     said = capsys.readouterr().out
