@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from constructions.pathway_tree.lattice import Lattice
     from constructions.pathway_tree.prototype_tree import PrototypeTree
     from constructions.pathway_tree.tree import PathwayTree
+    from constructions.shapley_interactions import (
+        ExpertGame,
+        FeatureGame,
+        InteractionValues,
+        KernelSHAPIQ,
+        explain,
+    )
     from constructions.store import load, save
     from constructions.sublinear_training import GaussNewtonTrainer, MaxTreeForest, ShiftedReLUNetwork
     from constructions.trained_momlp import Routing, TrainedMoMLP, train_momlp
@@ -34,8 +41,12 @@ __all__ = [
     "BitExtractionPlan",
     "Box",
     "BudgetExceeded",
+    "ExpertGame",
     "ExpressionError",
+    "FeatureGame",
     "GaussNewtonTrainer",
+    "InteractionValues",
+    "KernelSHAPIQ",
     "Lattice",
     "LeastSquares",
     "LipschitzFunction",
@@ -58,6 +69,7 @@ __all__ = [
     "build_momlp",
     "de_sa_family",
     "expected_product",
+    "explain",
     "load",
     "plan",
     "save",
@@ -82,6 +94,13 @@ _ROOMS = {
     "constructions.pathway_tree.lattice": ("Lattice",),
     "constructions.pathway_tree.prototype_tree": ("PrototypeTree",),
     "constructions.pathway_tree.tree": ("PathwayTree",),
+    "constructions.shapley_interactions": (
+        "ExpertGame",
+        "FeatureGame",
+        "InteractionValues",
+        "KernelSHAPIQ",
+        "explain",
+    ),
     "constructions.store": ("load", "save"),
     "constructions.sublinear_training": ("GaussNewtonTrainer", "MaxTreeForest", "ShiftedReLUNetwork"),
     "constructions.trained_momlp": ("Routing", "TrainedMoMLP", "train_momlp"),

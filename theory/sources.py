@@ -1,6 +1,6 @@
 """Where the statements come from: one `Paper` a paper, cited by the place in it.
 
-Main definitions: `Paper`, `Source`, `MOMLP`, `OURS`.
+Main definitions: `Paper`, `Source`, `MOMLP_V1`, `MOMLP_V2`, `KERNELSHAP_IQ`, `OURS`.
 """
 
 from __future__ import annotations
@@ -59,6 +59,13 @@ SUBLINEAR = Paper(
     "Training Overparametrized Neural Networks in Sublinear Time",
     2022,
     "https://arxiv.org/abs/2208.04508v2",
+)
+KERNELSHAP_IQ = Paper(
+    "arXiv:2405.10852",
+    "Fabian Fumagalli, Maximilian Muschalik, Patrick Kolpaczki, Eyke Hüllermeier, Barbara Hammer",
+    "KernelSHAP-IQ: Weighted Least Square Optimization for Shapley Interactions",
+    2024,
+    "https://arxiv.org/abs/2405.10852",
 )
 ABSTRACT_V1, ABSTRACT_V2 = MOMLP_V1.at("abstract"), MOMLP_V2.at("abstract")
 

@@ -28,6 +28,7 @@ NAMES = (
     "trained_momlp",
     "distributed_momlp",
     "sublinear_training",
+    "shapley_interactions",
     "am_gm",
 )
 

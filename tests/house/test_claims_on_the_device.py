@@ -16,6 +16,7 @@ from theory.distributed_momlp import reproductions as distributed_momlp
 from theory.momlp.reproductions import mixtures as momlp
 from theory.momlp.reproductions import rates
 from theory.pathway_tree import reproductions as pathway_tree
+from theory.shapley_interactions.reproductions import estimator, regression
 from theory.sublinear_training import runs as sublinear_runs
 from theory.sublinear_training.reproductions import counts as sublinear_counts
 from theory.sublinear_training.reproductions import spectrum as sublinear_spectrum
@@ -33,6 +34,7 @@ NOT_THERE = {
 """Claims that cannot run on the device, and why."""
 
 SYMBOLS = "symbols and exact integers; no tensor is made"
+OPERATORS = "rational matrices, which are no tensors"
 CERTIFICATES = "integer certificates, which are read on the host"
 ON_THE_HOST = {
     "am_gm.certified_pairs": CERTIFICATES,
@@ -59,6 +61,14 @@ ON_THE_HOST = {
     "momlp.curse_of_dimensionality": SYMBOLS,
     "momlp.slopes": SYMBOLS,
     "momlp.trade_off": SYMBOLS,
+    "shapley_interactions.constrained_wls": OPERATORS,
+    "shapley_interactions.direct_wls": OPERATORS,
+    "shapley_interactions.direct_wls_order3": OPERATORS,
+    "shapley_interactions.first_available": OPERATORS,
+    "shapley_interactions.index_forms": OPERATORS,
+    "shapley_interactions.k_sii": OPERATORS,
+    "shapley_interactions.paired_exact": OPERATORS,
+    "shapley_interactions.split_wls": OPERATORS,
     "super_expressive.infinite_vc_dimension": SYMBOLS,
     "vc_dimension.finite": CERTIFICATES,
     "vc_dimension.routing_term": SYMBOLS,
@@ -136,6 +146,8 @@ SIZES = {
         "_cloud": lambda name, n, context: pathway_tree.embedded(name, n, count=1000, generator=context.generator()),
     },
     rates: {"INPUTS": (1, 3), "EXPONENTS": range(2, 3), "TWO_OUTPUTS_EPS": 0.5, "WIDE_DOMAIN_EPS": 0.2},
+    estimator: {"CASES": ((6, 3),), "GAMES": ((10, 30),), "DRAWS": 6},
+    regression: {"SYMBOLIC_ORDERS": 2, "SCALAR_ORDERS": 3, "SCALAR_PLAYERS": 12, "LARGEST": 5},
     super_expressive: {"ENUMERATED": (1, 2), "SAMPLED": (16,), "FLOATS": (torch.float32,)},
     trained_momlp: {
         "BUDGETED": (10, 2),

@@ -168,6 +168,31 @@ def lines():
     classes = [*train, "--task", "classification"]
     yield from changed(classes, "--values", ["negative.npy", "v.npy", "many.npy", "unsigned.npy", "wide_classes.npy"])
 
+    explain = ["explain", "t.safetensors", "--points", "x.npy"]
+    yield from (["explain", name, *explain[2:]] for name in (*NOT_FILES, *NOT_MODELS, *NOT_FUNCTIONS[1:]))
+    yield from changed(explain, "--points", (*NOT_FILES, *NOT_ARRAYS, *NOT_POINTS, *NOT_INSIDE[:2]))
+    yield from changed(explain, "--background", (*NOT_FILES, *NOT_ARRAYS, *NOT_POINTS, *NOT_INSIDE[:2]))
+    yield from changed(explain, "--out", (*NOT_OUTPUTS, "x.npy", "t.safetensors", "new"))
+    experts = [*explain, "--players", "experts", "--values", "v.npy"]
+    yield from changed(experts, "--values", (*NOT_FILES, *NOT_ARRAYS, "nan.npy", "scalar.npy", "cube.npy", "text.npy"))
+    for option, values in (
+        ("--row", ["-1", "a", "1.5", "9" * 20]),
+        ("--order", NOT_COUNTS),
+        ("--budget", NOT_COUNTS),
+        ("--repeats", NOT_COUNTS),
+        ("--top", NOT_COUNTS),
+        ("--output", ["-1", "a", "99"]),
+        ("--groups", ["", "a", "0", "0;0,1", "0;1;2", "0;;1"]),
+        ("--index", NOT_CHOICES),
+        ("--players", NOT_CHOICES),
+        ("--plot", NOT_CHOICES),
+        ("--loss", [*NOT_CHOICES, "log"]),
+        ("--values", ["v.npy"]),
+        ("--seed", ["-1", "a", "1.5", str(2**70)]),
+        ("--device", ["gpu", "meta", ""]),
+    ):
+        yield from changed(explain, option, values)
+
     yield from changed(["rates"], "--n", ["0", "4", "-1", "a", "1.5", "9" * 5000])
     yield from changed(["rates"], "--out", NOT_OUTPUTS)
 

@@ -24,7 +24,11 @@ import constructions
 import theory
 from constructions import (
     Box,
+    ExpertGame,
+    FeatureGame,
     GaussNewtonTrainer,
+    InteractionValues,
+    KernelSHAPIQ,
     LipschitzFunction,
     MaxTreeForest,
     Modulus,
@@ -34,6 +38,7 @@ from constructions import (
     ShiftedReLUNetwork,
     TrainedMoMLP,
     build_momlp,
+    explain,
     load,
     plan,
     save,
@@ -61,6 +66,7 @@ from constructions.expert_rows.cache import ExpertCache
 from constructions.files import points_file, require_folder, require_regular, require_writable, write_whole
 from constructions.progress import silent
 from constructions.ranks import Ranks
+from constructions.shapley_interactions import SumOfUnanimity, TableGame, UnanimityGame, shapley_interactions
 from constructions.trained_momlp import central_hidden, prepare
 from constructions.trained_momlp.training import Options
 from constructions.vc_dimension import (
@@ -401,6 +407,7 @@ def _calls():
         lambda **o: GaussNewtonTrainer(training["net"](), *(d() for d in data.values())).fit(**o),
         {"*": None, **fitted},
     )
+    yield from _explanations(x, integer)
 
     # verdicts and checkers
     options = {"*": None, "eps": integer(0.25), "gap": integer(None), "method": integer("sampled"), "seed": integer(0)}
@@ -457,6 +464,46 @@ def _calls():
     yield "verify_certificate", verify_certificate, {"path": lambda: file("certificate")}
     yield "verify_text", verify_text, {"text": lambda: file("certificate").read_text()}
     yield "positive_semidefinite", positive_semidefinite, {"M": lambda: exact()[0], "*": None, "name": integer("M")}
+
+
+def _explanations(x, integer):
+    """Games, their interactions, and what these are."""
+    game = UnanimityGame(6, [0, 1])
+    table = lambda: torch.zeros(4, dtype=torch.float64)  # noqa: E731
+    masks = lambda: torch.ones(2, 6, dtype=torch.bool)  # noqa: E731
+    shared = {"order": integer(2), "index": integer("SII")}
+    options = {"batch_size": integer(64), "device": integer(None)}
+    exactly = {"game": integer(game), "n": integer(6), **shared, "*": None, "names": integer(None), **options}
+    yield "shapley_interactions", shapley_interactions, {**exactly, "dtype": integer(torch.float64)}
+    drawn = {"paired": integer(True), "generator": integer(None)}
+    yield "KernelSHAPIQ", KernelSHAPIQ, {"n": integer(6), **shared, "*": None, **drawn, **options}
+    spent = {"budget": integer(40), "*": None, "repeats": integer(1), "log": integer(silent)}
+    yield "KernelSHAPIQ.estimate", KernelSHAPIQ(6).estimate, {"game": integer(game), **spent, "names": integer(None)}
+    del spent["*"]
+    yield "explain", explain, {"game": integer(game), "*": None, **shared, **spent, **drawn, **options}
+    features = {"model": lambda: lambda rows: rows.sum(1), "x": lambda: made("x")[0], "background": x, "*": None}
+    features |= dict.fromkeys(("features", "groups", "output", "names"), integer(None))
+    features |= {"tensors": integer(False), "rows_at_once": integer(100)}
+    yield "FeatureGame", lambda *a, **k: explain(FeatureGame(*a, **k)), features
+    experts = {"mixture": lambda: made("trained"), "points": x, "targets": lambda: made("x")[:, 0], "*": None}
+    experts |= {"loss": integer("squared"), "off": integer("zero"), "names": integer(None), "log": integer(silent)}
+    yield "ExpertGame", ExpertGame, experts
+    yield "ExpertGame.interactions", ExpertGame(made("trained"), made("x"), made("x")[:, 0]).interactions, shared
+    yield "TableGame", TableGame, {"values": table}
+    yield "UnanimityGame", UnanimityGame, {"n": integer(4), "players": integer([0])}
+    yield "UnanimityGame.__call__", game, {"masks": masks}
+    yield "SumOfUnanimity", SumOfUnanimity, {"n": integer(4), "terms": integer(3), "generator": integer(None)}
+    found = shapley_interactions(game, 6)
+    zero = lambda: torch.zeros((), dtype=torch.float64)  # noqa: E731
+    fields = {"n": integer(4), "index": integer("SII"), "orders": lambda: (table(),), "baseline": zero}
+    fields |= {"prediction": zero, "exact": integer(True), "evaluations": integer(16), "budget": integer(None)}
+    yield "InteractionValues", InteractionValues, {**fields, "names": integer(())}
+    yield "InteractionValues.from_json", InteractionValues.from_json, {"text": found.to_json}
+    for name, key in (("top", "count"), ("output", "j"), ("order", "k"), ("sets", "k")):
+        yield f"InteractionValues.{name}", getattr(found, name), {key: integer(0 if key == "j" else 1)}
+    for name in ("bar", "network", "upset", "force"):
+        options = {"axes": integer(None), "*": None, "count": integer(3)}
+        yield f"InteractionValues.plot_{name}", getattr(found, f"plot_{name}"), options
 
 
 @cache

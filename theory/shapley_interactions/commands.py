@@ -1,0 +1,11 @@
+"""`momlp explain`: which features, or which experts, made a model's answer."""
+
+from theory.command import Verb
+
+VERBS = {
+    "explain": Verb(
+        "explain a model's answer at one row by interactions of features, or its loss by experts",
+        "theory.shapley_interactions.verbs",
+        flat="explain",
+    ),
+}
