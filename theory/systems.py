@@ -27,6 +27,7 @@ NAMES = (
     "super_expressive",
     "trained_momlp",
     "distributed_momlp",
+    "lipschitz_expressiveness",
 )
 
 FORMER = {"rates": "momlp"}
