@@ -1,4 +1,4 @@
-"""Networks whose Lipschitz constants are known, or worth knowing: random ones, tent maps, sharp products, controllers."""
+"""Networks with known Lipschitz constants, or worth knowing: random ones, tent maps, sharp products, controllers."""
 
 from constructions.lipschitz_expressiveness.random_networks import ACTIVATIONS, gaussian_mlp, numpy_mlp
 from constructions.lipschitz_expressiveness.sharp import all_ones, clipped_linear, tent_map, two_unit_controller

@@ -5,6 +5,7 @@ Main definitions: `gaussian_mlp` (torch), `numpy_mlp` (numpy, for networks that 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -67,7 +68,7 @@ def gaussian_mlp(
         return torch.randn(*shape, dtype=torch.float64, generator=generator)
 
     layers = []
-    for n, m in zip(listed, listed[1:], strict=False):
+    for n, m in itertools.pairwise(listed):
         weight = float(sigma) * draw(m, n)
         layers.append((weight, float(bias) * draw(m) if bias else torch.zeros(m, dtype=torch.float64)))
     return stack(layers, [bend() for _ in layers[1:]]).to(where)
@@ -86,7 +87,7 @@ def numpy_mlp(
     require_positive("gain", gain)
     require_positive("bias", bias, allow_zero=True)
     layers = []
-    for n, m in zip(listed, listed[1:], strict=False):
+    for n, m in itertools.pairwise(listed):
         weight = rng.standard_normal((m, n)) / math.sqrt(n) * gain
         layers.append((torch.from_numpy(weight), torch.from_numpy(bias * rng.standard_normal(m))))
     return stack(layers)

@@ -8,6 +8,7 @@ clipped_linear(K)        x ↦ clip(−Kx, −1, 1) as −1 + relu(1 − Kx) −
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -43,7 +44,7 @@ def all_ones(widths: Sequence[int]) -> nn.Sequential:
     listed = require_widths(widths)
     return stack(
         (torch.ones(m, n, dtype=torch.float64), torch.zeros(m, dtype=torch.float64))
-        for n, m in zip(listed, listed[1:], strict=False)
+        for n, m in itertools.pairwise(listed)
     )
 
 
