@@ -9,7 +9,7 @@ Where boxes get small and as many units stay undecided, kinks meet there: `patte
 Without hidden biases J(tx) = J(x) for t > 0: the faces of the cube carry all cells of R^n, and of every box around 0.
 
 Soundness: every cell that meets the interior of the box meets that of a sub-box (of a face), and is among its patterns
-unless it is refuted there; the lower end is exact (`witness`). Tanh networks have the interval of Jacobians alone.
+unless it is refuted there; the lower end is exact (`witness`). With tanh units the vertices are intervals of Jacobians.
 
 Main definition: `branch_and_bound`.
 """
@@ -168,24 +168,22 @@ class Bounding:
             for layer, low, high in zip(self.network.hidden, forms.low, forms.high, strict=True)
         ]
         low, high = [r[0] for r in ranges], [r[1] for r in ranges]
-        bound = torch.minimum(boxes.bound, _inf_for_nan(self.chain.enclosed(low, high)).expand(len(boxes)))
+        bound = torch.minimum(boxes.bound, self._enclosed(low, high).expand(len(boxes)))
         self._centres(boxes)
         free = self._undecided(forms, len(boxes))
         count = free.sum(-1)
         stalled = torch.where(count < boxes.count, 0, boxes.stalled + 1)
         boxes = Frontier(boxes.lower, boxes.upper, bound, count, stalled)
-        if self.cells is None:
-            return boxes, forms
-        base = torch.cat(low, -1) if low else bound.new_zeros(len(boxes), 0)
+        none = bound.new_zeros(len(boxes), 0)
+        ends = torch.stack([torch.cat([none, *low], -1), torch.cat([none, *high], -1)])
         for u in range(self.question.undecided + 1):
-            self._vertices(boxes, base, free, forms, u)
+            self._vertices(boxes, ends, free, forms, u)
         self._list_stalled(boxes, forms, free)
         return boxes, forms
 
     def _centres(self, boxes: Frontier) -> None:
         centres = (boxes.lower + boxes.upper) / 2
-        matrices = self.chain.product(slopes_at(self.network, centres)[0])
-        matrices = matrices.expand(len(boxes), -1, -1)
+        matrices = self.search.matrices(centres)[0]
         values = _inf_for_nan(norm_above(matrices))
         top = int(values.argmax())
         if math.isfinite(float(values[top])) and float(values[top]) > self.search.threshold:
@@ -211,26 +209,30 @@ class Bounding:
         ]
         return torch.cat(parts, -1) if parts else torch.zeros(count, 0, dtype=torch.bool, device=self.question.device)
 
-    def _vertices(self, boxes: Frontier, base: Tensor, free: Tensor, forms: Forms, u: int) -> None:
-        """Bound the boxes with u undecided units that are still open by their 2^u patterns, and walk through those."""
+    def _vertices(self, boxes: Frontier, ends: Tensor, free: Tensor, forms: Forms, u: int) -> None:
+        """Bound the boxes with u undecided units that are still open by their 2^u patterns, and walk through those.
+
+        `ends` (2, B, units) are the smallest and largest slopes."""
         rows = ((boxes.count == u) & (boxes.bound > self.search.threshold)).nonzero()[:, 0]
         if not len(rows):
             return
         bits = torch.tensor(list(itertools.product((False, True), repeat=u)), dtype=torch.bool, device=rows.device)
         bits = bits.reshape(2**u, u)
-        for part in rows.split(max(1, VERTICES // (2**u * max(1, base.shape[1])))):
+        for part in rows.split(max(1, VERTICES // (2**u * max(1, ends.shape[-1])))):
             units = free[part].nonzero()[:, 1].reshape(len(part), u)
             slopes = torch.where(bits, 1.0, self.alphas[units][:, None, :])
-            every = (
-                base[part][:, None, :]
-                .expand(-1, len(bits), -1)
-                .scatter(2, units[:, None, :].expand(-1, len(bits), -1), slopes)
-            )
-            values = self._norms(list(every.split(self.widths, -1)))
-            values = values.expand(len(part), len(bits)) if values.ndim < 2 else values
+            low, high = (self._filled(end[part], units, slopes) for end in ends)
+            values = self._norms(low) if self.cells is not None else self._enclosed(low, high)
+            values = values.expand(len(part), len(bits))
             boxes.bound[part] = torch.minimum(boxes.bound[part], values.amax(-1))
-            if u:
+            if u and self.cells is not None:
                 self._walk(boxes, part, units, bits, values, forms)
+
+    def _filled(self, base: Tensor, units: Tensor, slopes: Tensor) -> list[Tensor]:
+        """Slopes (B, P, width) of every layer: those of the undecided units (B, u) are given for P patterns."""
+        patterns = slopes.shape[1]
+        every = base[:, None, :].expand(-1, patterns, -1)
+        return list(every.scatter(2, units[:, None, :].expand(-1, patterns, -1), slopes).split(self.widths, -1))
 
     def _norms(self, slopes: list[Tensor]) -> Tensor:
         """Upper ends of ‖offset + left·J·right‖ for these slopes; Frobenius norms where they are below the threshold."""
@@ -241,6 +243,9 @@ class Bounding:
         if min(matrices.shape[-2:]) > 1:
             rough[open_] = torch.minimum(norm_above(matrices[open_]) + self.chain.slack, _inf_for_nan(rough[open_]))
         return _inf_for_nan(rough)
+
+    def _enclosed(self, low: list[Tensor], high: list[Tensor]) -> Tensor:
+        return _inf_for_nan(self.chain.enclosed(low, high))
 
     # --- realisable or not
 
@@ -324,6 +329,8 @@ class Bounding:
 
     def _list_stalled(self, boxes: Frontier, forms: Forms, free: Tensor) -> None:
         """List the cells of boxes that get smaller and not simpler."""
+        if self.cells is None:
+            return
         wanted = (boxes.stalled >= STALLED * boxes.lower.shape[1]) & (boxes.bound > self.search.threshold)
         for box in wanted.nonzero()[:, 0].tolist():
             if self.search.late:

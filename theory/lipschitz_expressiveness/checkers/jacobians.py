@@ -54,6 +54,11 @@ class Chain:
             )
         return cls(matrices, measure.offset, slack)
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(p, q) of the measured matrices."""
+        return self.matrices[-1].shape[0], self.matrices[0].shape[1]
+
     def product(self, slopes: Slopes) -> Tensor:
         """offset + left·J·right (…, p, q) for these slopes."""
         first, last = self.matrices[0], self.matrices[-1]

@@ -23,9 +23,10 @@ from constructions.errors import (
     require_tensor,
 )
 from constructions.progress import Log, require_log, silent
+from theory.lipschitz_expressiveness.checkers.auto import auto
 from theory.lipschitz_expressiveness.checkers.branch_and_bound import branch_and_bound
 from theory.lipschitz_expressiveness.checkers.line import line
-from theory.lipschitz_expressiveness.checkers.lipsdp import MOST_UNITS, available, lipsdp
+from theory.lipschitz_expressiveness.checkers.lipsdp import lipsdp
 from theory.lipschitz_expressiveness.checkers.measure import Measure
 from theory.lipschitz_expressiveness.checkers.network import Network, read_network
 from theory.lipschitz_expressiveness.checkers.patterns import patterns
@@ -35,6 +36,7 @@ from theory.lipschitz_expressiveness.checkers.sampled import sampled
 from theory.lipschitz_expressiveness.checkers.search import Question
 
 _RUN: dict[str, Callable[[Question], LipschitzBounds]] = {
+    "auto": auto,
     "product": product,
     "sampled": sampled,
     "branch_and_bound": branch_and_bound,
@@ -42,16 +44,7 @@ _RUN: dict[str, Callable[[Question], LipschitzBounds]] = {
     "line": line,
     "lipsdp": lipsdp,
 }
-METHODS = ("auto", *_RUN)
-
-LINE_WEIGHTS = 20_000
-"""Weights of a network that the rationals of "line" read in seconds."""
-
-FEW_KINKS = 24
-"""Kinks up to which "auto" lists the patterns of R^n, for at most 3 inputs."""
-
-FEW_UNITS = 60
-"""Units up to which "auto" solves a semidefinite program."""
+METHODS = tuple(_RUN)
 
 
 def lipschitz_bounds(
@@ -84,7 +77,8 @@ def lipschitz_bounds(
     or its parts `left` (p, m), `right` (n, q), `offset` (p, q) may be given, not both.
 
     Methods: "product" and "lipsdp" give an upper end on R^n, "sampled" a lower end, "branch_and_bound" (with a box, or
-    without hidden biases), "patterns" and "line" (one input) both. "auto" picks by size; `reason` says which and why.
+    without hidden biases), "patterns" and "line" (one input) both. "auto" picks by kind and size, takes an upper end and
+    a lower end of several where one leaves a gap, and says so in `reason`.
     It ends when upper ≤ lower·(1 + `gap`), or after `seconds`, `boxes` or `cells` with the interval so far. `points`
     are those of "sampled"; up to `undecided` units of a box are tried both ways; `keep_cells` hands out the cells of
     "patterns" and "line". The result depends on `seed` alone, and on `seconds` where they run out.
@@ -112,13 +106,7 @@ def lipschitz_bounds(
         log=require_log(log),
     )
     with torch.no_grad():
-        if method == "auto":
-            method, why = _picked(question)
-            log(f"auto: {method}, {why}")
-            found = _run(question, method)
-            found = replace(found, reason=f"auto picked {method} ({why}): {found.reason}")
-        else:
-            found = _run(question, method)
+        found = _run(question, method)
     return replace(found, seconds=time.monotonic() - started, device=str(question.device))
 
 
@@ -131,24 +119,6 @@ def _run(question: Question, method: str) -> LipschitzBounds:
     if method == "branch_and_bound" and question.lower is None and not network.homogeneous:
         raise ValueError("`method` branch_and_bound needs a box `lower`, `upper`: the network has biases or tanh units")
     return _RUN[method](question)
-
-
-def _picked(question: Question) -> tuple[str, str]:
-    """The method for a network of this kind and size, and why."""
-    network = question.network
-    weights = sum(w.numel() for w in network.matrices)
-    plain = question.measure.right is None or question.measure.offset is None
-    if network.inputs == 1 and network.piecewise_affine and weights <= LINE_WEIGHTS and plain:
-        return "line", f"one input and {weights} weights"
-    if question.lower is not None:
-        return "branch_and_bound", "there is a box"
-    if network.homogeneous:
-        return "branch_and_bound", "there are no hidden biases"
-    if network.piecewise_affine and network.kinks <= FEW_KINKS and network.inputs <= 3:
-        return "patterns", f"{network.kinks} kinks on all of R^{network.inputs}"
-    if available() and network.units <= min(FEW_UNITS, MOST_UNITS):
-        return "lipsdp", f"{network.units} units on all of R^{network.inputs}"
-    return "product", f"{network.units} units on all of R^{network.inputs}"
 
 
 def _measure(

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,15 +145,15 @@ def lipsdp(question: Question) -> LipschitzBounds:
     program = Program.of(network, question.measure)
     scale = float(program.C.norm()) ** 2 or 1.0
     question.log(f"solving a semidefinite program of {program.A.shape[1]} rows")
-    rho, t, solver = _solved(program, scale)
-    found = _certified(program, rho, t, scale)
+    rho, t = _solved(program, scale, question.seconds)
+    found = _certified(program, rho, t, scale, question.seconds)
     if found is None:
         raise ValueError(
             "`method` lipsdp found no multipliers that can be verified for this network; try another method"
         )
     # √ρ rounded up
     upper = math.sqrt(found) * (1 + 2.0**-51)
-    return _answer(question, question.above(upper), f"{solver}'s multipliers, verified again at ρ = {found:.12g}")
+    return _answer(question, question.above(upper), f"Clarabel's multipliers, verified again at ρ = {found:.12g}")
 
 
 def _answer(question: Question, upper: float, reason: str) -> LipschitzBounds:
@@ -166,13 +167,13 @@ def _answer(question: Question, upper: float, reason: str) -> LipschitzBounds:
     )
 
 
-def _certified(program: Program, rho: float, t: Tensor, scale: float) -> float | None:
+def _certified(program: Program, rho: float, t: Tensor, scale: float, seconds: float) -> float | None:
     """The smallest ρ tried that is verified, with the solver's multipliers or others next to them."""
     if not math.isfinite(rho) or not bool(torch.isfinite(t).all()):
         return None
     t = t.clamp(min=0)
     base = max(rho, 1e-12 * scale)
-    roomy = _with_room(program, base, scale)
+    roomy = _with_room(program, base, scale, seconds)
     for more in RAISED:
         for mixed in (t, *(((1 - more * k) * t + more * k * roomy) for k in (0.1, 1.0) if roomy is not None)):
             if verified(program, base * (1 + more), mixed):
@@ -194,25 +195,28 @@ def _model(program: Program, scale: float, cvxpy: Any) -> tuple[Any, Any, Any]:
     return rho, t, S + rho * torch.diag(corner).numpy()
 
 
-def _solve(problem: Any, cvxpy: Any) -> None:
-    tight = {"tol_gap_abs": 1e-10, "tol_gap_rel": 1e-10, "tol_feas": 1e-10}
+def _solve(problem: Any, cvxpy: Any, seconds: float) -> None:
+    tight = {"tol_gap_abs": 1e-10, "tol_gap_rel": 1e-10, "tol_feas": 1e-10, "time_limit": seconds}
     try:
-        problem.solve(solver=cvxpy.CLARABEL, **tight)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an inaccurate solution is verified like any other
+            problem.solve(solver=cvxpy.CLARABEL, **tight)
     except cvxpy.error.SolverError as error:
         raise ValueError(f"`method` lipsdp failed: {error}") from error
 
 
-def _solved(program: Program, scale: float) -> tuple[float, Tensor, str]:
+def _solved(program: Program, scale: float, seconds: float) -> tuple[float, Tensor]:
+    """The solver's ρ and t, NaN where it found none."""
     import cvxpy
 
     rho, t, S = _model(program, scale, cvxpy)
-    _solve(cvxpy.Problem(cvxpy.Minimize(rho), [S >> 0]), cvxpy)
+    _solve(cvxpy.Problem(cvxpy.Minimize(rho), [S >> 0]), cvxpy, seconds)
     if rho.value is None or t.value is None:
-        return math.nan, torch.full((len(program.A),), math.nan, dtype=torch.float64), "Clarabel"
-    return float(rho.value) * scale, torch.from_numpy(t.value) * scale, "Clarabel"
+        return math.nan, torch.full((len(program.A),), math.nan, dtype=torch.float64)
+    return float(rho.value) * scale, torch.from_numpy(t.value) * scale
 
 
-def _with_room(program: Program, base: float, scale: float) -> Tensor | None:
+def _with_room(program: Program, base: float, scale: float, seconds: float) -> Tensor | None:
     """Multipliers for twice ρ with the largest smallest eigenvalue of S."""
     import cvxpy
     import numpy as np
@@ -220,5 +224,5 @@ def _with_room(program: Program, base: float, scale: float) -> Tensor | None:
     rho, t, S = _model(program, scale, cvxpy)
     room = cvxpy.Variable()
     wanted = [S - room * np.eye(program.A.shape[1]) >> 0, rho <= 2 * base / scale, room <= 1]
-    _solve(cvxpy.Problem(cvxpy.Maximize(room), wanted), cvxpy)
+    _solve(cvxpy.Problem(cvxpy.Maximize(room), wanted), cvxpy, seconds)
     return None if t.value is None else torch.from_numpy(np.maximum(t.value, 0)) * scale

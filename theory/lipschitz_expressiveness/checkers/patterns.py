@@ -55,9 +55,9 @@ def patterns(question: Question) -> LipschitzBounds:
     doubtful, upper, complete = 0, 0.0, True
     leaves = explore(cells, None)
     for leaf in leaves:
-        slopes = slopes_of(network, [leaf.pattern])
-        matrix = question.chain.product([s.to(question.device) for s in slopes])
-        norm = float(question.chain.above([s.to(question.device) for s in slopes])[0])
+        slopes = [s.to(question.device) for s in slopes_of(network, [leaf.pattern])]
+        matrix = question.chain.product(slopes).reshape(-1, *question.chain.shape)
+        norm = float(question.chain.above(slopes).flatten()[0])
         upper = max(upper, norm)
         witness = None if leaf.point is None else search.try_point(torch.from_numpy(leaf.point), matrix[0])
         if witness is None or witness.pattern != leaf.pattern:

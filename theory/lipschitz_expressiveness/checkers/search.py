@@ -100,7 +100,8 @@ class Search:
     def matrices(self, x: Tensor) -> tuple[Tensor, Slopes, list[Tensor]]:
         """Measured matrices (B, p, q) at x (B, n), slopes and pre-activations, as float64 finds them."""
         slopes, values = slopes_at(self.question.moved, x)
-        return self.question.chain.product(slopes), slopes, values
+        found = self.question.chain.product(slopes)
+        return found.expand(len(x), *found.shape[-2:]), slopes, values
 
     def try_point(self, point: Tensor, matrix: Tensor | None = None) -> Witness | None:
         """Look at a point (n,) exactly; the lower end rises where it stretches something more. `matrix` (p, q) is the

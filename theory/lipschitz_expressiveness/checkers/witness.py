@@ -32,7 +32,7 @@ Bits = tuple[tuple[bool, ...], ...]
 
 @dataclass(frozen=True)
 class Witness:
-    """Whatever else holds, Lip ≥ `lower` because of the cell around `point` (n,): the units that are on there."""
+    """Lip ≥ `lower` because of the cell around `point` (n,); `pattern` are the units on there, and those that never bend."""
 
     lower: float
     point: Tensor
@@ -111,7 +111,8 @@ class ExactChain:
                         chosen[unit] = alpha[unit]
                 slopes.append(chosen)
                 values = [s * v for s, v in zip(chosen, z, strict=True)]
-            pattern.append(tuple(bool(v > 0) for v in z))
+            straight = [False] * len(z) if alpha is None else [a == 1 for a in alpha]
+            pattern.append(tuple(bool(v > 0) or s for v, s in zip(z, straight, strict=True)))
             state = type(state)(len(values), 1, values)
         return slopes, tuple(pattern)
 
