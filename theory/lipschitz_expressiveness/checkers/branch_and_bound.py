@@ -1,10 +1,11 @@
 """Method "branch_and_bound": boxes, all of a generation in one batch, the worst first.
 
-On a box every unit is on, off, or undecided (`forms`). Upper ends of a box: the interval of Jacobians that the slopes'
-ranges leave (`Chain.enclosed`); and, for few undecided units, the largest ‖J‖ over their 2^u patterns: J is affine in
-each slope, ‖·‖ convex, so the vertices say it all. Patterns above the lower end are then looked at in descending order:
-a sampled point or a linear program's point realises the first, or a refutation in rationals crosses it out (`cells`).
-Where boxes get small and as many units stay undecided, kinks meet there: `patterns.explore` lists the cells of that box.
+On a box every unit is on, off, or undecided (`forms`). Upper ends of a box: the interval of Jacobians that the
+slopes' ranges leave (`Chain.enclosed`); and, for few undecided units, the largest ‖J‖ over their 2^u patterns: J is
+affine in each slope, ‖·‖ convex, so the vertices say it all. Patterns above the lower end are then looked at in
+descending order: a sampled point or a linear program's point realises the first, or a refutation in rationals crosses
+it out (`cells`). Where boxes get small and as many units stay undecided, kinks meet there: `patterns.explore` lists
+the cells of that box.
 
 Without hidden biases J(tx) = J(x) for t > 0: the faces of the cube carry all cells of R^n, and of every box around 0.
 
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -26,6 +27,7 @@ from torch import Tensor
 from theory.claim import Evidence
 from theory.lipschitz_expressiveness.checkers.cells import REALISED, Cells, Side
 from theory.lipschitz_expressiveness.checkers.forms import Forms, preactivations, slope_ranges
+from theory.lipschitz_expressiveness.checkers.frontier import Frontier, split_axis
 from theory.lipschitz_expressiveness.checkers.jacobians import slopes_at
 from theory.lipschitz_expressiveness.checkers.norms import gamma, norm_above
 from theory.lipschitz_expressiveness.checkers.patterns import explore, log2_above, slopes_of
@@ -52,27 +54,6 @@ STALLED = 4
 """Halvings of every axis without a unit less: then the cells of the box are listed."""
 
 LISTED = 500
-
-
-@dataclass
-class Frontier:
-    """Boxes lower, upper (B, n), a valid upper end (B,) each, undecided units and halvings since there were more (B,)."""
-
-    lower: Tensor
-    upper: Tensor
-    bound: Tensor
-    count: Tensor
-    stalled: Tensor
-
-    def __len__(self) -> int:
-        return len(self.bound)
-
-    def rows(self, index: Tensor) -> Frontier:
-        return Frontier(*(getattr(self, name)[index] for name in ("lower", "upper", "bound", "count", "stalled")))
-
-    def joined(self, other: Frontier) -> Frontier:
-        names = ("lower", "upper", "bound", "count", "stalled")
-        return Frontier(*(torch.cat([getattr(self, name), getattr(other, name)]) for name in names))
 
 
 def branch_and_bound(question: Question) -> LipschitzBounds:
@@ -126,8 +107,10 @@ class Bounding:
             size = min(BATCH, self.question.boxes - examined)
             taken, frontier = frontier.rows(order[:size]), frontier.rows(order[size:])
             examined += len(taken)
-            frontier = frontier.joined(self._halved(*self._examined(taken)))
-            frontier = self._open(frontier)
+            boxes, forms = self._examined(taken)
+            halves, stuck = self._open(replace(boxes, axis=split_axis(boxes, forms))).halved()
+            self._settle(stuck)
+            frontier = self._open(frontier.joined(halves))
             upper = max([self.search.lower, self.settled, *([float(frontier.bound.max())] if len(frontier) else [])])
             self.search.step(examined, upper, "boxes")
         return examined, upper
@@ -149,14 +132,17 @@ class Bounding:
         low, high = low.to(question.device), high.to(question.device)
         bound = low.new_full((len(low),), product_above(question.network, question.measure).upper)
         zero = torch.zeros(len(low), dtype=torch.int64, device=low.device)
-        return Frontier(low, high, bound, zero + sum(self.widths), zero)
+        return Frontier(low, high, bound, zero + sum(self.widths), zero, zero)
 
     def _open(self, frontier: Frontier) -> Frontier:
         """Boxes above the threshold; the others are settled."""
         closed = ~(frontier.bound > self.search.threshold)
-        if bool(closed.any()):
-            self.settled = max(self.settled, float(frontier.bound[closed].max()))
+        self._settle(frontier.bound[closed])
         return frontier.rows((~closed).nonzero()[:, 0])
+
+    def _settle(self, bounds: Tensor) -> None:
+        if len(bounds):
+            self.settled = max(self.settled, float(bounds.max()))
 
     # --- one generation
 
@@ -173,7 +159,7 @@ class Bounding:
         free = self._undecided(forms, len(boxes))
         count = free.sum(-1)
         stalled = torch.where(count < boxes.count, 0, boxes.stalled + 1)
-        boxes = Frontier(boxes.lower, boxes.upper, bound, count, stalled)
+        boxes = replace(boxes, bound=bound, count=count, stalled=stalled)
         none = bound.new_zeros(len(boxes), 0)
         ends = torch.stack([torch.cat([none, *low], -1), torch.cat([none, *high], -1)])
         for u in range(self.question.undecided + 1):
@@ -235,7 +221,7 @@ class Bounding:
         return list(every.scatter(2, units[:, None, :].expand(-1, patterns, -1), slopes).split(self.widths, -1))
 
     def _norms(self, slopes: list[Tensor]) -> Tensor:
-        """Upper ends of ‖offset + left·J·right‖ for these slopes; Frobenius norms where they are below the threshold."""
+        """Upper ends of ‖offset + left·J·right‖ for these slopes; Frobenius norms where they are small."""
         matrices = self.chain.product(slopes)
         room = 1 + gamma(matrices.shape[-1] * matrices.shape[-2])
         rough = torch.linalg.matrix_norm(matrices) * room + self.chain.slack
@@ -348,9 +334,8 @@ class Bounding:
             torch.where(u, 0, torch.where(low[box] >= 0, 1, -1)).cpu().numpy()
             for u, low in zip(undecided, forms.low, strict=True)
         ]
-        upper, count = 0.0, 0
-        for leaf in explore(self.cells, status):
-            count += 1
+        upper = 0.0
+        for count, leaf in enumerate(explore(self.cells, status), 1):
             if count > LISTED or self.search.late:
                 return math.inf
             value = float(
@@ -360,47 +345,6 @@ class Bounding:
             if value > self.search.threshold and leaf.point is not None:
                 self.search.try_point(self._inside(torch.from_numpy(leaf.point)))
         return upper
-
-    # --- splitting
-
-    def _halved(self, boxes: Frontier, forms: Forms) -> Frontier:
-        """Both halves of every open box; a box without a float inside stays as it is and is settled at its bound."""
-        boxes_open = (boxes.bound > self.search.threshold).nonzero()[:, 0]
-        if len(boxes_open) < len(boxes):
-            closed = ~(boxes.bound > self.search.threshold)
-            self.settled = max(self.settled, float(boxes.bound[closed].max()))
-        axis = self._axis(boxes, forms)[boxes_open]
-        boxes = boxes.rows(boxes_open)
-        if not len(boxes):
-            return boxes
-        lower, upper = boxes.lower, boxes.upper
-        middle = ((lower + upper) / 2).gather(1, axis[:, None])
-        stuck = (middle <= lower.gather(1, axis[:, None])) | (middle >= upper.gather(1, axis[:, None]))
-        stuck = stuck[:, 0]
-        if bool(stuck.any()):
-            self.settled = max(self.settled, float(boxes.bound[stuck].max()))
-            rest = (~stuck).nonzero()[:, 0]
-            boxes, axis, middle = boxes.rows(rest), axis[rest], middle[rest]
-            lower, upper = boxes.lower, boxes.upper
-        return Frontier(
-            torch.cat([lower, lower.scatter(1, axis[:, None], middle)]),
-            torch.cat([upper.scatter(1, axis[:, None], middle), upper]),
-            boxes.bound.repeat(2),
-            boxes.count.repeat(2),
-            boxes.stalled.repeat(2),
-        )
-
-    def _axis(self, boxes: Frontier, forms: Forms) -> Tensor:
-        """The axis (B,) that moves the undecided units most, in shares of their own ranges; else the widest."""
-        side = boxes.upper - boxes.lower
-        score = torch.zeros_like(side)
-        for low, high, reach in zip(forms.low, forms.high, forms.reach, strict=True):
-            open_ = (low < 0) & (high > 0)
-            share = torch.where(open_, 1 / (high - low).clamp(min=1e-300), 0.0)
-            score = score + (share[..., None] * reach).sum(-2)
-        score = torch.where(side > 0, score, -1.0)
-        widest = side.argmax(-1)
-        return torch.where(score.amax(-1) > 0, score.argmax(-1), widest)
 
 
 def _inf_for_nan(values: Tensor) -> Tensor:

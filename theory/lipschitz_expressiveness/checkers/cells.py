@@ -7,9 +7,9 @@ all 0, have
 
     sup over the box of Σ y_i s_i (a_i·x + c_i) ≤ 0:
 
-inside the cell that sum would be positive. Functions that are 0 everywhere (a_i = 0, c_i = 0) count for nothing. Without
-a box Σ y_i s_i a_i must be exactly 0, and where kinks meet in a point or a plane the sum is exactly 0: the program's y
-are then moved to the nearest rational solution of the equations that they nearly satisfy.
+inside the cell that sum would be positive. Functions that are 0 everywhere (a_i = 0, c_i = 0) count for nothing.
+Without a box Σ y_i s_i a_i must be exactly 0, and where kinks meet in a point or a plane the sum is exactly 0: the
+program's y are then moved to the nearest rational solution of the equations that they nearly satisfy.
 
 Main definitions: `Side`, `Cells`.
 """
@@ -120,7 +120,7 @@ class Cells:
         return self._exact_weights[layer]
 
     def constant_sign(self, prefix: Bits, unit: int) -> int | None:
-        """Of a unit whose pre-activation is constant under `prefix`: its sign −1, 0, 1; None where it is not constant."""
+        """The sign −1, 0, 1 of a unit whose pre-activation is constant under `prefix`; None where it is not."""
         if np.abs(self.functions(prefix)[0][unit]).max() > 1e-9 * np.abs(self.weights[len(prefix)][unit]).max():
             return None
         a, c = self.exact_functions(prefix)

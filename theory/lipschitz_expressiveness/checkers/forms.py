@@ -1,9 +1,9 @@
 """Bounds of all pre-activations over a box, in affine form, rounded outward. Vectorised over boxes.
 
-A layer's inputs over the box {c + r∘ε, |ε_a| ≤ 1} are M ε + v ± e. An affine map sends them to (WM) ε + (Wv + b) ± |W|e.
-A bend φ with z ∈ [l, U] is φ(z) = λz + [bottom, top]: for slopes α | 1 at a kink inside, φ(z) − λz is affine on both
-sides of 0, so its extremes are among (α − λ)l, 0, (1 − λ)U, whatever λ is (λ is the chord's slope); for tanh with
-λ ≤ min φ' on [l, U] it increases, so they are φ(l) − λl and φ(U) − λU, and φ' is smallest at an end.
+A layer's inputs over the box {c + r∘ε, |ε_a| ≤ 1} are M ε + v ± e. An affine map sends them to (WM) ε + (Wv + b) ±
+|W|e. A bend φ with z ∈ [l, U] is φ(z) = λz + [bottom, top]: for slopes α | 1 at a kink inside, φ(z) − λz is affine on
+both sides of 0, so its extremes are among (α − λ)l, 0, (1 − λ)U, whatever λ is (λ is the chord's slope); for tanh
+with λ ≤ min φ' on [l, U] it increases, so they are φ(l) − λl and φ(U) − λU, and φ' is smallest at an end.
 
 Rounding: a computed product of matrices is off by at most γ|X||Y|, entry by entry (`norms`); every e makes room for
 that of M, of v and its own.
@@ -30,7 +30,7 @@ Affine = tuple[Tensor, Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Forms:
-    """Of every hidden layer: low ≤ z ≤ high (B, width) over each box, and how far each axis moves z: |M| (B, width, n)."""
+    """Of every hidden layer low ≤ z ≤ high (B, width) over each box, and |M| (B, width, n): how far an axis moves z."""
 
     low: list[Tensor]
     high: list[Tensor]

@@ -1,7 +1,8 @@
 """What is measured of a network, and its matrix offset + left·J·right for given slopes of the units.
 
-J = W_L D_{L−1} W_{L−1} … D_1 W_1, D_l the diagonal of the slopes. `Chain` holds left·W_L, …, W_1·right once, so that a
-product is as long as J's. Its rounding, for all slopes at once (Higham, Lemma 3.8: |fl(X_1⋯X_k) − X_1⋯X_k| ≤ γ|X_1|⋯|X_k|):
+J = W_L D_{L−1} W_{L−1} … D_1 W_1, D_l the diagonal of the slopes. `Chain` holds left·W_L, …, W_1·right once, so that
+a product is as long as J's. Its rounding, for all slopes at once (Higham, Lemma 3.8: |fl(X_1⋯X_k) − X_1⋯X_k| ≤
+γ|X_1|⋯|X_k|):
 
     ‖fl(M) − M‖ ≤ γ_Σ ‖ |left||W_L| S_{L−1} … S_1 |W_1||right| ‖_F + u‖…‖_F,   S_l the largest |slope| of each unit.
 
@@ -50,7 +51,7 @@ class Chain:
         slack = 2 * gamma(terms) * total + LEAST * terms**2 * (1 + total)
         if not slack < float("inf"):
             raise ValueError(
-                '`module` has weights whose products are beyond the largest float: use method="product" for its logarithm'
+                '`module` has weights whose products no float can hold: method="product" gives the logarithm'
             )
         return cls(matrices, measure.offset, slack)
 

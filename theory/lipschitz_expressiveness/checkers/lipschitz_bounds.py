@@ -30,7 +30,7 @@ from theory.lipschitz_expressiveness.checkers.lipsdp import lipsdp
 from theory.lipschitz_expressiveness.checkers.measure import Measure
 from theory.lipschitz_expressiveness.checkers.network import Network, read_network
 from theory.lipschitz_expressiveness.checkers.patterns import patterns
-from theory.lipschitz_expressiveness.checkers.product import product
+from theory.lipschitz_expressiveness.checkers.product import product, product_above
 from theory.lipschitz_expressiveness.checkers.result import LipschitzBounds
 from theory.lipschitz_expressiveness.checkers.sampled import sampled
 from theory.lipschitz_expressiveness.checkers.search import Question
@@ -72,13 +72,13 @@ def lipschitz_bounds(
     """lower end ≤ Lip(module; box) ≤ upper end in the Euclidean norm, or sup ‖offset + left·J·right‖ of a `measure`.
 
     `module` is an nn.Sequential of Linear, ReLU, LeakyReLU, PReLU, Tanh, Flatten and Conv2d layers (the latter with
-    `input_shape` (C, H, W)) with float64 or float32 weights; x ↦ f(x) is read as the function of real numbers that the
-    weights define. The box is lower ≤ x ≤ upper, both (n,) with lower < upper; without it the domain is R^n. A `measure`
-    or its parts `left` (p, m), `right` (n, q), `offset` (p, q) may be given, not both.
+    `input_shape` (C, H, W)) with float64 or float32 weights; x ↦ f(x) is read as the function of real numbers that
+    the weights define. The box is lower ≤ x ≤ upper, both (n,) with lower < upper; without it the domain is R^n. A
+    `measure` or its parts `left` (p, m), `right` (n, q), `offset` (p, q) may be given, not both.
 
     Methods: "product" and "lipsdp" give an upper end on R^n, "sampled" a lower end, "branch_and_bound" (with a box, or
-    without hidden biases), "patterns" and "line" (one input) both. "auto" picks by kind and size, takes an upper end and
-    a lower end of several where one leaves a gap, and says so in `reason`.
+    without hidden biases), "patterns" and "line" (one input) both. "auto" picks by kind and size, takes the best
+    ends of several where one leaves a gap, and says so in `reason`.
     It ends when upper ≤ lower·(1 + `gap`), or after `seconds`, `boxes` or `cells` with the interval so far. `points`
     are those of "sampled"; up to `undecided` units of a box are tried both ways; `keep_cells` hands out the cells of
     "patterns" and "line". The result depends on `seed` alone, and on `seconds` where they run out.
@@ -130,7 +130,17 @@ def _measure(
     elif not (left is None and right is None and offset is None):
         raise ValueError("`measure` must be given alone, without `left`, `right` or `offset`")
     measure.fits(network.outputs, network.inputs)
-    return measure
+    return _loosened(network, measure)
+
+
+def _loosened(network: Network, measure: Measure) -> Measure:
+    """The measure with `left_error`·‖J·right‖ as an absolute allowance: ‖J·right‖ is at most the product of norms."""
+    if not measure.left_error:
+        return measure
+    steepest = product_above(network, Measure(right=measure.right)).times(measure.left_error).upper
+    if steepest == float("inf"):
+        raise ValueError("`module` has weights whose products no float can hold: no rounded measure can be applied")
+    return replace(measure, absolute=(measure.absolute + steepest) * (1 + 2.0**-50), left_error=0.0)
 
 
 def _box(lower: Tensor | None, upper: Tensor | None, inputs: int) -> tuple[Tensor | None, Tensor | None]:

@@ -2,14 +2,13 @@
 
 Weights P = RᵀR give the norm √(xᵀPx) = ‖Rx‖. R is a float64 factor found by Cholesky's method and S nearly R⁻¹: with
 δ ≥ ‖RS − 1‖ and any matrix N, ‖N R⁻¹‖ lies between ‖NS‖/(1 + δ) and ‖NS‖/(1 − δ). *Proof.* NS = N R⁻¹·RS. ∎ That R is
-only nearly P's factor costs as much: RᵀR lies between (1 ± ε)P. Both are measured and end up in `relative`; the rounding
-of R·A·S in `absolute`.
+only nearly P's factor costs as much: RᵀR lies between (1 ± ε)P. Both are measured and end up in `relative`; the
+rounding of R·A·S in `absolute`, that of R·B in `left_error`.
 
 Main definition: `Measure`.
 """
 
 from __future__ import annotations
-
 
 from dataclasses import dataclass, replace
 
@@ -28,8 +27,8 @@ class Measure:
     """J (m, n) ↦ ‖offset + left·J·right‖₂ with left (p, m), right (n, q), offset (p, q); None: identity, identity, 0.
 
     Where left, right and offset are themselves rounded, the norm that is meant is within a factor 1 ± `relative` and
-    then ± `absolute` of theirs, and both ends of an interval make room for it. TypeError or ValueError for what is no
-    finite real matrix.
+    then ± `absolute` + `left_error`·‖J·right‖ of theirs, and both ends of an interval make room for it. TypeError or
+    ValueError for what is no finite real matrix.
     """
 
     left: Tensor | None = None
@@ -37,6 +36,7 @@ class Measure:
     offset: Tensor | None = None
     relative: float = 0.0
     absolute: float = 0.0
+    left_error: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("left", "right", "offset"):
@@ -45,6 +45,7 @@ class Measure:
                 object.__setattr__(self, name, _matrix(name, value))
         require_positive("relative", self.relative, allow_zero=True)
         require_positive("absolute", self.absolute, allow_zero=True)
+        require_positive("left_error", self.left_error, allow_zero=True)
         if self.relative > MOST_RELATIVE:
             raise ValueError(f"`relative` must be at most {MOST_RELATIVE}, got {self.relative}")
 
@@ -94,9 +95,9 @@ class Measure:
         R, S, change, delta = _factor("P", P)
         if len(R) != len(A):
             raise ValueError(f"`P` must have shape {tuple(A.shape)}, got {tuple(P.shape)}")
-        # R·A·S is rounded, and so is R·B: the second by γ|R||B|, with all that J and S make of it
         loose = 2 * gamma(2 * len(A)) * float((R.abs() @ A.abs() @ S.abs()).norm())
-        return cls(R @ B, S, R @ A @ S, _relative((1 - delta) * (1 - change) ** 2), loose)
+        left = 2 * gamma(len(A)) * float((R.abs() @ B.abs()).norm())
+        return cls(R @ B, S, R @ A @ S, _relative((1 - delta) * (1 - change) ** 2), loose, left)
 
 
 def _relative(keeps: float) -> float:

@@ -97,9 +97,9 @@ class Network:
 def read_network(module: nn.Module, input_shape: Sequence[int] | None = None) -> Network:
     """The network of a module made of Linear, ReLU, LeakyReLU, PReLU, Tanh, Flatten and Conv2d layers, on the CPU.
 
-    `input_shape` (C, H, W) of one input is needed where the first layer is a Conv2d or a Flatten. TypeError or ValueError
-    that names the layer and its position for anything else; BudgetExceeded for a convolution whose matrix has more than
-    10⁶ entries.
+    `input_shape` (C, H, W) of one input is needed where the first layer is a Conv2d or a Flatten. TypeError or
+    ValueError that names the layer and its position for anything else; BudgetExceeded for a convolution whose matrix
+    has more than 10⁶ entries.
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"`module` must be a torch.nn.Module, got {type(module).__name__}")

@@ -1,8 +1,8 @@
 """Method "patterns": every realised activation pattern, depth first over the units in the order of the layers.
 
 At a point inside what the units so far leave, the next unit has a sign: that side is realised by the same point. The
-other side is decided by one linear program (`cells`): its point, or a refutation in rationals. What is neither stays, and
-counts for the upper end alone. Exact for small networks: Lip = max ‖J_c‖ over the cells c.
+other side is decided by one linear program (`cells`): its point, or a refutation in rationals. What is neither stays,
+and counts for the upper end alone. Exact for small networks: Lip = max ‖J_c‖ over the cells c.
 
 Main definitions: `patterns`, `explore`, `Leaf`.
 """
@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-
 
 from theory.claim import Evidence
 from theory.lipschitz_expressiveness.checkers.cells import REALISED, Cells, Side
@@ -53,6 +52,7 @@ def patterns(question: Question) -> LipschitzBounds:
     cells = Cells(network, question.lower, question.upper)
     kept: list[Cell] = []
     doubtful, upper, complete = 0, 0.0, True
+    anyway = product_above(network, question.measure).upper
     leaves = explore(cells, None)
     for leaf in leaves:
         slopes = [s.to(question.device) for s in slopes_of(network, [leaf.pattern])]
@@ -64,7 +64,7 @@ def patterns(question: Question) -> LipschitzBounds:
             doubtful += 1
         else:
             kept.append(Cell(sum(leaf.pattern, ()), tuple(witness.point.tolist()), norm))
-        search.step(len(kept) + doubtful, upper, "cells")
+        search.step(len(kept) + doubtful, anyway, "cells")
         if len(kept) + doubtful >= question.cells or search.late:
             complete = next(leaves, None) is None
             break
@@ -72,8 +72,9 @@ def patterns(question: Question) -> LipschitzBounds:
         f" and {doubtful} patterns that no point and no certificate decides" if doubtful else ""
     )
     if not complete:
-        upper = max(search.lower, product_above(network, question.measure).upper)
+        upper = anyway
         words = f"stopped after {words}; the upper end is the product of the layers' norms"
+    search.step(len(kept) + doubtful, upper, "cells")
     upper = max(question.above(upper), search.lower)
     return LipschitzBounds(
         lower=search.lower,

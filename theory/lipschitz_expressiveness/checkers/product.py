@@ -15,7 +15,7 @@ from torch import Tensor
 from theory.claim import Evidence
 from theory.lipschitz_expressiveness.checkers.measure import Measure
 from theory.lipschitz_expressiveness.checkers.network import Network
-from theory.lipschitz_expressiveness.checkers.norms import norm_above
+from theory.lipschitz_expressiveness.checkers.norms import LEAST, gamma, norm_above
 from theory.lipschitz_expressiveness.checkers.result import LipschitzBounds
 from theory.lipschitz_expressiveness.checkers.search import Question
 
@@ -63,25 +63,42 @@ class Power:
 
 
 def product_above(network: Network, measure: Measure, device: torch.device | None = None) -> Power:
-    """An upper bound of ‖offset‖ + ‖left‖·Π‖W_l‖ s_l·‖right‖, with the measure's own rounding."""
+    """An upper bound of ‖offset‖ + ‖left·W_L‖·Π‖W_l‖ s_l·‖W_1·right‖, with the measure's own rounding.
 
-    def norm(matrix: Tensor | None) -> float:
-        if matrix is None:
-            return 1.0
-        found = float(norm_above(matrix if device is None else matrix.to(device)))
-        if math.isinf(found):
-            raise ValueError("`module` must have matrices whose norm a float can hold")
-        return found
-
+    ValueError for a matrix whose norm no float can hold.
+    """
+    place = network.weight.device if device is None else device
+    matrices = [w.to(place) for w in network.matrices]
+    rounding = [0.0] * len(matrices)
+    if measure.right is not None:
+        matrices[0], rounding[0] = _times(matrices[0], measure.right.to(place))
+    if measure.left is not None:
+        left = measure.left.to(place)
+        matrices[-1], more = _times(left, matrices[-1])
+        rounding[-1] = rounding[-1] * float(norm_above(left)) * UP + more if len(matrices) == 1 else more
     power = Power.of(1.0)
-    for factor in (*(norm(w) for w in network.matrices), *(h.steepest for h in network.hidden)):
-        power = power.times(factor)
-    power = power.times(norm(measure.left)).times(norm(measure.right))
+    for matrix, more in zip(matrices, rounding, strict=True):
+        power = power.times((_norm(matrix) + more) * UP if more else _norm(matrix))
+    for layer in network.hidden:
+        power = power.times(layer.steepest)
     if measure.offset is not None:
-        power = power.plus(norm(measure.offset))
+        power = power.plus(_norm(measure.offset))
     if measure.relative:
         power = power.times(1 + measure.relative)
     return power.plus(measure.absolute) if measure.absolute else power
+
+
+def _norm(matrix: Tensor) -> float:
+    found = float(norm_above(matrix))
+    if math.isinf(found):
+        raise ValueError("`module` must have matrices whose norms a float can hold")
+    return found
+
+
+def _times(first: Tensor, second: Tensor) -> tuple[Tensor, float]:
+    """The product, and an upper bound of the norm of its rounding."""
+    size = float((first.abs() @ second.abs()).norm())
+    return first @ second, 2 * gamma(first.shape[1]) * size + LEAST * first.numel()
 
 
 def product(question: Question) -> LipschitzBounds:

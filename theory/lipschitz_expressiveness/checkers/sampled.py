@@ -26,6 +26,7 @@ def sampled(question: Question) -> LipschitzBounds:
     """0 < lower ≤ Lip, from `question.points` points and what is next to them."""
     search = Search(question)
     looked = climb(search, question.points)
+    search.step(looked, float("inf"), "points")
     lower = search.lower
     return LipschitzBounds(
         lower=lower,
@@ -60,7 +61,6 @@ def climb(search: Search, count: int) -> int:
         looked += more
     for _, point in best[:STARTS]:
         search.try_point(point)
-    search.step(looked, float("inf"), "points")
     return looked
 
 
@@ -76,7 +76,7 @@ def _points(question: Question, count: int) -> Tensor:
 
 
 def _both_sides(search: Search, points: Tensor) -> list[Tensor]:
-    """Points just before and behind a kink on the segment from each point to the next, for those with different cells."""
+    """Points just before and behind a kink on the segment from each point to the next, where their cells differ."""
     ends = torch.stack([points, points.roll(1, 0)])
     codes = _codes(search, ends.reshape(-1, points.shape[1]))
     if codes.shape[1] == 0:
@@ -110,9 +110,8 @@ def _climbed(search: Search, best: list[tuple[float, Tensor]]) -> tuple[list[tup
             break
         around = _across(search, starts)  # (S, kinks, n)
         flat = around.reshape(-1, around.shape[-1])
-        found = torch.cat([norm_above(search.matrices(part)[0]) for part in flat.split(CHUNK)]).reshape(
-            around.shape[:2]
-        )
+        found = torch.cat([norm_above(search.matrices(part)[0]) for part in flat.split(CHUNK)])
+        found = found.reshape(around.shape[:2])
         looked += len(flat)
         top, unit = found.max(1)
         better = top > values * (1 + 1e-12)

@@ -32,7 +32,7 @@ Bits = tuple[tuple[bool, ...], ...]
 
 @dataclass(frozen=True)
 class Witness:
-    """Lip ≥ `lower` because of the cell around `point` (n,); `pattern` are the units on there, and those that never bend."""
+    """Lip ≥ `lower` because of the cell around `point` (n,); in `pattern` the units that are on there or never bend."""
 
     lower: float
     point: Tensor
