@@ -37,7 +37,7 @@ class Frontier:
         return Frontier(*(torch.cat([getattr(self, name), getattr(other, name)]) for name in NAMES))
 
     def halved(self) -> tuple[Frontier, Tensor]:
-        """Both halves of every box along its axis (they share the middle: nothing is lost to rounding), and the upper ends
+        """Both halves of every box along its axis (they share the middle, nothing is lost), and the upper ends
         (S,) of those without a float in between, which are not cut."""
         axis = self.axis[:, None]
         low, high = self.lower.gather(1, axis), self.upper.gather(1, axis)

@@ -76,12 +76,12 @@ def lipschitz_bounds(
     the weights define. The box is lower ≤ x ≤ upper, both (n,) with lower < upper; without it the domain is R^n. A
     `measure` or its parts `left` (p, m), `right` (n, q), `offset` (p, q) may be given, not both.
 
-    Methods: "product" and "lipsdp" give an upper end on R^n, "sampled" a lower end, "branch_and_bound" (with a box, or
-    without hidden biases), "patterns" and "line" (one input) both. "auto" picks by kind and size, takes the best
-    ends of several where one leaves a gap, and says so in `reason`.
-    It ends when upper ≤ lower·(1 + `gap`), or after `seconds`, `boxes` or `cells` with the interval so far. `points`
-    are those of "sampled"; up to `undecided` units of a box are tried both ways; `keep_cells` hands out the cells of
-    "patterns" and "line". The result depends on `seed` alone, and on `seconds` where they run out.
+    Methods: "product" and "lipsdp" give an upper end on R^n, "sampled" a lower end, "branch_and_bound" (with a box,
+    or without hidden biases), "patterns" and "line" (one input) both. "auto" picks by kind and size, takes the best
+    ends of several where one leaves a gap, and says so in `reason`. It ends when upper ≤ lower·(1 + `gap`) up to
+    rounding, or after `seconds`, `boxes` or `cells` with the interval so far. `points` are those of "sampled"; up to
+    `undecided` units of a box are tried both ways; `keep_cells` hands out the cells of "patterns" and "line". The
+    result depends on `seed` alone, and on `seconds` where they run out.
 
     TypeError, ValueError or BudgetExceeded in one sentence for anything else; ImportError for "lipsdp" without cvxpy.
     """

@@ -39,6 +39,8 @@ from theory.lipschitz_expressiveness.checkers.search import Question
 MOST_UNITS = 400
 """Units of a program that takes minutes."""
 
+NEARLY_STRAIGHT = 0.99
+
 RAISED = tuple(10.0**-k for k in (10, 9.5, 9, 8.5, 8, 7.5, 7, 6.5, 6, 5, 4, 3, 2))
 """By which ρ is raised, relatively, until the matrix is verified."""
 
@@ -80,6 +82,8 @@ class Program:
             sizes_C[:, :inputs] += measure.offset.abs()
         one = torch.ones(units, dtype=torch.float64)
         alpha = torch.cat([h.bias.new_zeros(len(h.bias)) if h.alpha is None else h.alpha for h in network.hidden])
+        # multipliers of units that never bend are unbounded: a wider range of slopes bounds them, and is as true
+        alpha = torch.where(alpha == 1, NEARLY_STRAIGHT, alpha)
         terms = max(w.shape[0] + w.shape[1] for w in (*matrices, *network.matrices))
         return cls(
             A, B, C, inputs, torch.minimum(alpha, one), torch.maximum(alpha, one), gamma(2 * terms), (sizes_A, sizes_C)

@@ -48,7 +48,7 @@ class _Node:
 
 def patterns(question: Question) -> LipschitzBounds:
     """The interval from all cells that meet the box, or all cells of R^n."""
-    search, network = Search(question), question.network
+    search, network, chain = Search(question), question.network, question.chain
     cells = Cells(network, question.lower, question.upper)
     kept: list[Cell] = []
     doubtful, upper, complete = 0, 0.0, True
@@ -56,8 +56,8 @@ def patterns(question: Question) -> LipschitzBounds:
     leaves = explore(cells, None)
     for leaf in leaves:
         slopes = [s.to(question.device) for s in slopes_of(network, [leaf.pattern])]
-        matrix = question.chain.product(slopes).reshape(-1, *question.chain.shape)
-        norm = float(question.chain.above(slopes).flatten()[0])
+        matrix = chain.product(slopes).reshape(-1, *chain.shape)
+        norm = float(chain.above(slopes).flatten()[0])
         upper = max(upper, norm)
         witness = None if leaf.point is None else search.try_point(torch.from_numpy(leaf.point), matrix[0])
         if witness is None or witness.pattern != leaf.pattern:

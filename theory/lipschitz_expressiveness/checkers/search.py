@@ -20,6 +20,10 @@ from theory.lipschitz_expressiveness.checkers.result import Step
 from theory.lipschitz_expressiveness.checkers.witness import ExactChain, Witness, direction_of
 
 
+ROUNDINGS = 8
+"""Of a product's rounding slack: ends nearer than that to each other are one."""
+
+
 @dataclass(frozen=True)
 class Question:
     """A network on the CPU, its box lower < x < upper (n,) or None for R^n, what is measured, and what may be spent."""
@@ -84,8 +88,8 @@ class Search:
 
     @property
     def threshold(self) -> float:
-        """Nothing at most this is worth a look."""
-        return self.lower * (1 + self.question.gap)
+        """Nothing at most this is worth a look: below it, or too near for float64 to tell."""
+        return self.lower * (1 + self.question.gap) + ROUNDINGS * self.question.chain.slack
 
     def step(self, count: int, upper: float, words: str) -> None:
         """Note where the interval stands after `count` boxes or cells."""
