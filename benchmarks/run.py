@@ -15,6 +15,7 @@ import math
 from pathlib import Path
 
 import data_and_machines
+import lipschitz_expressiveness
 import numpy as np
 import routers
 import shattering
@@ -104,6 +105,7 @@ def main() -> None:
         rows.extend(certificates(model, eps))
     rows.extend(routers.data(count // 4))
     rows.append(shattering.exhaustive())
+    rows.extend(lipschitz_expressiveness.rows(quick=args.quick))
     rows.extend(bit_extraction())
     curve = data_and_machines.throughput(quick=args.quick)
     rows.extend(curve)

@@ -29,7 +29,7 @@ from theory.lipschitz_expressiveness.checkers.cells import REALISED, Cells, Side
 from theory.lipschitz_expressiveness.checkers.forms import Forms, preactivations, slope_ranges
 from theory.lipschitz_expressiveness.checkers.frontier import Frontier, split_axis
 from theory.lipschitz_expressiveness.checkers.jacobians import slopes_at
-from theory.lipschitz_expressiveness.checkers.norms import gamma, norm_above
+from theory.lipschitz_expressiveness.checkers.norms import frobenius_above, norm_above
 from theory.lipschitz_expressiveness.checkers.patterns import explore, log2_above, slopes_of
 from theory.lipschitz_expressiveness.checkers.product import product_above
 from theory.lipschitz_expressiveness.checkers.result import LipschitzBounds
@@ -47,7 +47,7 @@ SEEDS = 256
 LOOKS = 32
 """Points of a box whose patterns need no linear program."""
 
-WALK = 12
+WALK = 6
 """A box is walked through, pattern by pattern, when no more than that are above the lower end."""
 
 STALLED = 4
@@ -61,7 +61,7 @@ def branch_and_bound(question: Question) -> LipschitzBounds:
     bounding = Bounding(question)
     examined, upper = bounding.run()
     search = bounding.search
-    upper = max(question.above(upper), search.lower)
+    upper = search.checked(upper)
     closed = upper <= search.threshold
     words = f"{examined} boxes, {bounding.cells.programs if bounding.cells else 0} linear programs"
     return LipschitzBounds(
@@ -111,7 +111,7 @@ class Bounding:
             halves, stuck = self._open(replace(boxes, axis=split_axis(boxes, forms))).halved()
             self._settle(stuck)
             frontier = self._open(frontier.joined(halves))
-            upper = max([self.search.lower, self.settled, *([float(frontier.bound.max())] if len(frontier) else [])])
+            upper = max([self.settled, *([float(frontier.bound.max())] if len(frontier) else [])])
             self.search.step(examined, upper, "boxes")
         return examined, upper
 
@@ -119,8 +119,7 @@ class Bounding:
         """The box, or the faces of the cube where that is as good; bounded by the product of norms."""
         question, n = self.question, self.question.network.inputs
         lower, upper = question.lower, question.upper
-        around = lower is None or upper is None or bool(((lower < 0) & (upper > 0)).all())
-        if question.network.homogeneous and around:
+        if question.radial:
             low = -torch.ones(2 * n, n, dtype=torch.float64)
             high = torch.ones(2 * n, n, dtype=torch.float64)
             for axis in range(n):
@@ -173,19 +172,7 @@ class Bounding:
         values = _inf_for_nan(norm_above(matrices))
         top = int(values.argmax())
         if math.isfinite(float(values[top])) and float(values[top]) > self.search.threshold:
-            self.search.try_point(self._inside(centres[top]), matrices[top])
-
-    def _inside(self, point: Tensor) -> Tensor:
-        """The point, or for points of the cube's faces the same direction inside the box."""
-        lower, upper = self.question.lower, self.question.upper
-        point = point.cpu()
-        if lower is None or upper is None:
-            return point
-        for _ in range(1100):
-            if bool(((lower <= point) & (point <= upper)).all()):
-                break
-            point = point / 2
-        return point
+            self.search.try_point(centres[top], matrices[top])
 
     def _undecided(self, forms: Forms, count: int) -> Tensor:
         """Which units bend inside each box (B, units)."""
@@ -223,8 +210,7 @@ class Bounding:
     def _norms(self, slopes: list[Tensor]) -> Tensor:
         """Upper ends of ‖offset + left·J·right‖ for these slopes; Frobenius norms where they are small."""
         matrices = self.chain.product(slopes)
-        room = 1 + gamma(matrices.shape[-1] * matrices.shape[-2])
-        rough = torch.linalg.matrix_norm(matrices) * room + self.chain.slack
+        rough = frobenius_above(matrices) + self.chain.slack
         open_ = ~(rough <= self.search.threshold)
         if min(matrices.shape[-2:]) > 1:
             rough[open_] = torch.minimum(norm_above(matrices[open_]) + self.chain.slack, _inf_for_nan(rough[open_]))
@@ -271,7 +257,7 @@ class Bounding:
         seen = values.gather(1, codes)
         box, look = divmod(int(seen.argmax()), seen.shape[1])
         if float(seen[box, look]) > self.search.threshold:
-            self.search.try_point(self._inside(points[box, look]))
+            self.search.try_point(points[box, look])
 
     def _walked(
         self,
@@ -291,12 +277,12 @@ class Bounding:
             if value <= self.search.threshold:
                 return value
             if code in shown:
-                self.search.try_point(self._inside(shown[code]))
+                self.search.try_point(shown[code])
                 return value
             sides = self._sides(whole, units, bits[code])
             region = self.cells.region(sides)
             if region.margin > REALISED:
-                self.search.try_point(self._inside(torch.from_numpy(region.point)))
+                self.search.try_point(torch.from_numpy(region.point))
                 return value
             if not self.cells.refuted(sides, region.multipliers):
                 return value
@@ -343,7 +329,7 @@ class Bounding:
             )
             upper = max(upper, value)
             if value > self.search.threshold and leaf.point is not None:
-                self.search.try_point(self._inside(torch.from_numpy(leaf.point)))
+                self.search.try_point(torch.from_numpy(leaf.point))
         return upper
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from theory.lipschitz_expressiveness.checkers.measure import Measure
 from theory.lipschitz_expressiveness.checkers.network import Network
-from theory.lipschitz_expressiveness.checkers.norms import LEAST, gamma, norm_above
+from theory.lipschitz_expressiveness.checkers.norms import LEAST, frobenius_above, gamma, norm_above
 
 Slopes = list[Tensor]
 """Of every hidden layer (…, width), with the same leading shape."""
@@ -47,7 +47,8 @@ class Chain:
         for layer, above in zip(network.hidden, sizes[1:], strict=True):
             steepest = torch.ones_like(layer.bias) if layer.alpha is None else layer.alpha.abs().clamp(min=1)
             size = above @ (steepest[:, None] * size)
-        total = float(size.norm()) + (0.0 if measure.offset is None else float(measure.offset.norm()))
+        total = float(frobenius_above(size))
+        total += 0.0 if measure.offset is None else float(frobenius_above(measure.offset))
         slack = 2 * gamma(terms) * total + LEAST * terms**2 * (1 + total)
         if not slack < float("inf"):
             raise ValueError(
@@ -88,7 +89,7 @@ class Chain:
         if self.offset is not None:
             centre = centre + self.offset
         # the slack covers the rounding of the centre and, as large, that of the radius and of middle and spread
-        return norm_above(centre) + torch.linalg.matrix_norm(radius) * (1 + 2.0**-40) + 4 * self.slack
+        return norm_above(centre) + frobenius_above(radius) * (1 + 2.0**-40) + 4 * self.slack
 
 
 def slopes_at(network: Network, x: Tensor) -> tuple[Slopes, list[Tensor]]:

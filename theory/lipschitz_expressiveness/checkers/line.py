@@ -62,8 +62,10 @@ def line(question: Question) -> LipschitzBounds:
     kept = ()
     if question.keep_cells:
         kept = tuple(Cell((), (_float_in(found, i),), math.sqrt(float(s))) for i, s in enumerate(squares))
-    point = torch.tensor([_float_in(found, best)], dtype=torch.float64)
+    search.try_point(torch.tensor([_float_in(found, best)], dtype=torch.float64))
+    shown = search.witness is not None and search.lower >= lower * (1 - 1e-12)  # a piece may hold no float
     count = _affine_pieces(found)
+    search.lower = lower
     search.step(len(found.slopes), upper, "pieces")
     loose = bool(measure.relative or measure.absolute)
     if loose:
@@ -77,8 +79,8 @@ def line(question: Question) -> LipschitzBounds:
         evidence=Evidence.FLOAT64 if loose else Evidence.EXACT,
         reason=f"{count} affine pieces, in rationals",
         cells_or_boxes=count,
-        witness=point,
-        jacobian=search.matrices(point[None].to(question.device))[0][0].cpu(),
+        witness=search.witness.point if shown and search.witness is not None else None,
+        jacobian=search.jacobian() if shown else None,
         exact_squared=None if loose else squared,
         history=tuple(search.history),
         cells=kept,

@@ -30,7 +30,7 @@ from torch import Tensor
 from theory.claim import Evidence
 from theory.lipschitz_expressiveness.checkers.measure import Measure
 from theory.lipschitz_expressiveness.checkers.network import Network
-from theory.lipschitz_expressiveness.checkers.norms import LEAST, gamma
+from theory.lipschitz_expressiveness.checkers.norms import LEAST, frobenius_above, gamma
 from theory.lipschitz_expressiveness.checkers.patterns import log2_above
 from theory.lipschitz_expressiveness.checkers.product import product_above
 from theory.lipschitz_expressiveness.checkers.result import LipschitzBounds
@@ -101,7 +101,7 @@ class Program:
         size = 2 * self.B.T @ (t[:, None] * self.B) + cross + cross.T + A.T @ (both.abs() * A) + C.T @ C
         size[index, index] += rho
         room = 4 * gamma(len(A) + len(C) + 8) + 4 * self.loose
-        return (S + S.T) / 2, room * float(size.norm()) + LEAST * len(size) ** 2
+        return (S + S.T) / 2, room * float(frobenius_above(size)) + LEAST * len(size) ** 2
 
 
 def _placed(
@@ -128,6 +128,8 @@ def verified(program: Program, rho: float, t: Tensor) -> bool:
     if not (math.isfinite(rho) and rho >= 0 and bool((t >= 0).all()) and bool(torch.isfinite(t).all())):
         return False
     S, error = program.matrix(rho, t)
+    if not bool(torch.isfinite(S).all()):
+        return False
     room = 4 * gamma(len(S) + 2)
     shift = error + room * float(S.diagonal().abs().sum()) + LEAST
     shifted = S.clone()

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from constructions.errors import require_instance, require_positive, require_tensor
-from theory.lipschitz_expressiveness.checkers.norms import gamma, norm_above
+from theory.lipschitz_expressiveness.checkers.norms import frobenius_above, gamma, norm_above
 
 MOST_RELATIVE = 1e-3
 """A weight so ill conditioned that its inverse is known no better than that is refused."""
@@ -95,8 +95,8 @@ class Measure:
         R, S, change, delta = _factor("P", P)
         if len(R) != len(A):
             raise ValueError(f"`P` must have shape {tuple(A.shape)}, got {tuple(P.shape)}")
-        loose = 2 * gamma(2 * len(A)) * float((R.abs() @ A.abs() @ S.abs()).norm())
-        left = 2 * gamma(len(A)) * float((R.abs() @ B.abs()).norm())
+        loose = 2 * gamma(2 * len(A)) * float(frobenius_above(R.abs() @ A.abs() @ S.abs()))
+        left = 2 * gamma(len(A)) * float(frobenius_above(R.abs() @ B.abs()))
         return cls(R @ B, S, R @ A @ S, _relative((1 - delta) * (1 - change) ** 2), loose, left)
 
 

@@ -11,7 +11,7 @@ k ≥ 3: for any V with δ = ‖VᵀV − I‖ < 1, ‖G‖ ≤ ‖VᵀGV‖/(1 
 largest absolute row sum; the rounding of both is at most γ_{2k}‖V‖_F²‖G‖_F and γ_k‖V‖_F². Nothing is assumed of eigh:
 where its V is bad, the bound is large, and ‖G‖_F is taken instead.
 
-Main definitions: `gamma`, `norm_above`, `power_of_two`.
+Main definitions: `gamma`, `norm_above`, `frobenius_above`, `power_of_two`.
 """
 
 from __future__ import annotations
@@ -43,6 +43,18 @@ def norm_above(J: Tensor) -> Tensor:
     return torch.where(size == 0, 0.0, torch.where(torch.isfinite(size), found, torch.inf))
 
 
+def frobenius_above(J: Tensor) -> Tensor:
+    """Upper bounds (…,) of the Frobenius norms of J (…, m, n), with no overflow or underflow in between."""
+    size = J.abs().amax((-2, -1))
+    exponent = torch.where(torch.isfinite(size), torch.frexp(size).exponent, 0).clamp(-1022, 1022)
+    scaled = J * power_of_two(-exponent)[..., None, None]
+    terms = J.shape[-1] * J.shape[-2]
+    found = scaled.square().sum((-2, -1)).sqrt() * (1 + gamma(terms)) + LEAST * terms
+    return torch.where(
+        size == 0, 0.0, torch.where(torch.isfinite(size), found * power_of_two(exponent) + LEAST, torch.inf)
+    )
+
+
 def power_of_two(exponent: Tensor) -> Tensor:
     """2^exponent exactly, for integers from −1022 to 1023."""
     return ((exponent.long() + 1023) << 52).view(torch.float64)
@@ -57,7 +69,7 @@ def _gram_norm(gram: Tensor) -> Tensor:
         a, b, c = gram[..., 0, 0], gram[..., 0, 1], gram[..., 1, 1]
         return ((a + c) + torch.hypot(a - c, 2 * b)) / 2
     gram = (gram + gram.mT) / 2
-    frobenius = gram.square().sum((-2, -1)).sqrt()
+    frobenius = gram.square().sum((-2, -1)).sqrt()  # of numbers around 1
     safe = torch.where(torch.isfinite(frobenius)[..., None, None], gram, 0.0)
     V = torch.linalg.eigh(safe).eigenvectors
     large = V.square().sum((-2, -1))

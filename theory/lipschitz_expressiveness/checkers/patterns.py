@@ -75,7 +75,7 @@ def patterns(question: Question) -> LipschitzBounds:
         upper = anyway
         words = f"stopped after {words}; the upper end is the product of the layers' norms"
     search.step(len(kept) + doubtful, upper, "cells")
-    upper = max(question.above(upper), search.lower)
+    upper = search.checked(upper)
     return LipschitzBounds(
         lower=search.lower,
         upper=upper,

@@ -15,7 +15,7 @@ from torch import Tensor
 from theory.claim import Evidence
 from theory.lipschitz_expressiveness.checkers.measure import Measure
 from theory.lipschitz_expressiveness.checkers.network import Network
-from theory.lipschitz_expressiveness.checkers.norms import LEAST, gamma, norm_above
+from theory.lipschitz_expressiveness.checkers.norms import LEAST, frobenius_above, gamma, norm_above
 from theory.lipschitz_expressiveness.checkers.result import LipschitzBounds
 from theory.lipschitz_expressiveness.checkers.search import Question
 
@@ -97,7 +97,7 @@ def _norm(matrix: Tensor) -> float:
 
 def _times(first: Tensor, second: Tensor) -> tuple[Tensor, float]:
     """The product, and an upper bound of the norm of its rounding."""
-    size = float((first.abs() @ second.abs()).norm())
+    size = float(frobenius_above(first.abs() @ second.abs()))
     return first @ second, 2 * gamma(first.shape[1]) * size + LEAST * first.numel()
 
 

@@ -19,7 +19,6 @@ from theory.lipschitz_expressiveness.checkers.network import Network
 from theory.lipschitz_expressiveness.checkers.result import Step
 from theory.lipschitz_expressiveness.checkers.witness import ExactChain, Witness, direction_of
 
-
 ROUNDINGS = 8
 """Of a product's rounding slack: ends nearer than that to each other are one."""
 
@@ -56,6 +55,22 @@ class Question:
     @cached_property
     def exact(self) -> ExactChain:
         return ExactChain(self.network, self.measure)
+
+    @cached_property
+    def radial(self) -> bool:
+        """Whether J(tx) = J(x) for t > 0 and every direction meets the domain: no hidden biases, and 0 inside it."""
+        around = self.lower is None or self.upper is None or bool(((self.lower < 0) & (self.upper > 0)).all())
+        return self.network.homogeneous and around
+
+    def inside(self, point: Tensor) -> Tensor:
+        """The nearest point (n,) of the box, or for a radial question one in the same direction."""
+        if self.lower is None or self.upper is None:
+            return point
+        for _ in range(2200 if self.radial else 0):
+            if bool(((self.lower <= point) & (point <= self.upper)).all()):
+                return point
+            point = point / 2
+        return torch.minimum(torch.maximum(point, self.lower), self.upper)
 
     def generator(self) -> torch.Generator:
         return torch.Generator().manual_seed(self.seed)
@@ -101,6 +116,13 @@ class Search:
             self.said = time.monotonic()
             self.question.log(f"{count} {words}: {self.lower:.9g} ≤ Lip ≤ {upper:.9g}")
 
+    def checked(self, upper: float) -> float:
+        """The upper end with the measure's rounding; RuntimeError where the lower end excludes it."""
+        found = self.question.above(upper)
+        if not found >= self.lower:
+            raise RuntimeError(f"two ends exclude each other: {self.lower!r} ≤ Lip ≤ {found!r}")
+        return found
+
     def matrices(self, x: Tensor) -> tuple[Tensor, Slopes, list[Tensor]]:
         """Measured matrices (B, p, q) at x (B, n), slopes and pre-activations, as float64 finds them."""
         slopes, values = slopes_at(self.question.moved, x)
@@ -108,9 +130,10 @@ class Search:
         return found.expand(len(x), *found.shape[-2:]), slopes, values
 
     def try_point(self, point: Tensor, matrix: Tensor | None = None) -> Witness | None:
-        """Look at a point (n,) exactly; the lower end rises where it stretches something more. `matrix` (p, q) is the
-        measured one there, where it is known."""
-        point = point.detach().cpu()
+        """Look at the point (n,), or the one nearest to it in the domain, exactly: the lower end may rise.
+
+        `matrix` (p, q) is the measured one there, where it is known: it says in which direction to look."""
+        point = self.question.inside(point.detach().cpu())
         if matrix is None:
             matrix = self.matrices(point[None].to(self.question.device))[0][0]
         matrix = matrix.cpu()
