@@ -24,7 +24,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flint import arb, ctx, fmpz
 
@@ -74,8 +74,8 @@ def digamma_of_half(n: int) -> float:
 # --- a Gaussian matrix ----------------------------------------------------------------------------------
 
 
-def trace_moment(m: int, n: int, p: int) -> int:
-    """E tr (GᵀG)^p for p = 1, 2, 3, an integer; also for sympy's symbols m, n."""
+def trace_moment(m: Any, n: Any, p: int) -> Any:
+    """E tr (GᵀG)^p for p = 1, 2, 3: an integer for integers m and n, a polynomial for sympy's symbols."""
     require_int("p", p, 1, max(MOMENTS))
     inner = (1, m + n + 1, m**2 + n**2 + 3 * m * n + 3 * m + 3 * n + 4)[p - 1]
     return m * n * inner
@@ -198,14 +198,14 @@ def relu_mean_symbolic(n: int) -> sympy.Expr:
     )
 
 
-def chi_squared_bounds(n: Fraction | int) -> tuple[Fraction, Fraction]:
-    """n²/(n+1) ≤ e(n)² ≤ n; also for sympy's symbols."""
+def chi_squared_bounds(n: Any) -> tuple[Any, Any]:
+    """n²/(n+1) ≤ e(n)² ≤ n, as fractions for an integer n; also for sympy's symbols."""
     n = Fraction(n) if isinstance(n, int) else n
     return n**2 / (n + 1), n
 
 
-def relu_squared_bounds(n: Fraction | int) -> tuple[Fraction, Fraction]:
-    """n²/(2(n+5)) ≤ r(n)² ≤ n/2; also for sympy's symbols."""
+def relu_squared_bounds(n: Any) -> tuple[Any, Any]:
+    """n²/(2(n+5)) ≤ r(n)² ≤ n/2, as fractions for an integer n; also for sympy's symbols."""
     n = Fraction(n) if isinstance(n, int) else n
     return n**2 / (2 * (n + 5)), n / 2
 

@@ -106,7 +106,7 @@ def forms() -> dict[str, Form]:
         Form("product from above", *_three(lambda m, n: _exactly(sympy.sqrt(m) + sympy.sqrt(n))), bounds.product_upper),
         Form(
             "product by trace",
-            *_three(lambda m, n: _exactly(sympy.root(bounds.trace_moment(m, n, 3), 6))),  # pyright: ignore
+            *_three(lambda m, n: _exactly(sympy.root(bounds.trace_moment(m, n, 3), 6))),
             bounds.product_trace,
         ),
         Form("linear", _chi(N), _chi(N), _chi(n_L), bounds.linear_lower),

@@ -82,7 +82,7 @@ def trace_moments(context: Context) -> Verdict:
         found = list(_pairings(list(range(2 * p))))
         pairings[p] = len(found)
         polynomial = sum((m**rows * n**columns for rows, columns in map(_free_indices, found)), start=sympy.Integer(0))
-        difference = sympy.expand(polynomial - bounds.trace_moment(m, n, p))  # pyright: ignore[reportArgumentType]
+        difference = sympy.expand(polynomial - bounds.trace_moment(m, n, p))
         ensure(difference == 0, f"p = {p}: the pairings give {sympy.factor(polynomial)}")
     largest, cases = 4, 0
     for a, b, p in itertools.product(range(1, largest + 1), range(1, largest + 1), bounds.MOMENTS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from fractions import Fraction
 
@@ -88,7 +89,7 @@ ACTIVATIONS = {"tanh": sympy.tanh, "sin": sympy.sin, "softsign": lambda t: t / (
 
 
 def depth(context: Context) -> Verdict:
-    """Bases of the lower bounds; that they are above 1 for the table's sizes; and what they bound, in drawn networks."""
+    """Bases of the lower bounds, above 1 for the table's sizes; and what they bound, in drawn networks."""
     _ensure_forms("linear", "ReLU")
     bases = {"linear": bounds.chi_mean_symbolic(N), "ReLU": r(N)}
     for name, base in bases.items():
@@ -144,8 +145,8 @@ def depth_any_weights(context: Context) -> Verdict:
         widths = [1, *[THIN] * (L - 1), 1]
         M = math.exp(bounds.relu_point(widths, size))
         rows.append((L, M, 2 * M, math.exp(bounds.product_lower(widths, size))))
-    falls = all(b[2] < a[2] for a, b in zip(rows, rows[1:], strict=False)) and rows[-1][2] < rows[0][1]
-    rises = all(b[3] > a[3] for a, b in zip(rows, rows[1:], strict=False))
+    falls = all(b[2] < a[2] for a, b in itertools.pairwise(rows)) and rows[-1][2] < rows[0][1]
+    rises = all(b[3] > a[3] for a, b in itertools.pairwise(rows))
     ensure(falls and rises, "the numbers do not follow their bases")
     tables = {"bounds": Table(("L", "M", "two_M", "product_lower"), tuple(rows)), "sampled": _thin(context)}
     witness = (

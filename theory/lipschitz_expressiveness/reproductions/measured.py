@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from theory.lipschitz_expressiveness import bounds
 from theory.lipschitz_expressiveness.reproductions.sampling import Mean, gaussians, mean_of, spectral_norms
 
 SIGMA, WIDTH, ENDS = 0.5, 32, 8
-DEPTHS = (2, 3, 4, 5, 6, 7, 8)
+DEPTHS, MORE_DEPTHS = (2, 4, 6, 8), (2, 3, 4, 5, 6, 7, 8)
 SIZES = (8, 16, 32, 64, 128)
 FIXED = 3
 """The number of affine maps where widths vary."""
@@ -36,7 +37,7 @@ class Sampled:
 def slopes(context: Context) -> Verdict:
     """Depth at fixed width, and width at fixed depth."""
     cases = {
-        "depth": [(float(L), [ENDS, *[WIDTH] * (L - 1), ENDS]) for L in DEPTHS],
+        "depth": [(float(L), [ENDS, *[WIDTH] * (L - 1), ENDS]) for L in (MORE_DEPTHS if context.full else DEPTHS)],
         "width": [(math.log(n), [ENDS, *[n] * (FIXED - 1), ENDS]) for n in SIZES],
     }
     rows = []
@@ -74,7 +75,7 @@ def _sampled(widths: list[int], context: Context) -> dict[str, Sampled]:
     x = torch.full((1, ENDS), ENDS**-0.5, dtype=torch.float64, device=context.device)
     linear, relu = x.expand(draws, 1, ENDS), x.expand(draws, 1, ENDS)
     product = torch.zeros(NORMS, dtype=torch.float64, device=context.device)
-    for n, m in zip(widths[:-1], widths[1:], strict=True):
+    for n, m in itertools.pairwise(widths):
         ahead, bent, norms, start = [], [], [], 0
         for batch in gaussians(m, n, draws, generator, context.device):
             rows, W = slice(start, start + len(batch)), SIGMA * batch

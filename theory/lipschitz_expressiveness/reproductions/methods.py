@@ -136,14 +136,17 @@ def _around_crossings(rows: list[tuple[fmpq, fmpq, fmpq]]) -> set[tuple[bool, ..
 def _sectors(rows: list[tuple[fmpq, fmpq, fmpq]]) -> set[tuple[bool, ...]]:
     """One point in every sector: the sum of neighbouring rays (−b, a), (b, −a), which are less than half a turn apart
     where there are two directions or more."""
-    rays = sorted(
-        ((s * -b, s * a) for a, b, _ in rows for s in (1, -1)), key=lambda p: math.atan2(float(p[1]), float(p[0]))
-    )
+    rays = sorted(((s * -b, s * a) for a, b, _ in rows for s in (1, -1)), key=_turn)
     middles = [(p[0] + q[0], p[1] + q[1]) for p, q in itertools.pairwise([*rays, rays[0]])]
     heights = [[a * x + b * y for a, b, _ in rows] for x, y in middles]
     if any(h == 0 for line in heights for h in line):
         raise ValueError("two kinks are parallel")
     return {tuple(bool(h > 0) for h in line) for line in heights}
+
+
+def _turn(ray: tuple[fmpq, fmpq]) -> float:
+    """The angle of a ray."""
+    return math.atan2(float(exact.fraction(ray[1])), float(exact.fraction(ray[0])))
 
 
 def _norm(W: fmpq_mat, V: fmpq_mat, pattern: tuple[bool, ...]) -> float:

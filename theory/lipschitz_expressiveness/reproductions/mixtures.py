@@ -51,7 +51,7 @@ def pencil_slopes(network: nn.Module) -> Pencil:
     last = [exact.fraction(v) for v in matrices[1].entries()]
     bends = sorted((-b / a, v * a) for a, b, v in zip(w, bias, last, strict=True))
     # units that bend at one point count together
-    slopes = itertools.accumulate(sum(v for _, v in group) for _, group in itertools.groupby(bends, lambda p: p[0]))
+    slopes = itertools.accumulate(sum((v for _, v in group), Fraction(0)) for _, group in itertools.groupby(bends, lambda p: p[0]))
     # the first layer is a column: of rank one, like the row behind it
     squares = [frobenius_squared(matrix) for matrix in matrices]
     return Pencil(None, max(abs(s) for s in slopes), squares[0] * squares[1], len(w))
@@ -113,7 +113,7 @@ def mixture(context: Context) -> Verdict:
     apart, difference = points[1][0] - points[0][0], abs(values[1] - values[0])
     ensure(apart == 2 * NEAR and difference > apart, f"the answers differ by {float(difference)}")
     ensure(abs(difference - abs(jump)) <= 4 * apart, "the difference is not the jump of the face")
-    half_diagonal = math.sqrt(model.plan.half_diagonal_squared)  # pyright: ignore[reportAttributeAccessIssue]
+    half_diagonal = math.sqrt(model.plan.half_diagonal_squared)
     ensure(
         float(abs(jump)) <= 2 * half_diagonal * (1 + 2.0**-40),
         f"a jump of {float(jump)} is above twice {half_diagonal}",

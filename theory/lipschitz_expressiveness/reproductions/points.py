@@ -39,8 +39,8 @@ def relu_point(context: Context) -> Verdict:
     ensure(lemmas.chi_lemma(), "e(n)")
     ensure(lemmas.relu_lemma(), "r(n)")
     n = sympy.symbols("n", positive=True)
-    per_layer = bounds.relu_squared_bounds(n)[1]  # pyright: ignore[reportArgumentType]
-    ensure(lemmas.zero(per_layer - n / 2), f"a layer multiplies the second moment by {per_layer}")  # pyright: ignore
+    per_layer = bounds.relu_squared_bounds(n)[1]  # which the lemma shows to be E S
+    ensure(lemmas.zero(per_layer - n / 2), f"a layer multiplies the second moment by {per_layer}")
     draws = 40_000 if context.full else 4000
     rows = []
     outputs = relu_outputs(_widths(10), SIGMA, _unit(context), draws, context.generator())
@@ -79,8 +79,8 @@ def he_threshold(context: Context) -> Verdict:
     """At σ² = 2/N the second moment is constant; the mean shrinks by √(2/N) r(N) < 1 a layer, enclosed."""
     ensure(lemmas.relu_lemma(), "r(n)")
     N = sympy.symbols("N", positive=True)
-    second = bounds.relu_squared_bounds(N)[1] * 2 / N  # pyright: ignore[reportArgumentType]
-    ensure(lemmas.zero(second - 1), f"the second moment changes by {second} a layer")  # pyright: ignore
+    second = bounds.relu_squared_bounds(N)[1] * 2 / N
+    ensure(lemmas.zero(second - 1), f"the second moment changes by {second} a layer")
     rows = []
     for width in (1, 2, 8, 64, 256) + (1024,) * context.full:
         rate = ((arb(2) / width).sqrt() * bounds.relu_mean_ball(width)).log()

@@ -5,6 +5,7 @@ Main definitions: `Mean`, `mean_of`, `gaussians`, `spectral_norms`, `relu_output
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ def relu_outputs(
     earlier: for each l ≥ 1 a list entry W_l relu(W_{l−1} ⋯) (draws, P, n_l)."""
     state = x.expand(draws, *x.shape)
     outputs = []
-    for n, m in zip(widths[:-1], widths[1:], strict=True):
+    for n, m in itertools.pairwise(widths):
         parts, start = [], 0
         for batch in gaussians(m, n, draws, generator, x.device):
             parts.append(sigma * state[start : start + len(batch)] @ batch.mT)

@@ -37,7 +37,8 @@ def matrices_of(network: nn.Module) -> list[fmpq_mat]:
 
 
 def _rational(matrix: Tensor) -> fmpq_mat:
-    return fmpq_mat(*matrix.shape, [exact.rational(v) for v in matrix.flatten().tolist()])
+    rows, columns = matrix.shape
+    return fmpq_mat(rows, columns, [exact.rational(v) for v in matrix.flatten().tolist()])
 
 
 def frobenius_squared(matrix: fmpq_mat) -> Fraction:
