@@ -187,9 +187,9 @@ class _Reader:
     def _linear(self, position: str, layer: nn.Linear) -> None:
         weight, bias = _numbers(position, layer, "weight"), _bias(position, layer)
         if weight.ndim != 2 or not weight.numel() or bias.shape != weight.shape[:1]:
-            raise ValueError(f"{layer} at position {position} has a weight of shape {tuple(weight.shape)}")
+            raise ValueError(f"`module`: {layer} at position {position} has a weight of shape {tuple(weight.shape)}")
         if self.shape is not None and self.shape != (weight.shape[1],):
-            raise ValueError(f"{layer} at position {position} does not accept inputs of shape {self.shape}")
+            raise ValueError(f"`module`: {layer} at position {position} does not accept inputs of shape {self.shape}")
         self._affine(weight, bias)
         self.shape = (weight.shape[0],)
 
@@ -203,7 +203,9 @@ class _Reader:
         inputs, outputs = math.prod(self.shape), _outputs(position, layer, kernel, self.shape)
         entries = inputs * math.prod(outputs)
         if entries > MOST_ENTRIES:
-            raise BudgetExceeded(f"{layer} at position {position} has a matrix of {entries} > {MOST_ENTRIES} entries")
+            raise BudgetExceeded(
+                f"`module`: {layer} at position {position} has a matrix of {entries} > {MOST_ENTRIES} entries"
+            )
         # every output of a unit input is a single weight: the entries are exact
         basis = torch.eye(inputs, dtype=torch.float64).reshape(inputs, *self.shape)
         places = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation, "groups": layer.groups}
@@ -241,31 +243,35 @@ class _Reader:
         if type(layer) is nn.LeakyReLU:
             slope = float(layer.negative_slope)
             if not math.isfinite(slope):
-                raise ValueError(f"{layer} at position {position} must have a finite slope")
+                raise ValueError(f"`module`: {layer} at position {position} must have a finite slope")
             return torch.full((width,), slope, dtype=torch.float64)
         slopes = _numbers(position, layer, "weight")
         channels = width if shape is None else shape[0]
         if slopes.shape not in ((1,), (channels,)):
-            raise ValueError(f"{layer} at position {position} has {tuple(slopes.shape)} slopes for {channels} channels")
+            raise ValueError(
+                f"`module`: {layer} at position {position} has {tuple(slopes.shape)} slopes for {channels} channels"
+            )
         return slopes.expand(channels).repeat_interleave(width // channels)
 
 
 def _eye(position: str, width: int) -> Tensor:
     if width**2 > MOST_ENTRIES:
-        raise BudgetExceeded(f"the bend at position {position} follows another one over {width} > 1000 units")
+        raise BudgetExceeded(f"`module`: the bend at position {position} follows another one over {width} > 1000 units")
     return torch.eye(width, dtype=torch.float64)
 
 
 def _outputs(position: str, layer: nn.Conv2d, kernel: Tensor, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Shape (C, H, W) of a convolution's outputs, without computing them."""
     if kernel.ndim != 4 or shape[0] != kernel.shape[1] * layer.groups:
-        raise ValueError(f"{layer} at position {position} does not accept inputs of shape {shape}")
+        raise ValueError(f"`module`: {layer} at position {position} does not accept inputs of shape {shape}")
     try:
         places = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation, "groups": layer.groups}
         found = nn.functional.conv2d(torch.empty(1, *shape, device="meta"), kernel.float().to("meta"), None, **places)
     except RuntimeError as error:
         why = str(error).splitlines()[0][:200]
-        raise ValueError(f"{layer} at position {position} does not accept inputs of shape {shape} ({why})") from error
+        raise ValueError(
+            f"`module`: {layer} at position {position} does not accept inputs of shape {shape} ({why})"
+        ) from error
     return tuple(found.shape[1:])
 
 
@@ -278,7 +284,7 @@ def _bias(position: str, layer: nn.Linear | nn.Conv2d) -> Tensor:
 def _numbers(position: str, layer: nn.Module, name: str) -> Tensor:
     """A layer's tensor as finite float64 on the CPU."""
     value = getattr(layer, name)
-    where = f"the {name} of the {type(layer).__name__} at position {position}"
+    where = f"`module`: the {name} of the {type(layer).__name__} at position {position}"
     if type(value) not in PLAIN or value.layout != torch.strided or value.is_meta:
         raise TypeError(f"{where} must be a dense torch.Tensor that holds numbers, got {type(value).__name__}")
     if value.dtype not in (torch.float64, torch.float32):
