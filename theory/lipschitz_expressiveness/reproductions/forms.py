@@ -64,19 +64,20 @@ class Form:
         first, base, last = (factor.power for factor in self.factors)
         return None if None in (first, base, last) else sympy.expand(first + (L - 2) * base + last)
 
-    def log_value(self, L: int, width: int, ends: int, size: float) -> float:
-        """The logarithm of the symbols' value."""
+    def log_value(self, widths: list[int], size: float) -> float:
+        """The logarithm of the symbols' value at widths (n_0, N, …, N, n_L)."""
 
         def number(factor: Factor) -> Any:
-            value = (sigma * factor.value).subs({N: width, n_0: ends, n_L: ends, sigma: size})
+            value = (sigma * factor.value).subs({N: widths[1], n_0: widths[0], n_L: widths[-1], sigma: size})
             return sympy.log(value.replace(r, lambda n: bounds.relu_mean_symbolic(int(n)))).n(25)
 
-        return float(number(self.first) + (L - 2) * number(self.base) + number(self.last))
+        return float(number(self.first) + (len(widths) - 3) * number(self.base) + number(self.last))
 
     def same_numbers(self, depths: tuple[int, ...], width: int, ends: int, size: float) -> Report:
-        """Whether symbols and floats agree at these sizes."""
+        """Whether symbols and floats agree at these sizes, the last width a little above the first."""
         for L in depths:
-            one, other = self.log_value(L, width, ends, size), self.log([ends, *[width] * (L - 1), ends], size)
+            widths = [ends, *[width] * (L - 1), ends + 3]
+            one, other = self.log_value(widths, size), self.log(widths, size)
             if not abs(one - other) <= 1e-12 * (1 + abs(one)):
                 return Report(f"{self.name}, L = {L}: {one} in symbols, {other} in numbers")
         return Report()

@@ -51,7 +51,9 @@ def pencil_slopes(network: nn.Module) -> Pencil:
     last = [exact.fraction(v) for v in matrices[1].entries()]
     bends = sorted((-b / a, v * a) for a, b, v in zip(w, bias, last, strict=True))
     # units that bend at one point count together
-    slopes = itertools.accumulate(sum((v for _, v in group), Fraction(0)) for _, group in itertools.groupby(bends, lambda p: p[0]))
+    slopes = itertools.accumulate(
+        sum((v for _, v in group), Fraction(0)) for _, group in itertools.groupby(bends, lambda p: p[0])
+    )
     # the first layer is a column: of rank one, like the row behind it
     squares = [frobenius_squared(matrix) for matrix in matrices]
     return Pencil(None, max(abs(s) for s in slopes), squares[0] * squares[1], len(w))
