@@ -111,7 +111,7 @@ class Bounding:
             halves, stuck = self._open(replace(boxes, axis=split_axis(boxes, forms))).halved()
             self._settle(stuck)
             frontier = self._open(frontier.joined(halves))
-            upper = max([self.settled, *([float(frontier.bound.max())] if len(frontier) else [])])
+            upper = max(self.settled, float(frontier.bound.max())) if len(frontier) else self.settled
             self.search.step(examined, upper, "boxes")
         return examined, upper
 

@@ -113,7 +113,7 @@ class Cells:
         while len(self._exact_weights) <= layer:
             weight, bias = self.weights[len(self._exact_weights)], self.biases[len(self._exact_weights)]
             pair = (
-                fmpq_mat(*weight.shape, [rational(v) for v in weight.ravel().tolist()]),
+                fmpq_mat(weight.shape[0], weight.shape[1], [rational(v) for v in weight.ravel().tolist()]),
                 fmpq_mat(len(bias), 1, [rational(v) for v in bias.tolist()]),
             )
             self._exact_weights.append(pair)

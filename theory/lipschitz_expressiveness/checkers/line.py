@@ -69,7 +69,9 @@ def line(question: Question) -> LipschitzBounds:
     search.step(len(found.slopes), upper, "pieces")
     loose = bool(measure.relative or measure.absolute)
     if loose:
-        lower = float_below(max(Fraction(lower) * (1 - Fraction(measure.relative)) - Fraction(measure.absolute), 0))
+        lower = float_below(
+            max(Fraction(lower) * (1 - Fraction(measure.relative)) - Fraction(measure.absolute), Fraction(0))
+        )
         upper = question.above(upper)
     return LipschitzBounds(
         lower=lower,

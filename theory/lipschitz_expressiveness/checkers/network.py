@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -178,13 +179,13 @@ class _Reader:
 
     # --- kinds of layers
 
-    def _flatten(self, position: str, layer: nn.Flatten) -> None:
+    def _flatten(self, position: str, layer: Any) -> None:
         if (layer.start_dim, layer.end_dim) != (1, -1):
             raise ValueError(f"`module` must flatten all but the batch, got {layer} at position {position}")
         if self.shape is not None:
             self.shape = (math.prod(self.shape),)
 
-    def _linear(self, position: str, layer: nn.Linear) -> None:
+    def _linear(self, position: str, layer: Any) -> None:
         weight, bias = _numbers(position, layer, "weight"), _bias(position, layer)
         if weight.ndim != 2 or not weight.numel() or bias.shape != weight.shape[:1]:
             raise ValueError(f"`module`: {layer} at position {position} has a weight of shape {tuple(weight.shape)}")
@@ -193,7 +194,7 @@ class _Reader:
         self._affine(weight, bias)
         self.shape = (weight.shape[0],)
 
-    def _convolution(self, position: str, layer: nn.Conv2d) -> None:
+    def _convolution(self, position: str, layer: Any) -> None:
         if self.shape is None or len(self.shape) != 3:
             got = "none was given" if self.shape is None else f"it is {self.shape} there"
             raise ValueError(f"`input_shape` must be (C, H, W) for the Conv2d at position {position}, {got}")
@@ -203,9 +204,8 @@ class _Reader:
         inputs, outputs = math.prod(self.shape), _outputs(position, layer, kernel, self.shape)
         entries = inputs * math.prod(outputs)
         if entries > MOST_ENTRIES:
-            raise BudgetExceeded(
-                f"`module`: {layer} at position {position} has a matrix of {entries} > {MOST_ENTRIES} entries"
-            )
+            where = f"`module`: {layer} at position {position}"
+            raise BudgetExceeded(f"{where} has a matrix of {entries} > {MOST_ENTRIES} entries")
         # every output of a unit input is a single weight: the entries are exact
         basis = torch.eye(inputs, dtype=torch.float64).reshape(inputs, *self.shape)
         places = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation, "groups": layer.groups}
@@ -248,9 +248,8 @@ class _Reader:
         slopes = _numbers(position, layer, "weight")
         channels = width if shape is None else shape[0]
         if slopes.shape not in ((1,), (channels,)):
-            raise ValueError(
-                f"`module`: {layer} at position {position} has {tuple(slopes.shape)} slopes for {channels} channels"
-            )
+            where = f"`module`: {layer} at position {position}"
+            raise ValueError(f"{where} has {tuple(slopes.shape)} slopes for {channels} channels")
         return slopes.expand(channels).repeat_interleave(width // channels)
 
 
@@ -268,10 +267,8 @@ def _outputs(position: str, layer: nn.Conv2d, kernel: Tensor, shape: tuple[int, 
         places = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation, "groups": layer.groups}
         found = nn.functional.conv2d(torch.empty(1, *shape, device="meta"), kernel.float().to("meta"), None, **places)
     except RuntimeError as error:
-        why = str(error).splitlines()[0][:200]
-        raise ValueError(
-            f"`module`: {layer} at position {position} does not accept inputs of shape {shape} ({why})"
-        ) from error
+        why = f"inputs of shape {shape} ({str(error).splitlines()[0][:200]})"
+        raise ValueError(f"`module`: {layer} at position {position} does not accept {why}") from error
     return tuple(found.shape[1:])
 
 
