@@ -324,3 +324,14 @@ def test_ends_that_exclude_each_other_are_an_error(monkeypatch):
     monkeypatch.setattr(Chain, "above", lambda self, slopes: torch.ones(1, dtype=torch.float64))
     with pytest.raises(RuntimeError, match="two ends exclude each other"):
         lipschitz_bounds(row.module, row.lower, row.upper, method="patterns")
+
+
+def test_points_outside_the_box_prove_nothing(monkeypatch):
+    """The slope is 1 in the box and 11 beyond it, where a program that lies points to."""
+    module = layers(([[1.0], [1.0]], [-1.0, 0.25]), ([[10.0, 1.0]], [0.0]))
+    beyond = np.full(1, 2.0)
+    monkeypatch.setattr(Cells, "region", lambda self, sides: cells.Region(1.0, beyond, np.zeros(len(sides))))
+    zero = torch.zeros(1, dtype=torch.float64)
+    bounds = lipschitz_bounds(module, zero, zero + 0.5, method="patterns")
+    assert bounds.lower <= 1.0 <= bounds.upper
+    assert 0 <= float(bounds.witness) <= 0.5
