@@ -50,8 +50,12 @@ class Measure:
             raise ValueError(f"`relative` must be at most {MOST_RELATIVE}, got {self.relative}")
 
     def to(self, device: torch.device) -> Measure:
-        left, right, offset = (None if t is None else t.to(device) for t in (self.left, self.right, self.offset))
-        return replace(self, left=left, right=right, offset=offset)
+        moved = replace(self)
+        for name in ("left", "right", "offset"):
+            value = getattr(self, name)
+            # past __post_init__, which takes what it is given to the CPU
+            object.__setattr__(moved, name, None if value is None else value.to(device))
+        return moved
 
     def fits(self, outputs: int, inputs: int) -> None:
         """ValueError unless it measures Jacobians of shape (outputs, inputs)."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from theory.claim import Context, Evidence, Number, Report, Status, Table, Verdict, ensure
 from theory.lipschitz_expressiveness import bounds
 from theory.lipschitz_expressiveness.reproductions import lemmas
-from theory.lipschitz_expressiveness.reproductions.sampling import gaussians, mean_of, spectral_norms
+from theory.lipschitz_expressiveness.reproductions.sampling import gaussians, mean_of, nine_digits, spectral_norms
 
 # --- the norm -------------------------------------------------------------------------------------------
 
@@ -148,7 +148,7 @@ def ginibre(context: Context) -> Verdict:
         context.log(f"N = {N}: {draws} products")
         found = _products(N, draws, context)
         error = (found.std(0) / math.sqrt(draws)).tolist()
-        means[N] = list(zip(found.mean(0).tolist(), error, strict=True))
+        means[N] = [(nine_digits(m), nine_digits(e)) for m, e in zip(found.mean(0).tolist(), error, strict=True)]
     rows = []
     for k, L in enumerate(DEPTHS):
         values, errors = zip(*(means[N][k] for N in means), strict=True)

@@ -19,6 +19,7 @@ from theory.lipschitz_expressiveness.reproductions.sampling import (
 )
 
 SIGMA, WIDTH, ENDS = 0.5, 32, 8
+DRAWS, MORE_DRAWS = 4000, 40_000
 
 
 def _widths(L: int, width: int = WIDTH) -> list[int]:
@@ -41,7 +42,7 @@ def relu_point(context: Context) -> Verdict:
     n = sympy.symbols("n", positive=True)
     per_layer = bounds.relu_squared_bounds(n)[1]  # which the lemma shows to be E S
     ensure(lemmas.zero(per_layer - n / 2), f"a layer multiplies the second moment by {per_layer}")
-    draws = 40_000 if context.full else 4000
+    draws = MORE_DRAWS if context.full else DRAWS
     rows = []
     outputs = relu_outputs(_widths(10), SIGMA, _unit(context), draws, context.generator())
     for L in (4, 10):

@@ -1,6 +1,6 @@
 """Means over random networks with 99.9 % normal intervals, in batches and from an explicit generator.
 
-Main definitions: `Mean`, `mean_of`, `gaussians`, `spectral_norms`, `relu_outputs`.
+Main definitions: `Mean`, `mean_of`, `nine_digits`, `gaussians`, `spectral_norms`, `relu_outputs`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,12 @@ def mean_of(values: Tensor) -> Mean:
     if values.ndim != 1 or len(values) < FEWEST or not bool(torch.isfinite(values).all()):
         raise ValueError(f"`values` must be at least {FEWEST} finite numbers (D,), got shape {tuple(values.shape)}")
     half = QUANTILE * float(values.std()) / math.sqrt(len(values))
-    return Mean(float(values.mean()), half, len(values))
+    return Mean(nine_digits(float(values.mean())), nine_digits(half), len(values))
+
+
+def nine_digits(value: float) -> float:
+    """More than a sampled number is worth, and the same on every device: eigenvalues differ in the last of sixteen."""
+    return float(f"{value:.9g}")
 
 
 def gaussians(m: int, n: int, draws: int, generator: torch.Generator, device: torch.device) -> Iterator[Tensor]:

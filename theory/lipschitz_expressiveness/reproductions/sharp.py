@@ -25,6 +25,8 @@ from theory.lipschitz_expressiveness.reproductions.bits import (
 
 UNIT = (torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64))
 """[0, 1]."""
+TENTS, MORE_TENTS = 10, 14
+"""The deepest."""
 
 
 def matrices_of(network: nn.Module) -> list[fmpq_mat]:
@@ -83,7 +85,7 @@ def _slopes(network: nn.Module) -> list[Fraction]:
 def tent_map(context: Context) -> Verdict:
     """All pieces in rationals; the norms of matrices of rank one; and the least width of one layer."""
     rows = []
-    for d in range(1, 15 if context.full else 11):
+    for d in range(1, (MORE_TENTS if context.full else TENTS) + 1):
         context.log(f"depth {d}")
         ensure(tent_map_failure(objects.tent_map(d), d), f"depth {d}")
         # one hidden layer, one input, one output, |w| ≤ 4: Lip ≤ Σ|a_i w_i| ≤ 16 N
