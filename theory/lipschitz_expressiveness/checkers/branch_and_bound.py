@@ -50,10 +50,10 @@ LOOKS = 32
 WALK = 6
 """A box is walked through, pattern by pattern, when no more than that are above the lower end."""
 
-STALLED = 4
+STALLED = 2
 """Halvings of every axis without a unit less: then the cells of the box are listed."""
 
-LISTED = 500
+LISTED = 60
 
 
 def branch_and_bound(question: Question) -> LipschitzBounds:
