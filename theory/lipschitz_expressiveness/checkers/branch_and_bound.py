@@ -50,10 +50,10 @@ LOOKS = 32
 WALK = 6
 """A box is walked through, pattern by pattern, when no more than that are above the lower end."""
 
-STALLED = 2
+STALLED = 4
 """Halvings of every axis without a unit less: then the cells of the box are listed."""
 
-LISTED = 60
+LISTED = 500
 
 
 def branch_and_bound(question: Question) -> LipschitzBounds:
