@@ -254,3 +254,12 @@ def test_a_product_in_floats_is_infinite():
     found = lipschitz_bounds(network, method="product")
     assert found.upper == math.inf
     assert found.log2_upper == pytest.approx(sum(map(math.log2, norms)), abs=1e-9)
+
+
+def test_without_a_solver_the_sandwich_says_so(monkeypatch):
+    monkeypatch.setattr(methods, "available", lambda: False)
+    monkeypatch.setattr(methods, "QUICK_ROWS", (0,))
+    verdict = REGISTRY["lipschitz_expressiveness.sandwich"].verdict(Context())
+    assert verdict.status is Status.CERTIFIED
+    assert verdict.reason.endswith("LipSDP left out: cvxpy and clarabel are not installed")
+    assert verdict.numbers["lipsdp"] is False
