@@ -17,6 +17,7 @@ from pathlib import Path
 import am_gm
 import certificates as against_crown
 import data_and_machines
+import lipschitz_expressiveness
 import numpy as np
 import routers
 import shattering
@@ -107,6 +108,7 @@ def main() -> None:
         rows.extend(certificates(model, eps))
     rows.extend(routers.data(count // 4))
     rows.append(shattering.exhaustive())
+    rows.extend(lipschitz_expressiveness.rows(quick=args.quick))
     rows.extend(bit_extraction())
     rows.extend(sublinear_training.steps(quick=args.quick))
     rows.extend(am_gm.report(quick=args.quick))

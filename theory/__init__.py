@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from theory.checkers.lipschitz_constant import lipschitz_constant_le
     from theory.checkers.parameter_count import parameter_count_eq
     from theory.checkers.uniform_error import UniformErrorCertificate, certify_uniform_error, uniform_error_le_eps
+    from theory.lipschitz_expressiveness.checkers import LipschitzBounds, Measure, lipschitz_bounds
     from theory.pathway_tree.tree_structure import tree_structure
 
 __all__ = [
@@ -22,11 +23,14 @@ __all__ = [
     "Claim",
     "Context",
     "Evidence",
+    "LipschitzBounds",
+    "Measure",
     "Status",
     "UniformErrorCertificate",
     "Verdict",
     "certify_uniform_error",
     "claim",
+    "lipschitz_bounds",
     "lipschitz_constant_le",
     "parameter_count_eq",
     "tree_structure",
@@ -36,6 +40,7 @@ __all__ = [
 _ROOMS = {
     "theory.checkers.lipschitz_constant": ("lipschitz_constant_le",),
     "theory.checkers.parameter_count": ("parameter_count_eq",),
+    "theory.lipschitz_expressiveness.checkers": ("LipschitzBounds", "Measure", "lipschitz_bounds"),
     "theory.pathway_tree.tree_structure": ("tree_structure",),
     "theory.checkers.uniform_error": ("UniformErrorCertificate", "certify_uniform_error", "uniform_error_le_eps"),
 }

@@ -2,13 +2,14 @@
 
 Importing it must stay cheap: torch and the objects are imported where they are used.
 
-Main definitions: `Verb`, `out`, `err`, `device_named`, `require_writable`, `output_file`, `seed`, `working`, `joined`,
-`interruptible`, `interrupted`.
+Main definitions: `Verb`, `out`, `err`, `device_named`, `require_writable`, `output_file`, `seed`, `imported`,
+`working`, `joined`, `interruptible`, `interrupted`.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import signal
 import sys
@@ -18,12 +19,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 
-from constructions.errors import require_seed
+from constructions.errors import require_seed, shown
 
 if TYPE_CHECKING:
     import torch
@@ -87,6 +88,19 @@ def output_file(text: str) -> Path:
     if os.path.basename(text) in ("", os.curdir, os.pardir):
         raise argparse.ArgumentTypeError(f"a file is needed, {text!r} names a folder")
     return Path(text)
+
+
+def imported(option: str, text: str) -> Any:
+    """What MODULE:ATTR names, from the working directory or an installed package; ValueError when there is none."""
+    module, _, attribute = text.partition(":")
+    if not module or not attribute:
+        raise ValueError(f"`{option}` must be MODULE:ATTR, got {shown(text)}")
+    sys.path.insert(0, os.getcwd())
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (Exception, SystemExit) as error:  # whatever a module of the user's does while it is imported
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise ValueError(f"`{option}` {shown(text)} cannot be imported ({why})") from error
 
 
 def add_patience(sub: argparse.ArgumentParser) -> None:

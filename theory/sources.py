@@ -128,6 +128,13 @@ ZHONG = Paper(
     2022,
     "https://github.com/lowrank/nagmc",
 )
+LIPSCHITZ = Paper(
+    "arXiv:1912.11511",
+    "Siqi Zhou, Angela P. Schoellig",
+    "An Analysis of the Expressiveness of Deep Neural Network Architectures Based on Their Lipschitz Constants",
+    2019,
+    "https://arxiv.org/abs/1912.11511",
+)
 
 OURS = Paper("momlp", "The momlp developers", "momlp's own documentation", 2026, "docs/")
 """Statements of this project, with their proofs on the named page of its documentation."""

@@ -29,6 +29,7 @@ NAMES = (
     "distributed_momlp",
     "sublinear_training",
     "shapley_interactions",
+    "lipschitz_expressiveness",
     "am_gm",
 )
 

@@ -13,6 +13,8 @@ from theory.bit_extraction.reproductions import rates as bit_rates
 from theory.checkers.uniform_error import certify, sampled, target_values
 from theory.claim import Context, Table
 from theory.distributed_momlp import reproductions as distributed_momlp
+from theory.lipschitz_expressiveness.reproductions import bits, gaussian, growth, measured, methods, points, sharp
+from theory.lipschitz_expressiveness.reproductions import mixtures as gentle_mixtures
 from theory.momlp.reproductions import mixtures as momlp
 from theory.momlp.reproductions import rates
 from theory.pathway_tree import reproductions as pathway_tree
@@ -50,6 +52,13 @@ ON_THE_HOST = {
     "am_gm.two_forms": SYMBOLS,
     "bit_extraction.parameters": "sizes of layers, which are built on the host",
     "bit_extraction.rate": SYMBOLS,
+    "lipschitz_expressiveness.coupled_lipsdp": "two units in rationals",
+    "lipschitz_expressiveness.every_activation": "products of small matrices in rationals",
+    "lipschitz_expressiveness.he_threshold": "symbols and balls; no tensor is made",
+    "lipschitz_expressiveness.tent_map": "pieces in rationals",
+    "lipschitz_expressiveness.trace_moments": SYMBOLS,
+    "lipschitz_expressiveness.upper_bound": SYMBOLS,
+    "lipschitz_expressiveness.width": SYMBOLS,
     "pathway_tree.nearest_prototype": "graphs in rationals",
     "sublinear_training.distinct_points": "rationals",
     "sublinear_training.expected_visits": SYMBOLS,
@@ -123,6 +132,14 @@ SIZES = {
     },
     bit_rates: {"SAMPLES": 500, "BUILT": [(2, 1, 0.3, "1/2")]},
     distributed_momlp: {"BUDGETED": (0.03, 100), "BATCH": 20, "TIMES_SMALLER": 10},
+    bits: {"MODELS": ((1, 0.01, "wide"),), "POINTS": 50},
+    gaussian: {"SHAPES": ((2, 3), (5, 20)), "DEPTHS": (1, 2), "DRAWS": {32: 40, 64: 20, 96: 10}},
+    gentle_mixtures: {"MODELS": ((1, 0.05), (2, 0.1)), "PAIRS": 500},
+    growth: {"DRAWS": 1000},
+    measured: {"DRAWS": 1000, "DEPTHS": (2, 3, 4), "SIZES": (8, 12, 16)},
+    methods: {"QUICK_ROWS": (0,)},
+    points: {"DRAWS": 1000},
+    sharp: {"ONES": ((2, 3, 4),), "TENTS": 3},
     momlp: {
         "SAMPLES": 500,
         "LISTED_EPS": {1: 0.05, 2: 0.2},

@@ -81,7 +81,9 @@ from constructions.vc_dimension import (
 )
 from constructions.vc_dimension.nearest_prototype import NearestPrototype
 from theory import (
+    Measure,
     certify_uniform_error,
+    lipschitz_bounds,
     lipschitz_constant_le,
     parameter_count_eq,
     systems,
@@ -415,6 +417,17 @@ def _calls():
     yield "uniform_error_le_eps", uniform_error_le_eps, {"model": model, "f": cone, "eps": integer(0.25)}
     options = {"declared": integer(2.0), "*": None, "n": integer(2), "domain": integer(None)}
     yield "lipschitz_constant_le", lipschitz_constant_le, {"expression": integer("x0*x1"), **options}
+    corners = {"lower": lambda: -torch.ones(2), "upper": lambda: torch.ones(2), "*": None}
+    options = {key: integer(None) for key in ("measure", "left", "right", "offset", "input_shape", "device")}
+    options |= {"method": integer("auto"), "gap": integer(1e-9), "seconds": integer(2.0), "keep_cells": integer(False)}
+    options |= {"boxes": integer(100), "cells": integer(100), "points": integer(100), "undecided": integer(8)}
+    two = lambda: nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))  # noqa: E731
+    options |= {"seed": integer(0)}
+    yield "lipschitz_bounds", lipschitz_bounds, {"module": two, **corners, **options}
+    eye = lambda: torch.eye(2, dtype=torch.float64)  # noqa: E731
+    yield "Measure", Measure, {"left": eye, "right": eye, "offset": eye, "relative": integer(0.0)}
+    yield "Measure.closed_loop", Measure.closed_loop, {"A": eye, "B": eye, "P": eye}
+    yield "Measure.weighted", Measure.weighted, {"*": None, "out": eye, "into": eye}
     formulas = lambda: {"active": made("model").plan.parameters}  # noqa: E731
     yield "parameter_count_eq", parameter_count_eq, {"model": model, "formulas": formulas}
     options = {"cells": lambda: made("model").tree.cells, "*": None, "valency": integer(2)}
@@ -602,7 +615,16 @@ def _elsewhere(monkeypatch, tmp_path):
 NOT_CALLED = {"Lattice", "Plan", "MoMLP"}  # the next ones are made by `plan` and `build_momlp`
 NOT_CALLED |= {"TabulatedMoMLP", "BitExtractionMoMLP", "BitExtractionPlan", "PencilMoMLP", "PencilPlan"}
 NOT_CALLED |= {"BudgetExceeded", "ExpressionError", "ModulusViolation", "StoreError"}  # errors
-NOT_CALLED |= {"REGISTRY", "Evidence", "Status", "UniformErrorCertificate", "ModulusPremise", "claim", "targets"}
+NOT_CALLED |= {
+    "LipschitzBounds",
+    "REGISTRY",
+    "Evidence",
+    "Status",
+    "UniformErrorCertificate",
+    "ModulusPremise",
+    "claim",
+    "targets",
+}
 
 
 def test_every_public_name_is_called():

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-import os
 import re
-import sys
 from contextlib import nullcontext
 from fractions import Fraction
 from pathlib import Path
@@ -37,7 +34,18 @@ from theory.bit_extraction import figures as _bits  # noqa: F401 (registers its 
 from theory.checkers.uniform_error.certificate import UniformErrorCertificate
 from theory.checkers.uniform_error.certify import METHODS
 from theory.claim import Status
-from theory.command import add_patience, device_named, err, joined, out, output_file, require_writable, seed, working
+from theory.command import (
+    add_patience,
+    device_named,
+    err,
+    imported,
+    joined,
+    out,
+    output_file,
+    require_writable,
+    seed,
+    working,
+)
 from theory.figure_style import model_figure, save_figure
 from theory.together import certify_together
 from theory.trained_momlp import figures as _trained  # noqa: F401
@@ -213,15 +221,7 @@ def run_build(args: argparse.Namespace) -> int:
 
 
 def _import_function(text: str) -> LipschitzFunction:
-    module, _, attribute = text.partition(":")
-    if not module or not attribute:
-        raise ValueError(f"`--function` must be MODULE:ATTR, got {shown(text)}")
-    sys.path.insert(0, os.getcwd())
-    try:
-        f = getattr(importlib.import_module(module), attribute)
-    except (Exception, SystemExit) as error:  # whatever a module of the user's does while it is imported
-        why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise ValueError(f"`--function` {shown(text)} cannot be imported ({why})") from error
+    f = imported("--function", text)
     if not isinstance(f, LipschitzFunction):
         raise ValueError(f"`--function` {text} must be a LipschitzFunction, got {type(f).__name__}")
     return f

@@ -1,0 +1,11 @@
+"""`momlp lipschitz`: a certified interval for the Lipschitz constant of a network."""
+
+from theory.command import Verb
+
+VERBS = {
+    "bounds": Verb(
+        "bound the Lipschitz constant of a network, or of a stored model's experts, from both sides",
+        "theory.lipschitz_expressiveness.verbs",
+        flat="lipschitz",
+    ),
+}
