@@ -143,6 +143,15 @@ def test_estimates_are_rational_least_squares(n, order, budget, pairs):
     assert operators.entries(right[order]) != exact[order]  # a sample, and a game of full degree
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_small_samples_of_games_far_from_zero(seed):
+    """So few coalitions that nothing is fitted beside the index: v(∅) must be taken away first."""
+    table = 100 + torch.rand(256, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    found, right, fitted = sampled(8, 1, 17, False, table, seed)
+    assert fitted == {1: {}}
+    assert found[0].tolist() == pytest.approx([float(value) for value in operators.entries(right[1])], rel=0, abs=1e-10)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_paired_estimates_of_games_of_degree_three(seed):
     """T5 by the object: order 2 is exact from 140 of 512 coalitions, order 1 is not; unpaired neither is."""
