@@ -1,5 +1,6 @@
 # Two commands do everything on a machine with Python >= 3.11 and make: `make verify` and `make test`.
 PYTHON ?= python3
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -10,8 +11,8 @@ BENCH_STAMP := $(VENV)/.installed-bench
 verify: $(STAMP)  ## reproduce every theorem (quick budget) and print the verdict table
 	$(BIN)/momlp verify
 
-test: $(STAMP)  ## tests and notebooks
-	$(BIN)/python -m pytest
+test: $(STAMP)  ## tests and notebooks, by WORKERS processes (2 unless given)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 	$(MAKE) notebooks
 
 slow: $(STAMP)  ## what `make test` leaves out: long tests, the full budget

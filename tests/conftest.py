@@ -4,6 +4,7 @@ Shared fixtures: `verdict_of`; `start_ranks`; `device`, a CUDA device and the pr
 latter alone.
 """
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -21,6 +22,9 @@ from theory.torchrun import alone, free_port
 # here and not in a fixture: autograd counts the devices once, at the process's first backward pass, and the targets
 # that test modules make on import need gradients
 pretend_accelerator.register()
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)  # the workers share the cores already
 
 settings.register_profile("momlp", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("momlp")
