@@ -23,6 +23,7 @@ from constructions.expert_rows.answers import answer_by_leaf, grouping_bytes, in
 from constructions.expert_rows.bank import ExpertBank
 from constructions.expert_rows.cache import DEFAULT_CACHE_BYTES, Rows
 from constructions.functions.lipschitz_function import LipschitzFunction
+from constructions.mixture import is_built_here
 from constructions.momlp.plan import DEFAULT_MAX_BYTES, Plan
 from constructions.momlp.tabulated import TabulatedMoMLP
 from constructions.nodes import Nodes
@@ -190,7 +191,7 @@ class MoMLP(ExpertBank, RoutedExperts):
         tracing = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
         tracing = tracing or torch.compiler.is_compiling()
         together = not tracing and (self.batch is None or len(x) <= self.batch)
-        numbers = self.lattice.leaf_numbers(x) if together else None
+        numbers = self._leaf_numbers(x) if together else None
         if numbers is None and (tracing or not self._looked_inside(x)):
             if self.cache is not None:
                 raise RuntimeError(
@@ -215,8 +216,12 @@ class MoMLP(ExpertBank, RoutedExperts):
 
     def _keys_of(self, x: Tensor) -> Tensor:
         """What the source of a lazy model takes for points (B, n)."""
-        numbers = self.lattice.leaf_numbers(x) if self.stored else None
+        numbers = self._leaf_numbers(x) if self.stored else None
         return self._keys(self.route(x)) if numbers is None else numbers[:, None]
+
+    def _leaf_numbers(self, x: Tensor) -> Tensor | None:
+        """Flat ids (B,) of the leaves of points (B, n) by compiled loops, where these route as `route` does."""
+        return self.lattice.leaf_numbers(x) if is_built_here(self) else None  # a subclass may have its own `route`
 
     def _looked_inside(self, x: Tensor) -> bool:
         """False under vmap, where no value may be looked at; ValueError for a point outside the domain."""

@@ -152,7 +152,7 @@ CERTIFICATES = {
     "branch and bound": ("pencil", {}),
     "gap": ("pencil", {"eps": None, "gap": 0.05}),
     "refuted": ("pencil", {"eps": 0.01}),
-    "exhausted": ("pencil", {"eps": 0.0783, "max_evaluations": 700}),
+    "exhausted": ("pencil", {"eps": 0.07725, "max_evaluations": 400}),
     "balls": ("pencil", {"enclosed": True}),
     "prelu": ("prelu", {}),
     "float32": ("float32", {}),
