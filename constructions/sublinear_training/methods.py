@@ -85,7 +85,7 @@ class Finder(ABC):
     def _repairs(self, forest: MaxTreeForest, neurons: Tensor, chosen: Tensor | None) -> Tensor:
         return forest.repairs(neurons, chosen) if self.counting else self._none()
 
-    def _above(self, keys: Tensor, threshold: float) -> tuple[Fired, Tensor]:
+    def _above(self, keys: Tensor, threshold: float | Tensor) -> tuple[Fired, Tensor]:
         """Pairs of keys (M, n) above the threshold, and those keys."""
         count, flat = keys.shape[1], keys.reshape(-1)
         if self.capacity is None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from constructions.errors import require_int, require_positive
 
@@ -47,8 +47,8 @@ def _require_hot(hot: int, levels: int) -> None:
     require_int("hot", hot, 0, 2**levels)
 
 
-def expected_visits(m: int, p: float | Fraction) -> float | Fraction:
-    """E V of one tree whose m leaves are hot independently with probability p, padding never."""
+def expected_visits(m: int, p: Any) -> Any:
+    """E V of one tree whose m leaves are hot independently with probability p (a number, or a symbol), padding never."""
     require_int("m", m, 1)
     levels, q = (m - 1).bit_length(), 1 - p
     nodes = sum((m >> k) * (1 - q ** (2**k)) + (1 - q ** (m % 2**k)) for k in range(1, levels + 1))

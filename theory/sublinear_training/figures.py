@@ -41,7 +41,7 @@ def costs_figure(
             counts = [run.steps[which].operations["total"] for run in runs]
             axes.loglog(widths, counts, STYLES[method], color=COLOURS[method], ms=4, label=method, base=2)
         firing = [Firing(m, alpha) for m in widths]
-        visits = [n * expected_visits(f.m, f.p) for f in firing]
+        visits = [n * expected_visits(m, f.p) for m, f in zip(widths, firing, strict=True)]
         axes.loglog(widths, visits, ":", color=WARM, label="n·E V, visits at b", base=2)
         axes.loglog(widths, [n * f.expected for f in firing], ":", color=ACCENT, label="n·m·p, fired pairs", base=2)
         axes.set_title(title, loc="left")
