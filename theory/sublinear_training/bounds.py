@@ -48,7 +48,7 @@ def _require_hot(hot: int, levels: int) -> None:
 
 
 def expected_visits(m: int, p: Any) -> Any:
-    """E V of one tree whose m leaves are hot independently with probability p (a number, or a symbol), padding never."""
+    """E V of one tree whose m leaves are hot independently with probability p (a number or symbol), padding never."""
     require_int("m", m, 1)
     levels, q = (m - 1).bit_length(), 1 - p
     nodes = sum((m >> k) * (1 - q ** (2**k)) + (1 - q ** (m % 2**k)) for k in range(1, levels + 1))
