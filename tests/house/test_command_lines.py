@@ -211,7 +211,7 @@ def lines():
         ["shatter", "deep", "--side", "2", "--blocks", "2", "--bits", "4"], "--bits", ["0", "-1", "999", "a"]
     )
 
-    yield from (["am_gm", "verify", name] for name in (*NOT_FILES, *NOT_MODELS, *NOT_ARRAYS))
+    yield from (["am_gm", "verify", name] for name in dict.fromkeys((*NOT_FILES, *NOT_MODELS, *NOT_ARRAYS)))
     yield from changed(["am_gm", "verify"], "--shipped", ["", "1", "7", "-4", "ALL", "n4"])
     not_matrices = [name for name in (*NOT_ARRAYS, *NOT_POINTS, *NOT_INSIDE, "x.npy") if name != "cube.npy"]
     yield from (["am_gm", "check", name] for name in (*NOT_FILES, *not_matrices))
