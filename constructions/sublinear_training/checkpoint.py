@@ -15,6 +15,7 @@ from torch import Tensor
 
 from constructions.errors import StoreError
 from constructions.files import require_regular, write_tensors
+from constructions.runs import run_digest
 from constructions.sublinear_training.trace import StepRecord
 
 ENTRY = "momlp_gauss_newton"
@@ -32,12 +33,16 @@ class Checkpoint:
         tensors = {"weight": weight, **{STATE + name: value for name, value in state.items()}}
         tensors["gram"] = torch.stack([s.gram for s in steps])
         tensors["solution"] = torch.stack([s.solution for s in steps])
-        numbers = json.dumps({"run": self._digest, "steps": [s.numbers() for s in steps]})
         clean = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
-        write_tensors(self.path, clean, {ENTRY: numbers})
+        numbers = {"run": self._digest, "steps": [s.numbers() for s in steps]}
+        numbers["content"] = _content(clean, numbers)
+        write_tensors(self.path, clean, {ENTRY: json.dumps(numbers)})
 
-    def read(self, device: torch.device) -> tuple[Tensor, dict[str, Tensor], list[StepRecord]] | None:
-        """What was written, None when there is no such file; StoreError when it is damaged or of another run."""
+    def read(
+        self, weight: Tensor, state: dict[str, Tensor], n: int
+    ) -> tuple[Tensor, dict[str, Tensor], list[StepRecord]] | None:
+        """What was written for weights and a state of these shapes and n points, None when there is no such file;
+        StoreError when it is damaged or of another run."""
         if not os.path.lexists(self.path):
             return None
         try:
@@ -46,15 +51,37 @@ class Checkpoint:
                 found = json.loads((file.metadata() or {}).get(ENTRY, "{}"))
                 if not isinstance(found, dict) or found.get("run") != self._digest:
                     raise StoreError(f"cannot resume from {self.path}: it belongs to a run with other data or options")
-                tensors = {name: file.get_tensor(name).to(device) for name in file.keys()}  # noqa: SIM118
-            state = {name[len(STATE) :]: t for name, t in tensors.items() if name.startswith(STATE)}
-            grams, solutions = tensors["gram"], tensors["solution"]
-            steps = [
-                StepRecord.of(numbers, gram, solution)
-                for numbers, gram, solution in zip(found["steps"], grams, solutions, strict=True)
-            ]
-            return tensors["weight"], state, steps
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if found.pop("content", None) != _content(tensors, found):
+                raise StoreError(f"cannot resume from {self.path}: it was altered or damaged after it was written")
+            return self._taken(tensors, found["steps"], weight, state, n)
         except StoreError:
             raise
-        except (SafetensorError, OSError, ValueError, TypeError, KeyError, RecursionError) as err:
-            raise StoreError(f"cannot resume from {self.path}: {err}") from err
+        except (SafetensorError, OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as err:
+            raise StoreError(f"cannot resume from {self.path}: {type(err).__name__}: {err}") from err
+
+    def _taken(
+        self, tensors: dict[str, Tensor], steps: list[dict], weight: Tensor, state: dict[str, Tensor], n: int
+    ) -> tuple[Tensor, dict[str, Tensor], list[StepRecord]]:
+        """The tensors of a file, of the shapes and dtypes of these; StoreError otherwise."""
+        count = len(steps)
+        wanted = {"weight": weight, **{STATE + name: value for name, value in state.items()}}
+        shapes = {name: (t.shape, t.dtype) for name, t in wanted.items()}
+        shapes |= {
+            "gram": (torch.Size((count, n, n)), weight.dtype),
+            "solution": (torch.Size((count, n)), weight.dtype),
+        }
+        found = {name: (t.shape, t.dtype) for name, t in tensors.items()}
+        finite = all(bool(torch.isfinite(t).all()) for t in tensors.values() if t.is_floating_point())
+        if found != shapes or not finite:
+            raise StoreError(f"cannot resume from {self.path}: its tensors are not those of this run")
+        tensors = {name: t.to(weight.device) for name, t in tensors.items()}
+        pairs = zip(steps, tensors["gram"], tensors["solution"], strict=True)
+        records = [StepRecord.of(numbers, gram, solution) for numbers, gram, solution in pairs]
+        return tensors["weight"], {name: tensors[STATE + name] for name in state}, records
+
+
+def _content(tensors: dict[str, Tensor], numbers: dict) -> str:
+    """A digest of all tensors by name, and of the numbers beside them."""
+    names = sorted(tensors)
+    return run_digest([tensors[name] for name in names], {"names": names, "numbers": numbers})

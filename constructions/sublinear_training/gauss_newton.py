@@ -42,7 +42,12 @@ from constructions.sublinear_training.trace import StepRecord, TrainingTrace
 
 NORM_TOLERANCE = 1e-12
 LARGE_LABELS = 5.0  # root mean square above which a step need not halve the residual
+MOST_CHANGE = 1e150  # of a weight: its square is finite
 ILL = 1e10  # condition number worth a warning
+
+
+class NotFinite(FloatingPointError, ValueError):
+    """A step would leave the range of float64."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,8 @@ class _Look:
 
 
 class GaussNewtonTrainer:
-    """Trains `net` in place on points X (n, d) of norm 1 and labels y (n,), float64.
+    """Trains `net` in place on points X (n, d) of norm 1 and labels y (n,), float64. Until it is done the weights are
+    its own: RuntimeError where they were replaced or changed meanwhile, as far as torch tells.
 
     `method` says how fired pairs are found (`METHODS`), `radius` how far a unit may move before `flat` and `lazy` key
     it anew (0.5/b by default), `step` is η, `ridge` μ in units of the Gram's mean diagonal. `slop` is the rounding
@@ -93,12 +99,14 @@ class GaussNewtonTrainer:
         self.ridge = float(require_positive("ridge", ridge, allow_zero=True))
         if slop is not None:
             require_positive("slop", slop, allow_zero=True)
+        self.slop = slop
         self.log = require_log(log)
         self.products = self.points @ self.points.t()
         self._signs, self._offset = net.signs, net.offset
+        self._weight, self._version = net.weight.data, net.weight._version
         self._finder = finder(
             self.method,
-            net.weight.data,
+            self._weight,
             self.points,
             net.bias,
             radius=self.radius,
@@ -115,17 +123,18 @@ class GaussNewtonTrainer:
     # --- one step ---
 
     def step(self) -> StepRecord:
-        """Move the weights once; FloatingPointError when they do not stay finite, ValueError when a point fires no
-        unit or the Gram matrix is singular."""
+        """Move the weights once; ValueError, and nothing has moved, when a point fires no unit, the Gram matrix is
+        singular, or a weight would not stay finite (`NotFinite`)."""
         now = self._look()
-        found, sums, solution = now.found, now.sums, self._solve(now)
-        squared, way = self._move(found, sums, solution)
+        found, sums = now.found, now.sums
+        solution, factor, info = self._solved(now)
+        change = self._change(found, sums, solution)
+        self._require_sound(now, factor, info, change)
+        squared, way = self._move(sums, change)
         refreshed, written = self._finder.moved(sums.units, way, sums.valid)
         self._now = None
         counts = (sums.touched(), sums.both.sum(), found.visited, found.reported, found.candidates, refreshed, written)
         *numbers, moved = torch.stack([c.double() for c in (*counts, squared)]).tolist()
-        if not math.isfinite(moved):
-            raise FloatingPointError("the weights did not stay finite: smaller labels or a ridge are needed")
         n, d = self.points.shape
         measured = Measured(self.net.width, n, d, now.fired, *map(int, numbers))
         counted = operations(self.method, measured) if self._finder.counting else {}
@@ -143,6 +152,8 @@ class GaussNewtonTrainer:
 
     def _look(self) -> _Look:
         """What the weights as they are give, found once; the host waits for the device here, once."""
+        if self.net.weight.data_ptr() != self._weight.data_ptr() or self.net.weight._version != self._version:
+            raise RuntimeError("the network's weights were changed by something else: begin a new trainer")
         while self._now is None:
             found = self._finder.find()
             sums = (PairSums if self._finder.capacity is None else PaddedSums)(found, len(self.points))
@@ -168,37 +179,51 @@ class GaussNewtonTrainer:
         advice = f"use alpha ≤ {best:g}" if best else "use more units"
         return f"point {point} fires no unit at m={m}, b={self.net.bias:.6g}: its gradient is zero; {advice}"
 
-    def _solve(self, now: _Look) -> Tensor:
+    def _solved(self, now: _Look) -> tuple[Tensor, Tensor, Tensor]:
+        """g (n,), the Cholesky factor of the Gram matrix, and the pivot at which there is none, or 0."""
         gram = now.gram
         if self.ridge:
             identity = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
             gram = gram + self.ridge * gram.diagonal().mean() * identity
         factor, info = torch.linalg.cholesky_ex(gram)
-        diagonal = factor.diagonal()
-        pivot, condition = torch.stack([info.double(), (diagonal.max() / diagonal.min()).square()]).tolist()
-        if pivot:
-            least = float(torch.linalg.eigvalsh(gram.cpu())[0])
-            apart = separation(self.points)[0]
-            raise ValueError(
-                f"the Gram matrix is not positive definite (pivot {int(pivot)}, least eigenvalue about {least:.3g}; "
-                f"the nearest two points are {apart:.3g} apart): more units, or a ridge, are needed"
-            )
-        if condition > ILL:
-            warnings.warn(f"the Gram matrix has a condition number above {condition:.1e}", RuntimeWarning, stacklevel=3)
-        return torch.cholesky_solve(now.residual[:, None], factor)[:, 0]
+        return torch.cholesky_solve(now.residual[:, None], factor)[:, 0], factor, info
 
-    def _move(self, found: Found, sums: Sums, solution: Tensor) -> tuple[Tensor, Tensor]:
-        """Move the units that fire; Σ of squared moves, and how far (U,) each moved."""
-        scale = self.rate / math.sqrt(self.net.width)
+    def _change(self, found: Found, sums: Sums, solution: Tensor) -> Tensor:
+        """How the units that fire are to move, (U, d)."""
         if self.method == "dense" and sums.valid is None:
             mask = solution.new_zeros(self.net.width, len(self.points))
             mask[found.fired.neurons, found.fired.points] = 1
             change = ((mask * solution) @ self.points)[sums.units]
         else:
             change = sums.changes(solution, self.points)
-        change = -scale * self._signs[sums.units, None] * change
-        self.net.weight.data.index_add_(0, sums.units, change)
-        way = change.square().sum(1)
+        return -self.rate / math.sqrt(self.net.width) * self._signs[sums.units, None] * change
+
+    def _require_sound(self, now: _Look, factor: Tensor, info: Tensor, change: Tensor) -> None:
+        """ValueError unless the Gram matrix has a Cholesky factor and the change is finite; nothing has moved yet."""
+        diagonal = factor.diagonal()
+        condition = (diagonal.max() / diagonal.min()).square()
+        largest = change.abs().max() if len(change) else condition * 0
+        pivot, condition, largest = torch.stack([info.double(), condition, largest]).tolist()
+        if pivot:
+            least = float(torch.linalg.eigvalsh(now.gram.cpu())[0])
+            apart = separation(self.points)[0]
+            raise ValueError(
+                f"the Gram matrix is not positive definite (pivot {int(pivot)}, least eigenvalue about {least:.3g}; "
+                f"the nearest two points are {apart:.3g} apart): more units, or a ridge, are needed"
+            )
+        if not largest <= MOST_CHANGE:
+            raise NotFinite(f"a weight would move by {largest:.3g}: smaller labels or a ridge are needed")
+        if condition > ILL:
+            warnings.warn(f"the Gram matrix has a condition number above {condition:.1e}", RuntimeWarning, stacklevel=3)
+
+    def _move(self, sums: Sums, change: Tensor) -> tuple[Tensor, Tensor]:
+        """Move the units that fire; Σ of squared moves, and how far (U,) each stored row moved."""
+        before = self._weight[sums.units]
+        moved = before + change - before
+        if sums.valid is not None:
+            moved = moved * sums.valid[:, None]
+        self._weight.index_add_(0, sums.units, change)
+        way = moved.square().sum(1)
         return way.sum(), way.sqrt()
 
     # --- a run ---
@@ -213,7 +238,7 @@ class GaussNewtonTrainer:
         """
         require_int("max_steps", max_steps, 0)
         require_positive("tolerance", tolerance, allow_zero=True)
-        stored = None if checkpoint is None else self._stored(require_path("checkpoint", checkpoint))
+        stored = None if checkpoint is None else self._stored(require_path("checkpoint", checkpoint), max_steps)
         while len(self.trace.steps) < max_steps:
             norm = self._look().norm
             self.log(f"step {len(self.trace.steps)} of at most {max_steps}: residual {norm:.3e}")
@@ -221,11 +246,11 @@ class GaussNewtonTrainer:
                 break
             self.step()
             if stored is not None:
-                stored.write(self.net.weight.data, self._finder.state(), self.trace.steps)
+                stored.write(self._weight, self._finder.state(), self.trace.steps)
         self.trace.final_residual = self._look().norm
         return self.trace
 
-    def _stored(self, path: Path) -> Checkpoint:
+    def _stored(self, path: Path, max_steps: int) -> Checkpoint:
         """The checkpoint at `path`, and the run resumed from it if it has not begun."""
         if self._digest is None:
             if self.trace.steps:
@@ -233,24 +258,26 @@ class GaussNewtonTrainer:
             self._digest = self._identify()
         stored = Checkpoint(path, self._digest)
         if not self.trace.steps:
-            self._resume(stored)
+            self._resume(stored, max_steps)
         return stored
 
     def _identify(self) -> str:
         """What tells this run from another one."""
         options = {
             "method": self.method, "radius": self.radius, "step": self.rate, "ridge": self.ridge,
-            "bias": self.net.bias, "activation": self.net.activation,
+            "slop": self.slop, "bias": self.net.bias, "activation": self.net.activation,
             "counting": self._finder.counting, "device": self.points.device.type,
         }  # fmt: skip
-        return run_digest([self.points, self.labels, self.net.weight.data, self.net.signs], options)
+        return run_digest([self.points, self.labels, self._weight, self.net.signs], options)
 
-    def _resume(self, stored: Checkpoint) -> None:
-        found = stored.read(self.points.device)
+    def _resume(self, stored: Checkpoint, max_steps: int) -> None:
+        found = stored.read(self._weight, self._finder.state(), len(self.points))
         if found is None:
             return
         weight, state, steps = found
-        self.net.weight.data.copy_(weight)
+        if len(steps) > max_steps:
+            raise ValueError(f"`max_steps` must be at least the {len(steps)} steps of the checkpoint, got {max_steps}")
+        self._weight.copy_(weight)
         self._finder.restore(state)
         self._now = None
         self.trace.steps.extend(steps)

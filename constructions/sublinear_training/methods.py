@@ -4,12 +4,14 @@ trees, trees of current keys, trees of stale keys.
 Main definitions: `METHODS`, `Finder`, `Found`, `finder`.
 Main statement (`lazy`, `flat`): with stale keys ⟨w_r^ref, x_i⟩ and ρ_r at least the way of w_r since then, at most R,
 every fired pair has a stale key above b − R·max‖x_i‖, so the exact test on the reported pairs finds all of them.
-Implementation notes: a computed inner product is within `slop`/2 of the true one, ways and norms are within 1e-12.
-With a `capacity` nothing waits for the device (see `fired`).
+Implementation notes: a computed inner product is within `slack`/2 of the true one; those so near b are decided to twice
+the digits, in the same way by all methods, so that these find the same pairs. Ways are those of the stored weights, and
+are taken 1e-12 longer. With a `capacity` nothing waits for the device (see `fired`).
 """
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import final
@@ -17,12 +19,13 @@ from typing import final
 import torch
 from torch import Tensor
 
+from constructions.double_double import add, pair, two_product
 from constructions.sublinear_training.fired import Fired, compact
 from constructions.sublinear_training.max_tree_forest import DEFAULT_MEMORY, MaxTreeForest
 
 METHODS = ("dense", "hybrid", "flat", "eager", "lazy")
 CHUNK_NUMBERS = 1 << 22  # inner products that a scan holds at once
-UNIT = 2.0**-53
+UNIT, LEAST = 2.0**-53, 2.0**-1074
 WIDER = 1 + 1e-12  # of a way
 
 
@@ -49,8 +52,41 @@ class Finder(ABC):
     capacity: int | None = None
     counting = True  # nodes of trees, which takes longer than to find the pairs
 
-    def __init__(self, weight: Tensor, points: Tensor, bias: float):
-        self.weight, self.points, self.bias = weight, points, bias
+    def __init__(self, weight: Tensor, points: Tensor, bias: float, *, slop: float | None):
+        self.weight, self.points, self.bias, self._slop = weight, points, bias, slop
+        self.wider = WIDER if slop is None else 1.0
+        self.norm = float(points.norm(dim=1).max()) * self.wider
+        self._largest = weight.abs().max()  # of all weights so far
+
+    def _slack(self) -> Tensor:
+        """Twice what a computed inner product may be from the true one, on the device.
+
+        |fl⟨w, x⟩ − ⟨w, x⟩| ≤ γ_d ‖w‖‖x‖ + d·2⁻¹⁰⁷⁴ in any order of summation, γ_d = d·u/(1 − d·u), ‖w‖ ≤ √d·max|w|.
+        """
+        if self._slop is not None:
+            return torch.full_like(self._largest, self._slop)
+        terms = self.weight.shape[1] + 1
+        gamma = terms * UNIT / (1 - terms * UNIT)
+        return self._largest * (2 * gamma * math.sqrt(terms) * self.norm) + 2 * terms * LEAST
+
+    def _decided(self, pairs: Fired, inner: Tensor) -> tuple[Fired, Tensor]:
+        """Those of the pairs that fire, and their inner products."""
+        hot, near = inner > self.bias, (inner - self.bias).abs() <= self._slack()
+        if pairs.valid is None:
+            place = near.nonzero()[:, 0]
+            if len(place):
+                rows = self.weight[pairs.neurons[place]], self.points[pairs.points[place]]
+                hot[place] = exceeds(*rows, self.bias)
+        else:
+            exact = exceeds(self.weight[pairs.neurons], self.points[pairs.points], self.bias)
+            hot = torch.where(near, exact, hot)
+        fired, place = pairs.where(hot)
+        return fired, inner[place]
+
+    def _grown(self, neurons: Tensor) -> None:
+        """Take note of how large the weights of units have become."""
+        if len(neurons):
+            self._largest = torch.maximum(self._largest, self.weight[neurons].abs().max())
 
     @abstractmethod
     def find(self) -> Found: ...
@@ -60,11 +96,11 @@ class Finder(ABC):
 
     def state(self) -> dict[str, Tensor]:
         """What a resumed run needs beside the weights to be bitwise the same."""
-        return {}
+        return {"largest": self._largest.clone()}
 
-    @abstractmethod
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Take back what `state` gave; KeyError where something is missing."""
+        """Take back what `state` gave."""
+        self._largest = state["largest"].clone()
 
     def _keys(self, neurons: Tensor | slice) -> Tensor:
         return self.weight[neurons] @ self.points.t()
@@ -100,39 +136,40 @@ class Scan(Finder):
     """Every inner product, every step (`dense`, `hybrid`)."""
 
     def find(self) -> Found:
-        none = self._none()
+        none, threshold = self._none(), self.bias - self._slack()
         if self.capacity is not None:
-            fired, inner = self._above(self._all_keys(), self.bias)
-            return Found(fired, inner, none, none, none, fired.number())
-        parts = []
-        for part in self._chunks():
-            fired, inner = self._above(self._keys(part), self.bias)
-            parts.append((fired.neurons + part.start, fired.points, inner))
-        neurons, points, inner = (torch.cat(column) for column in zip(*parts, strict=True))
-        return Found(Fired(neurons, points), inner, none, none, none, none)
+            pairs, inner = self._above(self._all_keys(), threshold)
+        else:
+            parts = []
+            for part in self._chunks():
+                pairs, inner = self._above(self._keys(part), threshold)
+                parts.append((pairs.neurons + part.start, pairs.points, inner))
+            neurons, points, inner = (torch.cat(column) for column in zip(*parts, strict=True))
+            pairs = Fired(neurons, points)
+        fired, inner = self._decided(pairs, inner)
+        return Found(fired, inner, none, none, none, pairs.number())
 
     def moved(self, neurons: Tensor, way: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
+        self._grown(neurons)
         return self._none(), self._none()
-
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """A scan keeps nothing."""
 
 
 @final
 class Eager(Finder):
     """Trees of the keys as they are: every unit that moved is keyed anew in all of them."""
 
-    def __init__(self, weight: Tensor, points: Tensor, bias: float, *, memory_limit: int):
-        super().__init__(weight, points, bias)
+    def __init__(self, weight: Tensor, points: Tensor, bias: float, *, slop: float | None, memory_limit: int):
+        super().__init__(weight, points, bias, slop=slop)
         self.forest = MaxTreeForest(self._all_keys(), memory_limit=memory_limit)
 
     def find(self) -> Found:
-        fired, none = self.forest.query(self.bias, capacity=self.capacity), self._none()
-        inner = self.forest.leaf(fired.neurons, fired.points)
-        return Found(fired, inner, self._visits(self.forest, fired), none, none, fired.number())
+        pairs, none = self.forest.query(self.bias - self._slack(), capacity=self.capacity), self._none()
+        fired, inner = self._decided(pairs, self.forest.leaf(pairs.neurons, pairs.points))
+        return Found(fired, inner, self._visits(self.forest, fired), none, none, pairs.number())
 
     def moved(self, neurons: Tensor, way: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
         keys = self._keys(neurons)
+        self._grown(neurons)
         if valid is None:
             self.forest.update(neurons, keys)
             return self._none() + len(neurons), self._repairs(self.forest, neurons, None)
@@ -140,9 +177,10 @@ class Eager(Finder):
         return valid.sum(), self._repairs(self.forest, neurons, valid)
 
     def state(self) -> dict[str, Tensor]:
-        return {"keys": self.forest.keys().clone()}
+        return {**super().state(), "keys": self.forest.keys().clone()}
 
     def restore(self, state: dict[str, Tensor]) -> None:
+        super().restore(state)
         self.forest = MaxTreeForest(state["keys"], memory_limit=2 * self.forest.nodes.nbytes)
 
 
@@ -150,22 +188,9 @@ class Stale(Finder):
     """Keys of reference weights, and how far each unit has moved since (`flat`, `lazy`). Abstract."""
 
     def __init__(self, weight: Tensor, points: Tensor, bias: float, *, radius: float, slop: float | None):
-        super().__init__(weight, points, bias)
-        self.radius, self._slop = radius, slop
-        self.wider = WIDER if slop is None else 1.0
-        self.norm = float(points.norm(dim=1).max()) * self.wider
+        super().__init__(weight, points, bias, slop=slop)
+        self.radius = radius
         self.way = weight.new_zeros(len(weight))
-        self._largest = weight.norm(dim=1).max()
-
-    def _slack(self) -> Tensor:
-        """Twice what a computed inner product may be from the true one, on the device.
-
-        |fl⟨w, x⟩ − ⟨w, x⟩| ≤ γ_d ‖w‖‖x‖ in any order of summation, γ_d = d·u/(1 − d·u).
-        """
-        if self._slop is not None:
-            return torch.full_like(self._largest, self._slop)
-        terms = self.weight.shape[1] + 1
-        return self._largest * (2 * terms * UNIT / (1 - terms * UNIT) * self.norm)
 
     def find(self) -> Found:
         slack = self._slack()
@@ -173,14 +198,12 @@ class Stale(Finder):
         near = stale + self.way[reported.neurons] * (self.wider * self.norm) + slack > self.bias
         candidates, _ = reported.where(near)
         inner = (self.weight[candidates.neurons] * self.points[candidates.points]).sum(1)
-        fired, place = candidates.where(inner > self.bias)
-        return Found(fired, inner[place], visited, reported.number(), candidates.number(), reported.number())
+        fired, inner = self._decided(candidates, inner)
+        return Found(fired, inner, visited, reported.number(), candidates.number(), reported.number())
 
     def moved(self, neurons: Tensor, way: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
         self.way.index_add_(0, neurons, way if valid is None else way * valid)
-        lengths = self.weight[neurons].norm(dim=1)
-        if len(lengths):
-            self._largest = torch.maximum(self._largest, lengths.max())
+        self._grown(neurons)
         if valid is None:
             far = neurons[self.way[neurons] > self.radius]
             written = self._rekey(far, self._keys(far), None) if len(far) else self._none()
@@ -203,10 +226,11 @@ class Stale(Finder):
     def _stale(self) -> Tensor: ...
 
     def state(self) -> dict[str, Tensor]:
-        return {"keys": self._stale().clone(), "way": self.way.clone(), "largest": self._largest.clone()}
+        return {**super().state(), "keys": self._stale().clone(), "way": self.way.clone()}
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        self.way, self._largest = state["way"].clone(), state["largest"].clone()
+        super().restore(state)
+        self.way = state["way"].clone()
 
 
 @final
@@ -279,9 +303,17 @@ def finder(
 ) -> Finder:
     """The finder of this name (`METHODS`)."""
     if method in ("dense", "hybrid"):
-        return Scan(weight, points, bias)
+        return Scan(weight, points, bias, slop=slop)
     if method == "flat":
         return Flat(weight, points, bias, radius=radius, slop=slop)
     if method == "eager":
-        return Eager(weight, points, bias, memory_limit=memory_limit)
+        return Eager(weight, points, bias, slop=slop, memory_limit=memory_limit)
     return Lazy(weight, points, bias, radius=radius, slop=slop, memory_limit=memory_limit)
+
+
+def exceeds(weight: Tensor, points: Tensor, bias: float) -> Tensor:
+    """Whether ⟨w, x⟩ > b of rows (P, d), summed to twice the digits of float64: off by 4d·u² of what is added."""
+    total = pair(torch.full_like(weight[:, 0], -bias))
+    for a in range(weight.shape[1]):
+        total = add(total, two_product(weight[:, a], points[:, a]))
+    return (total[0] > 0) | ((total[0] == 0) & (total[1] > 0))

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from constructions.sublinear_training.fired import Fired
 from theory.claim import Context, Status
 from theory.sublinear_training import bounds, runs
 from theory.sublinear_training.checkers import steps as step_checks
-from theory.sublinear_training.checkers.fired_set import fired_set_eq
+from theory.sublinear_training.checkers.fired_set import fired_mask, fired_set_eq
 from theory.sublinear_training.checkers.stale import StaleReplay, refresh_chain
 from theory.sublinear_training.checkers.steps import Problem, look, step_identities
 from theory.sublinear_training.reproductions import counts
@@ -136,15 +137,15 @@ def test_a_count_without_the_root(monkeypatch):
 @pytest.mark.parametrize("wrong", ["counts", "without width"])
 def test_a_wrong_gram_matrix(monkeypatch, wrong):
     """M8: C without K, or K∘C without 1/m."""
-    solve = GaussNewtonTrainer._solve
+    solve = GaussNewtonTrainer._solved
 
     def broken(self, now):
         both = now.sums.both.double() / self.net.width
         gram = both + 1e-3 * torch.eye(len(both)) if wrong == "counts" else now.gram * self.net.width
         return solve(self, replace(now, gram=gram))
 
-    monkeypatch.setattr(GaussNewtonTrainer, "_solve", broken)
-    assert "from what the flips say" in runs.observe(SMALL, "hybrid", CPU).report.failure
+    monkeypatch.setattr(GaussNewtonTrainer, "_solved", broken)
+    assert "from its Gauss–Newton step" in runs.observe(SMALL, "hybrid", CPU).report.failure
 
 
 def test_the_residual_identity_needs_the_signs():
@@ -155,7 +156,7 @@ def test_the_residual_identity_needs_the_signs():
     trainer.step()
     assert step_identities(before, trainer.net.weight.detach(), about).holds
     wrong = Problem(torch.ones_like(about.signs), about.points, about.labels, about.bias)
-    assert "from what the flips say" in step_identities(before, trainer.net.weight.detach(), wrong).failure
+    assert "from its Gauss–Newton step" in step_identities(before, trainer.net.weight.detach(), wrong).failure
 
 
 def test_refreshes_at_half_the_radius_are_more_than_the_bound():
@@ -192,12 +193,13 @@ def test_keys_rounded_to_float32(monkeypatch):
     """M13: pairs within a float32's rounding of b are decided wrongly."""
     honest = methods.Finder._keys
     monkeypatch.setattr(methods.Finder, "_keys", lambda self, units: honest(self, units).float().double())
-    weight = torch.tensor([[1 + 2.0**-30], [1.0]], dtype=torch.float64)
-    net = ShiftedReLUNetwork.from_weights(weight, torch.ones(2), 1.0)
+    bias = 1 + 2.0**-26
+    weight = torch.tensor([[1 + 2.0**-25], [1.0]], dtype=torch.float64)
+    net = ShiftedReLUNetwork.from_weights(weight, torch.ones(2), bias)
     trainer = GaussNewtonTrainer(net, torch.ones(1, 1).double(), torch.zeros(1).double(), method="eager")
     fired = trainer._finder.find().fired
     assert len(fired) == 0
-    said = fired_set_eq(weight, torch.ones(1, 1).double(), 1.0, (fired.neurons, fired.points)).failure
+    said = fired_set_eq(weight, torch.ones(1, 1).double(), bias, (fired.neurons, fired.points)).failure
     assert said == "1 wrong pairs, the first is unit 0 at point 0, said 0 times"
 
 
@@ -217,12 +219,12 @@ def test_the_paper_s_activation_without_its_offset(monkeypatch):
 def test_claims_of_training_are_not_decided_by_a_broken_trainer(monkeypatch):
     monkeypatch.setattr(runs, "settings", lambda context: [SMALL])
     monkeypatch.setattr("theory.sublinear_training.reproductions.training.settings", lambda context: [SMALL])
-    move = GaussNewtonTrainer._move
+    change = GaussNewtonTrainer._change
 
     def short(self, found, sums, solution):
-        return move(self, found, sums, 0.6 * solution)
+        return change(self, found, sums, 0.6 * solution)
 
-    monkeypatch.setattr(GaussNewtonTrainer, "_move", short)
+    monkeypatch.setattr(GaussNewtonTrainer, "_change", short)
     for key in ("fired_sets", "contraction", "contraction_any_labels"):
         verdict = REGISTRY[f"sublinear_training.{key}"].verdict(Context())
         assert verdict.status is Status.INCONCLUSIVE, key
@@ -239,7 +241,7 @@ def test_methods_that_differ_are_not_the_same_training(monkeypatch):
     monkeypatch.setattr(methods.Lazy, "_report", forgetful)
     verdict = REGISTRY["sublinear_training.same_training"].verdict(Context())
     assert verdict.status is Status.INCONCLUSIVE
-    assert "weights differ by" in verdict.reason
+    assert "takes another number of steps" in verdict.reason
 
 
 def test_operations_that_are_said_too_low(monkeypatch):
@@ -266,3 +268,131 @@ def test_a_unit_that_moves_without_firing_is_seen():
     spoilt[0, 0] = torch.nan
     with pytest.raises(ValueError, match="`weight` must be finite float64"):
         step_identities(before, spoilt, about)
+
+
+def small_step(setting=SMALL, scale=1.0):
+    """Weights before and after an honest step, and the problem, all scaled."""
+    about, trainer = runs.problem(setting, CPU), trainer_of("hybrid", setting)
+    before = trainer.net.weight.detach().clone()
+    trainer.step()
+    after = trainer.net.weight.detach()
+    small = Problem(about.signs, about.points, scale * about.labels, scale * about.bias)
+    return scale * before, scale * after, small
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0**-40, 2.0**40])
+def test_steps_of_every_scale_are_judged_alike(scale):
+    before, after, about = small_step(scale=scale)
+    assert step_identities(before, after, about).holds
+    assert "from its Gauss–Newton step" in step_identities(before, before, about).failure
+    moved = (after != before).any(1).nonzero()[0, 0]
+    spoilt = after.clone()
+    spoilt[moved] += 1e-6 * (after - before)[moved].norm()
+    assert "from its Gauss–Newton step" in step_identities(before, spoilt, about).failure
+
+
+def test_a_step_across_the_rows_is_seen():
+    """A move orthogonal to all points of a unit changes no residual, and is none of Gauss–Newton's."""
+    before, after, about = small_step(runs.Setting(4, 8, 2**9, 0.24, 5))
+    moved = int((after != before).any(1).nonzero()[0, 0])
+    away = torch.linalg.svd(about.points)[2][-1]
+    spoilt = after.clone()
+    spoilt[moved] += 1e-8 * away
+    assert "from its Gauss–Newton step" in step_identities(before, spoilt, about).failure
+
+
+def test_a_point_without_a_unit_has_no_step():
+    before, after, about = small_step()
+    low = Problem(about.signs, about.points, about.labels, 50.0)
+    assert step_identities(before, after, low).failure == "a point fires no unit, and has no step"
+
+
+def test_near_ties_are_decided_alike_by_all_methods():
+    """Weights moved until ⟨w, x⟩ = b to rounding: the exact inner product decides, for every method."""
+    x, y = runs.sphere(runs.Setting(4, 8, 64, 0.24, 1), CPU)
+    net = ShiftedReLUNetwork.from_seed(8, 64, 3)
+    weight = net.weight.data
+    for i in range(4):
+        rows = slice(16 * i, 16 * i + 16)
+        weight[rows] += (net.bias - weight[rows] @ x[i])[:, None] * x[i]
+    near = ((weight @ x.t() - net.bias).abs() < 1e-14).sum()
+    assert near >= 60
+    pairs = []
+    for method in methods.METHODS:
+        trainer = GaussNewtonTrainer(ShiftedReLUNetwork.from_weights(weight, net.signs, net.bias), x, y, method=method)
+        fired = trainer._finder.find().fired
+        assert fired_set_eq(weight, x, net.bias, (fired.neurons, fired.points)).holds, method
+        pairs.append(torch.stack([fired.neurons, fired.points]))
+    assert all(torch.equal(p, pairs[0]) for p in pairs)
+
+
+@pytest.mark.parametrize("method", ["flat", "lazy"])
+def test_ways_are_those_of_the_stored_weights(method):
+    """Changes of half a unit in the last place move a weight by a whole one: the way is counted as it went."""
+    x = torch.tensor([[1.0, 0.0], [0.96, 0.28]], dtype=torch.float64)
+    weight = torch.tensor([[2.0**50, 3e14], [0.0, 2.0**52], [0.0, 0.0]], dtype=torch.float64)
+    net = ShiftedReLUNetwork.from_weights(weight, torch.ones(3), 2.0**49)
+    trainer = GaussNewtonTrainer(net, x, torch.zeros(2).double(), method=method, radius=1e9, step=1e-15)
+    before = net.weight.detach().clone()
+    trainer.step()
+    gone = (net.weight.detach() - before).norm(dim=1)
+    assert torch.equal(trainer._finder.way, gone)
+
+
+def test_masks_of_tiny_and_huge_weights_are_exact():
+    g = torch.Generator().manual_seed(0)
+    tiny = torch.randn(200, 8, generator=g, dtype=torch.float64) * 1e-170
+    x, _ = runs.sphere(runs.Setting(4, 8, 64, 0.24, 1), CPU)
+    exact = torch.tensor(
+        [
+            [sum(Fraction(a) * Fraction(b) for a, b in zip(w, p, strict=True)) > 0 for p in x.tolist()]
+            for w in tiny.tolist()
+        ]
+    )
+    assert torch.equal(fired_mask(tiny, x, 0.0), exact)
+    least = torch.tensor([[5e-324, -5e-324, -5e-324]], dtype=torch.float64)
+    assert not fired_mask(least, torch.tensor([[0.8, 0.42426, 0.42426]]).double(), 0.0).any()
+    huge = torch.tensor([[1e200, -1e200, 1.0]], dtype=torch.float64)
+    assert fired_mask(huge, torch.tensor([[1e200, 1e200, 1.0]], dtype=torch.float64), 0.5).all()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"residual_norm": 123.0},
+        {"squared_movement": -1.0},
+        {"gram": torch.zeros(16, 16).double()},
+        {"solution": torch.zeros(16).double()},
+        {"operations": {"gram": -7, "total": -7}},
+        {"operations": {"gram": 7, "total": 8}},
+    ],
+)
+def test_records_that_say_something_else(change):
+    seen = runs.observe(SMALL, "eager", CPU)
+    record = seen.records[0]
+    assert runs.record_is(record, seen.looks[0], seen.weights[0], seen.weights[1]).holds
+    assert not runs.record_is(replace(record, **change), seen.looks[0], seen.weights[0], seen.weights[1]).holds
+
+
+def test_weights_changed_by_somebody_else_are_an_error():
+    trainer = trainer_of("lazy", SMALL)
+    trainer.residual()
+    with torch.no_grad():
+        trainer.net.weight.mul_(2)
+    with pytest.raises(RuntimeError, match="weights were changed by something else"):
+        trainer.residual()
+    other = trainer_of("lazy", SMALL)
+    other.net.weight = torch.nn.Parameter(other.net.weight.detach().clone())
+    with pytest.raises(RuntimeError, match="weights were changed by something else"):
+        other.fit(1)
+
+
+def test_labels_beyond_the_range_move_nothing():
+    x, y = runs.sphere(SMALL, CPU)
+    for size in (1e160, 1e300):
+        with pytest.warns(RuntimeWarning, match="root mean square"):
+            trainer = GaussNewtonTrainer(runs.network(SMALL, CPU), x, size * y)
+        before = trainer.net.weight.detach().clone()
+        with pytest.raises(ValueError, match="smaller labels or a ridge are needed"):
+            trainer.step()
+        assert torch.equal(before, trainer.net.weight)

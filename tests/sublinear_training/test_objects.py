@@ -233,6 +233,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
         GaussNewtonTrainer(ShiftedReLUNetwork.from_seed(6, 1000, 4), x, y),
         GaussNewtonTrainer(ShiftedReLUNetwork.from_seed(6, 1000, 3), x, -y),
         GaussNewtonTrainer(ShiftedReLUNetwork.from_seed(6, 1000, 3), x, y, method="flat"),
+        GaussNewtonTrainer(ShiftedReLUNetwork.from_seed(6, 1000, 3), x, y, slop=0.5),
     ):
         with pytest.raises(StoreError, match="belongs to a run with other data or options"):
             other.fit(2, 0, checkpoint=tmp_path / "run")
@@ -240,6 +241,17 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     (tmp_path / "run").write_bytes(data[: len(data) // 2])
     with pytest.raises(StoreError, match="cannot resume from"):
         GaussNewtonTrainer(ShiftedReLUNetwork.from_seed(6, 1000, 3), x, y).fit(2, 0, checkpoint=tmp_path / "run")
+    (tmp_path / "run").write_bytes(data)
+    with pytest.raises(ValueError, match="`max_steps` must be at least the 1 steps of the checkpoint, got 0"):
+        GaussNewtonTrainer(ShiftedReLUNetwork.from_seed(6, 1000, 3), x, y).fit(0, 0, checkpoint=tmp_path / "run")
+    for place in (len(data) - 5, len(data) - 20_000, len(data) // 2):
+        flipped = bytearray(data)
+        flipped[place] ^= 1
+        (tmp_path / "run").write_bytes(flipped)
+        net = ShiftedReLUNetwork.from_seed(6, 1000, 3)
+        with pytest.raises(StoreError, match="altered or damaged"):
+            GaussNewtonTrainer(net, x, y).fit(2, 0, checkpoint=tmp_path / "run")
+        assert torch.equal(net.weight, ShiftedReLUNetwork.from_seed(6, 1000, 3).weight)
     late = GaussNewtonTrainer(ShiftedReLUNetwork.from_seed(6, 1000, 3), x, y)
     late.step()
     with pytest.raises(ValueError, match="`checkpoint` must be given from the first step on"):

@@ -113,6 +113,31 @@ def observe(setting: Setting, method: str, device: torch.device) -> Observed:
         step = step_identities(weights[-2], weights[-1], about, looks=(looks[-2], looks[-1]))
         report = report if not report.holds or step.holds else Report(f"step {len(records) - 1}: {step.failure}")
         error = max(error, step.residual_error)
+        said = record_is(records[-1], looks[-2], weights[-2], weights[-1])
+        report = report if not report.holds or said.holds else Report(f"step {len(records) - 1}: {said.failure}")
+
+
+def record_is(record: StepRecord, seen: Look, before: Tensor, after: Tensor) -> Report:
+    """Whether a record says what the weights before and after its step say, integers exactly."""
+    counted = (record.measured.fired, record.measured.touched, record.measured.joined)
+    own = (seen.fired, len(seen.touched), seen.joined)
+    if counted != own:
+        return Report(f"(fired, touched, joined) = {counted} are said, {own} counted")
+    if not record.operations or min(record.operations.values()) < 0:
+        return Report("operations that are missing or negative")
+    if 2 * record.operations["total"] != sum(record.operations.values()):
+        return Report("the operations do not add up to their total")
+    norm, moved = float(seen.residual.norm()), float((after - before).square().sum())
+    if not abs(record.residual_norm - norm) <= 1e-12 * (1 + norm):
+        return Report(f"a residual of {record.residual_norm:.6g} is said, it is {norm:.6g}")
+    if not abs(record.squared_movement - moved) <= 1e-12 * (1 + moved):
+        return Report(f"a squared movement of {record.squared_movement:.6g} is said, it is {moved:.6g}")
+    if record.gram.shape != seen.gram.shape or not bool(((record.gram - seen.gram).abs() <= 1e-12).all()):
+        return Report("another Gram matrix is said")
+    left = seen.gram @ record.solution - seen.residual if record.solution.shape == seen.residual.shape else None
+    if left is None or not bool((left.abs() <= 1e-10 * (1 + norm)).all()):
+        return Report("the solution that is said does not solve it")
+    return Report()
 
 
 def settings(context: Context) -> list[Setting]:

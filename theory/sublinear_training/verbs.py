@@ -43,11 +43,17 @@ def add_run(sub: argparse.ArgumentParser) -> None:
 
 
 def run_run(args: argparse.Namespace) -> int:
-    for path in (args.report, args.out, args.checkpoint):
+    outputs = (args.report, args.out, args.checkpoint)
+    for k, path in enumerate(outputs):
         require_writable(path, args.data, args.labels)
+        if path is not None and any(o is not None and path.resolve() == o.resolve() for o in outputs[:k]):
+            raise ValueError(f"`--report`, `--out` and `--checkpoint` must be different files, got {path} twice")
     x = torch.from_numpy(np.array(points_file(args.data, None, name="--data"), dtype=np.float64))
     if args.normalise:
-        x = x / x.norm(dim=1, keepdim=True)
+        norms = x.norm(dim=1, keepdim=True)
+        if not bool((norms > 0).all()):
+            raise ValueError(f"`--normalise` needs rows that are not 0, row {int((norms[:, 0] == 0).nonzero()[0])} is")
+        x = x / norms
     device = device_named(args.device)
     net = ShiftedReLUNetwork.from_seed(x.shape[1], args.width, args.seed, args.alpha, device=device)
     try:

@@ -64,10 +64,17 @@ def quoted_bound(points: Sequence[Sequence[Fraction]], m: int, alpha: Fraction) 
 
 
 def positive_definite(matrix: list[list[arb]], shift: arb) -> bool:
-    """Whether A − shift·I is certainly positive definite for every symmetric A in the balls: LDLᵀ with pivots > 0."""
+    """Whether A − shift·I is certainly positive definite for every symmetric A in the balls: LDLᵀ with pivots > 0.
+
+    ValueError for what is no symmetric matrix.
+    """
+    n = len(matrix)
+    if not n or any(len(row) != n for row in matrix):
+        raise ValueError(f"`matrix` must be square, got rows of lengths {[len(row) for row in matrix]}")
+    if not all(matrix[i][j].overlaps(matrix[j][i]) for i in range(n) for j in range(i)):
+        raise ValueError("`matrix` must be symmetric")
     before, ctx.prec = ctx.prec, PRECISION
     try:
-        n = len(matrix)
         work = [[matrix[i][j] - (shift if i == j else 0) for j in range(n)] for i in range(n)]
         for k in range(n):
             if not work[k][k] > 0:

@@ -17,10 +17,11 @@ CHUNK_NUMBERS = 1 << 22
 
 
 def rounding(weight: Tensor, points: Tensor) -> float:
-    """τ: a computed ⟨w, x⟩ is within τ/2 of the true one, in any order of summation (γ_d ‖w‖‖x‖)."""
+    """τ: a computed ⟨w, x⟩ is within τ/2 of the true one, in any order of summation: γ_d ‖w‖‖x‖ + d·2⁻¹⁰⁷⁴, with norms
+    from the largest entries, which do not underflow."""
     terms = weight.shape[1] + 1
     gamma = terms * UNIT / (1 - terms * UNIT)
-    return 2 * gamma * float(weight.norm(dim=1).max()) * float(points.norm(dim=1).max())
+    return 2 * gamma * terms * float(weight.abs().max()) * float(points.abs().max()) + 2 * terms * 2.0**-1074
 
 
 def fired_mask(weight: Tensor, points: Tensor, bias: float) -> Tensor:
@@ -32,7 +33,8 @@ def fired_mask(weight: Tensor, points: Tensor, bias: float) -> Tensor:
         raise ValueError(f"`points` must have {weight.shape[1]} columns, got {points.shape[1]}")
     step = max(1, CHUNK_NUMBERS // len(points))
     keys = torch.cat([part @ points.t() for part in weight.split(step)])
-    mask, near = keys > bias, (keys - bias).abs() <= rounding(weight, points)
+    # what overflows on the way is near, too: NaN compares with nothing
+    mask, near = keys > bias, ~((keys - bias).abs() > rounding(weight, points)) | ~torch.isfinite(keys)
     shift = rational(bias)
     for unit, point in near.nonzero().tolist():
         mask[unit, point] = _product(weight[unit], points[point]) > shift
@@ -50,6 +52,8 @@ def fired_set_eq(weight: Tensor, points: Tensor, bias: float, pairs: tuple[Tenso
     units, at = pairs
     if units.shape != at.shape or units.ndim != 1:
         return Report(f"pairs of shapes {tuple(units.shape)} and {tuple(at.shape)}")
+    if units.dtype != torch.int64 or at.dtype != torch.int64:
+        return Report(f"pairs of {units.dtype} and {at.dtype}, not of int64")
     if len(units) and (int(units.min()) < 0 or int(units.max()) >= len(mask)):
         return Report("a unit that does not exist")
     if len(at) and (int(at.min()) < 0 or int(at.max()) >= mask.shape[1]):

@@ -64,7 +64,9 @@ class Chain:
 
 
 def refresh_chain(weights: list[Tensor], radius: float, refreshes: int) -> Chain:
-    """The chain of a run through these weights, with the refreshes that it counted."""
+    """The chain of a run through these weights, two at least, with the refreshes that it counted."""
+    if len(weights) < 2:
+        raise ValueError(f"`weights` must be those of a step at least, got {len(weights)}")
     ways = torch.stack([(after - before).norm(dim=1) for before, after in pairwise(weights)])
     path = ways.sum(0)
     floors = int(torch.floor(path * (1 + 1e-12) / radius).sum())

@@ -1,6 +1,7 @@
 """Gauss–Newton steps judged by the weights before and after them, never by what the trainer recorded.
 
-    G g = f − y,   ‖ΔW‖² = η² gᵀGg,   f_i(t+1) − y_i = (1 − η)(f_i(t) − y_i) + m^(−1/2) Σ_{flips} a_r |z_ri(t+1) − b|
+    G g = f − y,   Δw_r = −η a_r/√m Σ g_i x_i
+    f_i(t+1) − y_i = (1 − η)(f_i(t) − y_i) + m^(−1/2) Σ_{flips} a_r |z_ri(t+1) − b|
 
 Main definitions: `Problem`, `Look`, `look`, `step_identities`, `StepIdentities`.
 """
@@ -19,12 +20,13 @@ from theory.sublinear_training.checkers.fired_set import UNIT, fired_mask
 
 @dataclass(frozen=True)
 class Problem:
-    """Signs (m,), points (n, d), labels (n,) and the shift of a run."""
+    """Signs (m,), points (n, d), labels (n,) and the shift of a run; `offset`: what answers have beside the sum."""
 
     signs: Tensor
     points: Tensor
     labels: Tensor
     bias: float
+    offset: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ def look(weight: Tensor, problem: Problem) -> Look:
     mask = fired_mask(weight, problem.points, problem.bias)
     keys = weight @ problem.points.t()
     m = len(weight)
-    residual = problem.signs @ torch.where(mask, keys - problem.bias, 0) / math.sqrt(m) - problem.labels
+    residual = problem.signs @ torch.where(mask, keys - problem.bias, 0) / math.sqrt(m)
+    residual = residual + problem.offset - problem.labels
     ones = mask.double()
     both = (ones.t() @ ones).round().long()
     return Look(keys, mask, residual, (problem.points @ problem.points.t()) * both / m, both)
@@ -70,11 +73,12 @@ def look(weight: Tensor, problem: Problem) -> Look:
 
 @dataclass(frozen=True)
 class StepIdentities(Report):
-    """Largest errors of the identities of one step, the second relative; flips of fired pairs."""
+    """Largest errors of one step, relative to what it adds up: of the residual against the flips, and of the weights
+    against −η a_r/√m Σ g_i x_i; flips of fired pairs."""
 
     failure: str | None
     residual_error: float
-    movement_error: float
+    weight_error: float
     flips: int
 
 
@@ -84,32 +88,59 @@ def step_identities(
     problem: Problem,
     *,
     rate: float = 1.0,
-    tolerance: float = 1e-11,
+    tolerance: float = 1e-12,
     looks: tuple[Look, Look] | None = None,
 ) -> StepIdentities:
     """Whether weights after a step (m, d) are those of an exact Gauss–Newton step from the weights before it.
 
-    `looks` are those at the two weights, if they were taken already.
+    `looks` are those at the two weights, if they were taken already. Every new weight may err by the rounding of its
+    sum, 8u·(|w| + |w'|), by `tolerance` times the condition of the Gram matrix in its change, and by what the rounding
+    of the residual, 8(d + 8)u of what it adds up, becomes through the inverse of that matrix.
     """
     if before.shape != after.shape:
         return StepIdentities(f"weights {tuple(before.shape)} became {tuple(after.shape)}", math.inf, math.inf, 0)
     first, second = looks or (look(before, problem), look(after, problem))
+    if not bool(first.both.diagonal().all()):
+        return StepIdentities("a point fires no unit, and has no step", math.inf, math.inf, 0)
+    values = torch.linalg.eigvalsh(first.gram)
+    if not float(values[0]) > 0:
+        return StepIdentities("the Gram matrix is not positive definite", math.inf, math.inf, 0)
+    moved, touched = after - before, first.touched
     solution = torch.linalg.solve(first.gram, first.residual)
-    moved, touched = after - before, first.mask.any(1)
-    expected = rate**2 * float(solution @ first.gram @ solution)
-    squared = float(moved.square().sum())
-    # what rounding the new weights may add to their difference
-    slack = 4 * UNIT * math.sqrt(squared) * float(after[touched].norm()) + UNIT
-    movement = max(0.0, abs(squared - expected) - slack) / max(expected, slack)
+    terms = first.mask[touched].double() * solution
+    scale = rate / math.sqrt(len(before))
+    expected = -scale * problem.signs[touched, None] * (terms @ problem.points)
+    size = scale * (terms.abs() @ problem.points.abs())
+    rounding = 8 * UNIT * (before[touched].abs() + after[touched].abs())
+    n, d = problem.points.shape
+    # the residual's own rounding, through the inverse of the Gram matrix
+    unsure = 8 * (d + 8) * UNIT * float(_heights(first, problem).norm()) / float(values[0]) * scale * math.sqrt(n)
+    allowed = (
+        unsure
+        + rounding
+        + tolerance * float(values[-1] / values[0]) * size.max().clamp(min=torch.finfo(size.dtype).tiny)
+    )
+    excess = (moved[touched] - expected).abs() / allowed
+    weight = float(excess.max()) * tolerance
     unit, point = (first.mask != second.mask).nonzero(as_tuple=True)
     jumps = problem.signs[unit] * (second.keys[unit, point] - problem.bias).abs()
     sums = torch.zeros_like(first.residual).index_add_(0, point, jumps) / math.sqrt(len(before))
-    residual = float((second.residual - (1 - rate) * first.residual - sums).abs().max())
+    heights = _heights(first, problem) + _heights(second, problem)
+    error = (second.residual - (1 - rate) * first.residual - sums).abs()
+    residual = float((error / heights).max())
+    idle = moved.clone()
+    idle[touched] = 0
     failure = None
-    if bool((moved[~touched] != 0).any()):
+    if bool((idle != 0).any()):
         failure = "a unit moved that fires at no point"
-    elif not residual <= tolerance:
-        failure = f"the residual is {residual:.3g} from what the flips say"
-    elif not movement <= tolerance:
-        failure = f"‖ΔW‖² is {movement:.3g} (relative) from gᵀGg"
-    return StepIdentities(failure, residual, movement, len(unit))
+    elif not bool((excess <= 1).all()):
+        failure = f"a weight is {float((moved[touched] - expected).abs().max()):.3g} from its Gauss–Newton step"
+    elif not residual <= tolerance * float(values[-1] / values[0]):
+        failure = f"the residual is {float(error.max()):.3g} from what the flips say"
+    return StepIdentities(failure, residual, weight, len(unit))
+
+
+def _heights(seen: Look, problem: Problem) -> Tensor:
+    """What the residual of each point (n,) adds up, without signs: it errs by a small multiple of u of that."""
+    active = torch.where(seen.mask, seen.keys.abs() + abs(problem.bias), 0).sum(0) / math.sqrt(len(seen.mask))
+    return active + problem.labels.abs() + abs(problem.offset) + torch.finfo(active.dtype).tiny

@@ -39,11 +39,13 @@ def same_training(context: Context) -> Verdict:
     worst = 0.0
     for setting in settings(context):
         context.log(str(setting))
-        runs = [observe(setting, method, context.device) for method in METHODS]
-        for other in runs[1:]:
-            for ours, theirs in zip(runs[0].weights, other.weights, strict=False):
-                worst = max(worst, float((ours - theirs).abs().max()))
-    ensure(worst <= AGREEMENT, f"weights differ by {worst:.3g}", difference=worst)
+        first, *others = [observe(setting, method, context.device) for method in METHODS]
+        for method, other in zip(METHODS[1:], others, strict=True):
+            ensure(len(other.weights) == len(first.weights), f"{setting}: {method} takes another number of steps")
+            for ours, theirs in zip(first.weights, other.weights, strict=True):
+                difference = float((ours - theirs).abs().max())
+                ensure(difference <= AGREEMENT, f"{method}, {setting}: weights differ by {difference:.3g}")
+                worst = max(worst, difference)
     reason = f"weights of {len(METHODS)} methods within {worst:.1e} of each other after every step"
     return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, reason, {"difference": worst})
 
