@@ -2,8 +2,8 @@
 
 Importing it must stay cheap: torch and the objects are imported where they are used.
 
-Main definitions: `Verb`, `out`, `err`, `device_named`, `require_writable`, `output_file`, `seed`, `imported`,
-`working`, `joined`, `interruptible`, `interrupted`.
+Main definitions: `Verb`, `out`, `err`, `device_named`, `require_writable`, `output_file`, `picture_file`, `as_typed`,
+`seed`, `imported`, `working`, `joined`, `interruptible`, `interrupted`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -101,6 +102,27 @@ def imported(option: str, text: str) -> Any:
     except (Exception, SystemExit) as error:  # whatever a module of the user's does while it is imported
         why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise ValueError(f"`{option}` {shown(text)} cannot be imported ({why})") from error
+
+
+def picture_file(text: str) -> Path:
+    """The argument of `--out` where a picture is drawn: PNG is all that is written."""
+    path = output_file(text)
+    if path.suffix.lower() != ".png":
+        raise argparse.ArgumentTypeError(f"a picture is written as .png, {text!r} ends otherwise")
+    return path
+
+
+@contextmanager
+def as_typed(**options: str) -> Iterator[None]:
+    """Arguments that an error names in backquotes are called as they were typed: `as_typed(alpha="--alpha")`. Also a
+    decorator."""
+    try:
+        yield
+    except (ValueError, TypeError) as err:
+        words = re.sub(r"`(\w+)`", lambda found: f"`{options.get(found[1], found[1])}`", str(err))
+        if words == str(err):
+            raise
+        raise ValueError(words) from err
 
 
 def add_patience(sub: argparse.ArgumentParser) -> None:

@@ -199,15 +199,18 @@ def test_what_rates_refuses(capsys, tmp_path):
     rows = stored(tmp_path, "rows", example_rows())
     many = stored(tmp_path, "many", torch.rand(21, 2))
     zero = stored(tmp_path, "zero", torch.zeros(2, 2))
+    folder, link = tmp_path / "folder.png", tmp_path / "link.png"
+    folder.mkdir()
+    link.symlink_to(rows)
     for words, match in (
-        ([rows, "--step", 0.4], "`step` must be at most 1/|a_i|²"),
-        ([rows, "--step", "nan"], "`step` must be a positive finite number"),
+        ([rows, "--step", 0.4], "`--step` must be at most 1/|a_i|²"),
+        ([rows, "--step", "nan"], "`--step` must be a positive finite number"),
         ([rows, "--epochs", 0], "`--epochs` must be an integer between 1 and 1000"),
-        ([rows, "--runs", 1], "`runs` must be an integer at least 2"),
-        ([rows, "--out", tmp_path], "cannot write"),
-        ([rows, "--out", rows], "it would replace the file"),
-        ([many], "`n` must be an integer between 1 and 20, got 21"),
-        ([zero], "`rows` must have no row of zeros"),
+        ([rows, "--runs", 1], "`--runs` must be an integer at least 2"),
+        ([rows, "--out", folder], "cannot write"),
+        ([rows, "--out", link], "it would replace the file"),
+        ([many], "`number of ROWS` must be an integer between 1 and 20, got 21"),
+        ([zero], "`ROWS` must have no row of zeros"),
     ):
         code, _, err = ran(capsys, "rates", *words)
         assert code == 2, words

@@ -335,3 +335,52 @@ def test_points_outside_the_box_prove_nothing(monkeypatch):
     bounds = lipschitz_bounds(module, zero, zero + 0.5, method="patterns")
     assert bounds.lower <= 1.0 <= bounds.upper
     assert 0 <= float(bounds.witness) <= 0.5
+
+
+def far_apart(*matrices):
+    """A ReLU network without biases, in float64."""
+    layers = []
+    for rows in matrices:
+        weight = torch.tensor(rows, dtype=torch.float64)
+        linear = nn.Linear(weight.shape[1], weight.shape[0], bias=False, dtype=torch.float64)
+        linear.weight.data.copy_(weight)
+        layers += [linear, nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+@pytest.mark.parametrize("method", ["auto", "branch_and_bound", "patterns", "product", "lipsdp"])
+def test_products_that_underflow_on_the_way_prove_nothing(method):
+    """relu(x_2) as 1e-200·1e-200·1e200·1e200: what float64 multiplies is 0, the constant is 1."""
+    net, ones = far_apart([[0, 1e-200]], [[1e-200]], [[1e200]], [[1e200]]), torch.ones(2, dtype=torch.float64)
+    try:
+        found = lipschitz_bounds(net, -ones, ones, method=method)
+    except (ValueError, ImportError) as err:
+        assert "too large for a semidefinite program" in str(err) or "momlp[sdp]" in str(err)  # noqa: PT017
+        assert method != "auto"
+        return
+    assert found.lower <= 1 <= found.upper
+
+
+@pytest.mark.parametrize("depth", [5, 30])
+def test_many_small_layers_before_as_many_large_ones(depth):
+    net = far_apart(*[[[10.0**-12]]] * depth, *[[[10.0**12]]] * depth)
+    wide = far_apart([[0, 1.0]], *[[[10.0**-12]]] * depth, *[[[10.0**12]]] * depth)
+    assert lipschitz_bounds(net).upper >= 1 - 1e-9
+    ones = torch.ones(2, dtype=torch.float64)
+    assert lipschitz_bounds(wide, -ones, ones).upper >= 1 - 1e-9
+
+
+def test_kinks_and_slopes_beyond_floats():
+    net = nn.Sequential(nn.Linear(1, 1), nn.ReLU(), nn.Linear(1, 1)).double()
+    for value, number in zip(net.parameters(), (1e-300, 1e300, 1.0, 0.0), strict=True):
+        value.data.fill_(number)
+    found = lipschitz_bounds(net, method="line")
+    assert found.lower <= 1e-300 <= found.upper
+    steep = lipschitz_bounds(far_apart([[1e200]], [[1.0]]), method="line", keep_cells=True)
+    assert max(cell.norm for cell in steep.cells) == pytest.approx(1e200)
+
+
+def test_boxes_that_no_float_can_measure_are_refused():
+    ones = torch.ones(2, dtype=torch.float64)
+    with pytest.raises(ValueError, match="less than 8e307 apart"):
+        lipschitz_bounds(far_apart([[1.0, 0]], [[1.0]]), -1.7e308 * ones, 1.7e308 * ones)

@@ -61,11 +61,11 @@ def test_large_labels_are_a_note(data, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--width", "1"), "`m` must be an integer at least 2, got 1"),
-        (("--width", "100", "--alpha", "2"), "`alpha` must be below 1, got 2.0"),
+        (("--width", "1"), "`--width` must be an integer at least 2, got 1"),
+        (("--width", "100", "--alpha", "2"), "`--alpha` must be below 1, got 2.0"),
         (("--width", "30", "--alpha", "0.9"), "fires no unit"),
-        (("--width", "100", "--steps", "-1"), "`max_steps` must be an integer at least 0"),
-        (("--width", "100", "--radius", "0"), "`radius` must be a positive finite number"),
+        (("--width", "100", "--steps", "-1"), "`--steps` must be an integer at least 0"),
+        (("--width", "100", "--radius", "0"), "`--radius` must be a positive finite number"),
     ],
 )
 def test_what_a_run_refuses(data, capsys, arguments, words):
@@ -76,8 +76,20 @@ def test_what_a_run_refuses(data, capsys, arguments, words):
 def test_points_off_the_sphere_are_refused_or_normalised(data, capsys):
     np.save(data / "x.npy", 3 * np.load(data / "x.npy"))
     assert run(data, "--width", "500") == 2
-    assert "`X` needs rows of norm 1 within 1e-12, row 0 has 3" in capsys.readouterr().err
+    assert "`--data` needs rows of norm 1 within 1e-12, row 0 has 3" in capsys.readouterr().err
     assert run(data, "--width", "500", "--normalise") == 0
+
+
+def test_outputs_are_different_files_and_pictures_are_png(data, capsys):
+    one = str(data / "one")
+    assert run(data, "--width", "500", "--checkpoint", one, "--out", one) == 2
+    assert "must be different files" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["sublinear_training", "costs", "--out", str(data / "c.pdf")])
+    assert "a picture is written as .png" in capsys.readouterr().err
+    np.save(data / "x.npy", np.zeros((10, 5)))
+    assert run(data, "--width", "500", "--normalise") == 2
+    assert "`--normalise` needs rows that are not 0, row 0 is" in capsys.readouterr().err
 
 
 def test_labels_of_another_kind(data, capsys):

@@ -30,7 +30,7 @@ from constructions.errors import require_int
 from constructions.files import array_file, write_whole
 from theory.am_gm.checkers import CertificateReport, compare_means, exact_parts, lifted, verify_certificate, verify_text
 from theory.am_gm.figures import rates_figure
-from theory.command import device_named, out, output_file, require_writable, seed, working
+from theory.command import as_typed, device_named, out, output_file, picture_file, require_writable, seed, working
 from theory.figure_style import save_figure
 
 EXACT_WORK = 10**7  # products of numbers in what is compared in rationals
@@ -146,12 +146,14 @@ def add_check(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu")
 
 
+@as_typed(n="MATRICES", A="MATRICES", k="--k")
 def run_check(args: argparse.Namespace) -> int:
     A = require_positive("MATRICES", _array("MATRICES", args.matrices, 3)).to(device_named(args.device))
     n, d = A.shape[0], A.shape[-1]
     k = n if args.k is None else require_int("--k", args.k, 1, n)
     exponent = math.frexp(float(A.abs().amax()))[1]
-    A = torch.ldexp(A, A.new_tensor(-exponent).real)  # exactly, and nothing overflows
+    half = -exponent // 2  # of 2^1029 there is no float; nothing overflows, and what is far smaller may be lost
+    A = torch.ldexp(torch.ldexp(A, A.new_tensor(half).real), A.new_tensor(-exponent - half).real)
     with working("comparing"):
         means = [float(norm(expected_product(A, k, nested=args.nested, replacement=r))) for r in (False, True)]
         ratio = float(am_gm_ratio(A, k, nested=args.nested))
@@ -220,16 +222,17 @@ def add_rates(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--indefinite", action="store_true", help="allow steps beyond 1/|a_i|²")
     sub.add_argument("--runs", type=int, default=20_000, help="simulated runs (default %(default)d; 0 for none)")
     sub.add_argument("--seed", type=seed, default=0)
-    sub.add_argument("--out", type=output_file, metavar="PNG", help="where to draw the plot")
+    sub.add_argument("--out", type=picture_file, metavar="PNG", help="where to draw the plot")
 
 
+@as_typed(rows="ROWS", step="--step", runs="--runs")
 def run_rates(args: argparse.Namespace) -> int:
     require_writable(args.out, args.rows)
     require_int("--epochs", args.epochs, 1, 1000)
     require_int("--runs", args.runs, 0)
     problem = LeastSquares(_array("ROWS", args.rows, 2))
     A = problem.kaczmarz() if args.step is None else problem.sgd(args.step, allow_indefinite=args.indefinite)
-    require_int("n", len(A), 1, 20)
+    require_int("number of ROWS", len(A), 1, 20)
     start = torch.ones(A.shape[-1], dtype=torch.float64)
     simulations: dict[bool, Simulation] = {}
     with working("computing the exact means") as log:
@@ -289,6 +292,7 @@ def add_search(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--out", type=output_file, metavar="FILE", help="where to store it (.json)")
 
 
+@as_typed(denominator="--denominator", bound="--bound")
 def run_search(args: argparse.Namespace) -> int:
     require_writable(args.out)
     with working("searching") as log:

@@ -10,7 +10,7 @@ from rich.table import Table
 from constructions.errors import require_int
 from theory.bit_extraction import bounds as bit_extraction
 from theory.bit_extraction.figures import optimal_rates_figure
-from theory.command import out, output_file, require_writable
+from theory.command import out, picture_file, require_writable
 from theory.figure_style import save_figure
 from theory.vc_dimension.bounds import parameters_of_single_mlp
 
@@ -19,7 +19,7 @@ INVERSE = {1: (10, 10**2, 10**3, 10**4, 10**6, 10**8), 2: (10, 10**2, 10**3, 10*
 
 def add_rates(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--n", type=int, default=2, help="inputs, 1 to 3 (default 2)")
-    sub.add_argument("--out", type=output_file, metavar="PNG", help="where to draw the plots")
+    sub.add_argument("--out", type=picture_file, metavar="PNG", help="where to draw the plots")
 
 
 def run_rates(args: argparse.Namespace) -> int:

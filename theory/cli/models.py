@@ -42,6 +42,7 @@ from theory.command import (
     joined,
     out,
     output_file,
+    picture_file,
     require_writable,
     seed,
     working,
@@ -85,7 +86,7 @@ def add_certify(sub: argparse.ArgumentParser) -> None:
 
 def add_show(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("file", type=Path)
-    sub.add_argument("--out", type=output_file, required=True, metavar="PNG")
+    sub.add_argument("--out", type=picture_file, required=True, metavar="PNG")
     sub.add_argument("--function", metavar="MODULE:ATTR", help="the LipschitzFunction, when the file has no formula")
 
 

@@ -20,7 +20,17 @@ from constructions import load
 from constructions.errors import require_int, shown
 from constructions.files import write_whole
 from constructions.mixture import LatticeMixture
-from theory.command import device_named, imported, out, output_file, require_writable, seed, working
+from theory.command import (
+    as_typed,
+    device_named,
+    imported,
+    out,
+    output_file,
+    picture_file,
+    require_writable,
+    seed,
+    working,
+)
 from theory.figure_style import save_figure
 from theory.lipschitz_expressiveness.checkers import METHODS, LipschitzBounds, lipschitz_bounds
 from theory.lipschitz_expressiveness.figures import bounds_figure
@@ -57,11 +67,18 @@ def add_bounds(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--seed", type=seed, default=0)
     sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu")
     sub.add_argument(
-        "--out", type=output_file, metavar="PNG", help="draw how the interval closed, and two inputs' cells"
+        "--out", type=picture_file, metavar="PNG", help="draw how the interval closed, and two inputs' cells"
     )
     sub.add_argument("--json", nargs="?", const="-", metavar="FILE", help="write it as JSON (- for standard output)")
 
 
+@as_typed(
+    module="MODEL",
+    lower="--box: lower ends",
+    upper="--box: upper ends",
+    input_shape="--input-shape",
+    **{name: f"--{name}" for name in ("method", "gap", "seconds", "boxes", "cells", "points", "undecided")},
+)
 def run_bounds(args: argparse.Namespace) -> int:
     file = None if args.json in (None, "-") else output_file(args.json)
     require_writable(args.out)

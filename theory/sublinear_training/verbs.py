@@ -16,7 +16,7 @@ from constructions.files import array_file, points_file, write_tensors, write_wh
 from constructions.sublinear_training import GaussNewtonTrainer, ShiftedReLUNetwork, TrainingTrace, unit_sphere
 from constructions.sublinear_training.data import random_signs
 from constructions.sublinear_training.methods import METHODS
-from theory.command import device_named, err, out, output_file, require_writable, seed, working
+from theory.command import as_typed, device_named, err, out, output_file, picture_file, require_writable, seed, working
 from theory.figure_style import save_figure
 from theory.sublinear_training.figures import costs_figure
 
@@ -42,6 +42,17 @@ def add_run(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu")
 
 
+@as_typed(
+    X="--data",
+    y="--labels",
+    m="--width",
+    d="--data",
+    alpha="--alpha",
+    radius="--radius",
+    ridge="--ridge",
+    max_steps="--steps",
+    tolerance="--tolerance",
+)
 def run_run(args: argparse.Namespace) -> int:
     outputs = (args.report, args.out, args.checkpoint)
     for k, path in enumerate(outputs):
@@ -121,9 +132,10 @@ def add_costs(sub: argparse.ArgumentParser) -> None:
         "--largest", type=int, default=14, help="log2 of the largest width, 11 to 20 (default %(default)s)"
     )
     sub.add_argument("--seed", type=seed, default=0)
-    sub.add_argument("--out", type=output_file, metavar="PNG", help="where to draw the plot")
+    sub.add_argument("--out", type=picture_file, metavar="PNG", help="where to draw the plot")
 
 
+@as_typed(n="--points", d="--dimension", alpha="--alpha")
 def run_costs(args: argparse.Namespace) -> int:
     require_int("--largest", args.largest, 11, LARGEST_EXPONENT)
     require_writable(args.out)

@@ -5,10 +5,13 @@ Main definitions: `auto`, `together`.
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from dataclasses import replace
 
 from theory.claim import Evidence
 from theory.lipschitz_expressiveness.checkers.branch_and_bound import branch_and_bound
+from theory.lipschitz_expressiveness.checkers.jacobians import BeyondFloats
 from theory.lipschitz_expressiveness.checkers.line import line
 from theory.lipschitz_expressiveness.checkers.lipsdp import available, lipsdp
 from theory.lipschitz_expressiveness.checkers.patterns import patterns
@@ -35,14 +38,21 @@ SEARCHED = 10**7
 
 def auto(question: Question) -> LipschitzBounds:
     """The interval of the method that `reason` names, or of several."""
+    started = time.monotonic()
     method, why = _picked(question)
     question.log(f"auto: {method}, {why}")
     run = {"line": line, "branch_and_bound": branch_and_bound, "patterns": patterns, "product": product}
-    found = run[method](question)
+    try:
+        found = run[method](question)
+    except BeyondFloats as err:
+        method, why = "product", f"{method} was not possible: {err}"
+        return replace(product(question), reason=f"auto picked {method} ({why})")
     others = []
     if method == "product" and _weights(question) <= SEARCHED:
-        others.append(sampled(question))
-    if found.gap > max(WIDE_GAP, question.gap) and available() and 0 < question.network.units <= FEW_UNITS:
+        with suppress(BeyondFloats):
+            others.append(sampled(question))
+    late = time.monotonic() - started > question.seconds
+    if not late and found.gap > max(WIDE_GAP, question.gap) and available() and 0 < question.network.units <= FEW_UNITS:
         others.append(_semidefinite(question))
     found = together(found, *(b for b in others if b is not None))
     return replace(found, reason=f"auto picked {method} ({why}): {found.reason}")

@@ -26,7 +26,7 @@ from flint import fmpq, fmpq_mat
 from scipy.optimize import linprog
 from torch import Tensor
 
-from theory.exact import rational
+from theory.exact import fraction, rational
 from theory.lipschitz_expressiveness.checkers.network import Network
 from theory.lipschitz_expressiveness.checkers.witness import Bits
 
@@ -188,7 +188,10 @@ class Cells:
     def _moved(self, kept: list[tuple[float, list[fmpq], fmpq]]) -> list[fmpq] | None:
         """Multipliers near the given ones with Σ y_i a_i exactly 0 in the axes in which it nearly is; None if there are
         none. Free unknowns keep their values, the others follow."""
-        near = np.array([[float(v.p) / float(v.q) for v in row] for _, row, _ in kept])
+        try:
+            near = np.array([[float(fraction(v)) for v in row] for _, row, _ in kept])
+        except OverflowError:  # beyond floats: the side stays undecided
+            return None
         weights = np.array([w for w, *_ in kept])
         total, size = np.abs(weights @ near), weights @ np.abs(near)
         still = [a for a in range(near.shape[1]) if self.box is None or total[a] <= 1e-6 * size[a]]

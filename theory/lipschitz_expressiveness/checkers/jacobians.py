@@ -6,7 +6,11 @@ a product is as long as J's. Its rounding, for all slopes at once (Higham, Lemma
 
     ‖fl(M) − M‖ ≤ γ_Σ ‖ |left||W_L| S_{L−1} … S_1 |W_1||right| ‖_F + u‖…‖_F,   S_l the largest |slope| of each unit.
 
-Main definitions: `Chain`, `Slopes`, `slopes_at`.
+That leaves out underflow: an operation whose result is below 2⁻¹⁰²² may lose it whole, and later weights multiply what
+was lost. From either end, e_{l+1} = ‖W_{l+1}‖_F (s_l e_l + 2⁻¹⁰²²·entries) + 2⁻¹⁰²²·terms·entries bounds that in the
+Frobenius norm, and the larger of the two is added.
+
+Main definitions: `Chain`, `Slopes`, `BeyondFloats`, `slopes_at`.
 """
 
 from __future__ import annotations
@@ -22,6 +26,28 @@ from theory.lipschitz_expressiveness.checkers.norms import LEAST, frobenius_abov
 
 Slopes = list[Tensor]
 """Of every hidden layer (…, width), with the same leading shape."""
+
+
+class BeyondFloats(ValueError):
+    """The products of a network's weights leave the range of float64, or what is lost below it may become large."""
+
+
+def _steepest(alpha: Tensor) -> float:
+    return float(alpha.abs().clamp(min=1).max()) if alpha.numel() else 1.0
+
+
+def _lost(sizes: list[Tensor], steepest: list[float], terms: int) -> float:
+    """How much underflow may take from a product of these matrices, multiplied from the right or from the left."""
+
+    def along(matrices: list[Tensor], slopes: list[float]) -> float:
+        entries = max(m.numel() for m in matrices) * max(max(m.shape) for m in matrices)
+        lost = LEAST * terms * entries
+        for matrix, slope in zip(matrices[1:], slopes, strict=True):
+            norm = float(frobenius_above(matrix))
+            lost = norm * (slope * lost + LEAST * entries) * (1 + 2.0**-40) + LEAST * terms * entries
+        return lost
+
+    return max(along(sizes, steepest), along(sizes[::-1], steepest[::-1]))
 
 
 @dataclass(frozen=True)
@@ -47,11 +73,12 @@ class Chain:
         for layer, above in zip(network.hidden, sizes[1:], strict=True):
             steepest = torch.ones_like(layer.bias) if layer.alpha is None else layer.alpha.abs().clamp(min=1)
             size = above @ (steepest[:, None] * size)
-        total = float(frobenius_above(size))
+        lost = _lost(sizes, [1.0 if layer.alpha is None else _steepest(layer.alpha) for layer in network.hidden], terms)
+        total = float(frobenius_above(size)) + lost
         total += 0.0 if measure.offset is None else float(frobenius_above(measure.offset))
-        slack = 2 * gamma(terms) * total + LEAST * terms**2 * (1 + total)
+        slack = 2 * gamma(terms) * total + LEAST * terms**2 * (1 + total) + 2 * lost
         if not slack < float("inf"):
-            raise ValueError(
+            raise BeyondFloats(
                 '`module` has weights whose products no float can hold: method="product" gives the logarithm'
             )
         return cls(matrices, measure.offset, slack)

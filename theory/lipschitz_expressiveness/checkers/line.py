@@ -61,8 +61,11 @@ def line(question: Question) -> LipschitzBounds:
     lower, upper = sqrt_below(squared), _sqrt_above(squared)
     kept = ()
     if question.keep_cells:
-        kept = tuple(Cell((), (_float_in(found, i),), math.sqrt(float(s))) for i, s in enumerate(squares))
-    search.try_point(torch.tensor([_float_in(found, best)], dtype=torch.float64))
+        places = ((_float_in(found, i), s) for i, s in enumerate(squares))
+        kept = tuple(Cell((), (x,), _sqrt_above(fraction(s))) for x, s in places if x is not None)
+    inside = _float_in(found, best)
+    if inside is not None:
+        search.try_point(torch.tensor([inside], dtype=torch.float64))
     shown = search.witness is not None and search.lower >= lower * (1 - 1e-12)  # a piece may hold no float
     count = _affine_pieces(found)
     search.lower = lower
@@ -161,9 +164,12 @@ def _affine_pieces(found: Pieces) -> int:
     return 1 + sum(a != b for a, b in zip(found.slopes, found.slopes[1:], strict=False))
 
 
-def _float_in(found: Pieces, piece: int) -> float:
-    """A float near the middle of a piece (within it wherever a float is)."""
-    return float(fraction(found.inside(piece)))
+def _float_in(found: Pieces, piece: int) -> float | None:
+    """A float near the middle of a piece (within it wherever a float is); None beyond the largest."""
+    try:
+        return float(fraction(found.inside(piece)))
+    except OverflowError:
+        return None
 
 
 def _sqrt_above(value: Fraction) -> float:

@@ -155,6 +155,8 @@ def _box(lower: Tensor | None, upper: Tensor | None, inputs: int) -> tuple[Tenso
         raise ValueError(
             f"`lower` must be below `upper` in every axis, got {low[axis]} and {high[axis]} in axis {axis}"
         )
+    if not bool(torch.isfinite(2 * (high - low)).all() and torch.isfinite(high + low).all()):
+        raise ValueError("`lower` and `upper` must be less than 8e307 apart: no float holds the box's middle and width")
     return low, high
 
 

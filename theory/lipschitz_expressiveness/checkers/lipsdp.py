@@ -148,8 +148,12 @@ def lipsdp(question: Question) -> LipschitzBounds:
     if not network.hidden:
         power = product_above(network, question.measure)
         return _answer(question, power.upper, "no hidden layer: the norm of the matrix itself")
+    question.chain  # noqa: B018 (BeyondFloats where products of the weights leave the range of float64)
     program = Program.of(network, question.measure)
-    scale = float(program.C.norm()) ** 2 or 1.0
+    largest = float(program.C.norm())
+    if not largest < 1e150:
+        raise ValueError(f"`module` has a last layer of norm {largest:.3g}, too large for a semidefinite program")
+    scale = largest**2 or 1.0
     question.log(f"solving a semidefinite program of {program.A.shape[1]} rows")
     rho, t = _solved(program, scale, question.seconds)
     found = _certified(program, rho, t, scale, question.seconds)
