@@ -18,9 +18,9 @@ def test_arguments_are_called_as_they_were_typed():
         work(ValueError("`alpha` and `X` and `beta`"))
     with pytest.raises(ValueError, match=r"^`--alpha` must be a string$"):
         work(TypeError("`alpha` must be a string"))
-    with pytest.raises(StoreError, match="^nothing of these$"):
+    with pytest.raises(StoreError, match=r"^nothing of these$"):
         work(StoreError("nothing of these"))
-    with pytest.raises(OSError, match="^`alpha`$"):
+    with pytest.raises(OSError, match=r"^`alpha`$"):
         work(OSError("`alpha`"))
 
 
