@@ -79,6 +79,11 @@ def test_experts_of_a_stored_mixture_are_bounded_on_their_cells(mine, capsys):
     found = json.loads(capsys.readouterr().out)
     assert found["name"].endswith(f"of {model.num_leaves}")
     assert 0.5 < found["lower"] <= found["upper"] <= 1 + 1e-9
+    assert len(found["experts"]) == model.num_leaves
+    assert max(e["log2_upper"] for e in found["experts"]) == found["log2_upper"]
+    assert run(str(path)) == 0
+    said = f"the largest upper end of {model.num_leaves} experts, each on its own cell; {model.num_leaves} intervals"
+    assert said in " ".join(capsys.readouterr().out.split())
     assert run(str(path), "--leaf", "1", "--box", "[0,1]", "--json") == 0
     assert json.loads(capsys.readouterr().out)["box"] == [[0.0, 0.0], [1.0, 1.0]]
 

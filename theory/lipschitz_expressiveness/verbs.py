@@ -83,11 +83,17 @@ def run_bounds(args: argparse.Namespace) -> int:
     file = None if args.json in (None, "-") else output_file(args.json)
     require_writable(args.out)
     require_writable(file)
-    subject, bounds = _largest(args)
+    found = _bounded(args)
+    subject, bounds = max(found, key=lambda pair: (pair[1].log2_upper, pair[1].lower))
     if args.json != "-":
         out.print(_table(subject, bounds))
+        if len(found) > 1:
+            closed = sum(b.gap <= args.gap for _, b in found)
+            said = f"the largest upper end of {len(found)} experts, each on its own cell; {closed} intervals are closed"
+            out.print(said, highlight=False)
     if args.json is not None:
-        text = json.dumps(_as_json(subject, bounds), indent=2, allow_nan=False)
+        experts = [{"name": s.name, "lower": b.lower, "log2_upper": _finite(b.log2_upper)} for s, b in found]
+        text = json.dumps(_as_json(subject, bounds) | {"experts": experts}, indent=2, allow_nan=False)
         if file is None:
             print(text)
         else:
@@ -99,8 +105,8 @@ def run_bounds(args: argparse.Namespace) -> int:
     return 0
 
 
-def _largest(args: argparse.Namespace) -> tuple[Subject, LipschitzBounds]:
-    """The network with the largest upper end, and its interval."""
+def _bounded(args: argparse.Namespace) -> list[tuple[Subject, LipschitzBounds]]:
+    """Every network asked for, and its interval."""
     found: list[tuple[Subject, LipschitzBounds]] = []
     with working("bounding") as log:
         for subject in _subjects(args):
@@ -122,7 +128,7 @@ def _largest(args: argparse.Namespace) -> tuple[Subject, LipschitzBounds]:
                 log=lambda message, name=subject.name: log(f"{name}: {message}"),
             )
             found.append((subject, bounds))
-    return max(found, key=lambda pair: (pair[1].log2_upper, pair[1].lower))
+    return found
 
 
 def _subjects(args: argparse.Namespace) -> Iterator[Subject]:
@@ -186,6 +192,12 @@ def _box(text: str | None, module: nn.Module, input_shape: str | None) -> tuple[
 # --- what is printed -----------------------------------------------------------------------------------
 
 
+def _upper(bounds: LipschitzBounds) -> str:
+    if bounds.log2_upper == math.inf:
+        return "none"
+    return _number(bounds.upper) if bounds.upper < math.inf else f"2^{bounds.log2_upper:.4f}"
+
+
 def _number(value: float) -> str:
     return f"{value:.9g}"
 
@@ -196,8 +208,8 @@ def _table(subject: Subject, bounds: LipschitzBounds) -> Table:
     table = Table("quantity", "value", title=escape(title), title_justify="left")
     rows = [
         ("lower", _number(bounds.lower)),
-        ("upper", _number(bounds.upper) if bounds.upper < math.inf else f"2^{bounds.log2_upper:.4f}"),
-        ("gap", _number(bounds.gap)),
+        ("upper", _upper(bounds)),
+        ("gap", _number(bounds.gap) if bounds.gap < math.inf else "none"),
         *([] if bounds.exact_squared is None else [("its square", shown(str(bounds.exact_squared)).strip("'"))]),
         ("witness", "none" if bounds.witness is None else shown(bounds.witness.tolist())),
         ("method", bounds.method),
@@ -215,12 +227,12 @@ def _span(box: tuple[Tensor, Tensor]) -> str:
     return " × ".join(sides) if len(sides) <= 6 else f"{' × '.join(sides[:5])} × … ({len(sides)} axes)"
 
 
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
 def _as_json(subject: Subject, bounds: LipschitzBounds) -> dict[str, Any]:
     """Numbers beyond the largest float, and those that are infinite, as null: their logarithm is there."""
-
-    def finite(value: float) -> float | None:
-        return value if math.isfinite(value) else None
-
     return {
         "schema": 1,
         "name": subject.name,
@@ -229,8 +241,8 @@ def _as_json(subject: Subject, bounds: LipschitzBounds) -> dict[str, Any]:
         "evidence": bounds.evidence.name,
         "method": bounds.method,
         "lower": bounds.lower,
-        "upper": finite(bounds.upper),
-        "log2_upper": finite(bounds.log2_upper),
+        "upper": _finite(bounds.upper),
+        "log2_upper": _finite(bounds.log2_upper),
         "exact_squared": None if bounds.exact_squared is None else str(bounds.exact_squared),
         "witness": None if bounds.witness is None else bounds.witness.tolist(),
         "jacobian": None if bounds.jacobian is None else bounds.jacobian.tolist(),
