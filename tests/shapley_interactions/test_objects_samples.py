@@ -15,7 +15,7 @@ from constructions.shapley_interactions import (
 )
 from constructions.shapley_interactions.coalitions import all_masks, rank
 from constructions.shapley_interactions.sampling import Design, distinct
-from tests.shapley_interactions.by_definition import closed_form, seeded
+from tests.shapley_interactions.by_definition import closed_form, largest_gap, seeded
 
 
 @pytest.mark.parametrize("paired", [True, False])
@@ -162,6 +162,18 @@ def test_rows_are_counted_without_their_complements():
     pairs = torch.cat([halves[:21], ~halves[:21]])
     assert least_squares.enough_rows(pairs, 2, {4: 1}, 20)  # a constant is even, what is linear beside is odd
     assert not least_squares.enough_rows(torch.cat([halves[:20], ~halves[:20]]), 2, {4: 1}, 20)
+
+
+def test_a_game_that_writes_into_its_coalitions():
+    soum = SumOfUnanimity(10, 30, seeded())
+
+    def inverting(masks):
+        values = soum(masks)
+        masks.logical_not_()
+        return values
+
+    found = KernelSHAPIQ(10, 2, generator=seeded()).estimate(inverting, 300)
+    assert largest_gap(found, KernelSHAPIQ(10, 2, generator=seeded()).estimate(soum, 300)) == 0
 
 
 def test_explain_chooses():
