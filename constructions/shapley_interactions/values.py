@@ -170,12 +170,17 @@ class InteractionValues:
 
     @property
     def sum_error(self) -> float | None:
-        """|baseline + Σ values − prediction| over the largest of 1 and these two, the worst output; None for an index
-        that does not add up (SII beyond order 1, Möbius coefficients of some orders)."""
-        if not self.sums:
-            return None
-        scale = torch.maximum(self.baseline.abs(), self.prediction.abs()).clamp(min=1)
-        return float(((self.baseline + self.total - self.prediction).abs() / scale).max())
+        """`sum_gap` from the prediction of the game itself, the worst output; None for an index that does not add up
+        (SII beyond order 1, Möbius coefficients of some orders)."""
+        return float(self.sum_gap(self.prediction).max()) if self.sums else None
+
+    def sum_gap(self, prediction: Tensor) -> Tensor:
+        """|baseline + Σ values − prediction|, shape () or (m,), over the largest of |baseline|, |prediction| and the
+        Σ |values|, which rounding is in proportion to; 0 where there is no gap."""
+        size = sum((v.abs().sum(0) for v in self.orders), torch.zeros_like(self.baseline))
+        scale = torch.stack([self.baseline.abs(), prediction.abs(), size]).amax(0)
+        gap = (self.baseline + self.total - prediction).abs()
+        return torch.where(gap == 0, 0.0, gap / scale)
 
     @property
     def how(self) -> str:

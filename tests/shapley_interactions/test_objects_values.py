@@ -53,6 +53,12 @@ def test_sums_of_the_indices():
     broken = found()
     broken.orders[0][0] += 0.5
     assert broken.sum_error == pytest.approx(0.5 / 18)
+    tiny = explain(TableGame(as_tensor(TABLE) * 1e-12 - 3e-12))
+    tiny.orders[0][0] += 15e-12  # twice the sum
+    assert tiny.sum_error == pytest.approx(0.5)
+    assert explain(TableGame(torch.zeros(8))).sum_error == 0
+    between = torch.tensor([0, 1e12, -3e12, 7e11, 0.3e12, 2e12, 5e12, 0], dtype=torch.float64)
+    assert explain(TableGame(between)).sum_error < 1e-14
 
 
 def test_the_order_is_stable():
