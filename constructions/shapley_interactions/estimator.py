@@ -125,7 +125,8 @@ class KernelSHAPIQ:
 
     def _evaluated(self, game: Game, masks: Tensor, log: Log) -> Tensor:
         parts = masks.split(self.batch_size)
-        return evaluated(game, (part.to(self.device) for part in parts), len(parts), log)
+        copies = (part.to(self.device, copy=True) for part in parts)  # a game may write into its coalitions
+        return evaluated(game, copies, len(parts), log)
 
 
 def _standard_errors(draws: list[list[Tensor]], repeats: int) -> tuple[Tensor, ...] | None:

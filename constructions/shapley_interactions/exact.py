@@ -56,6 +56,9 @@ def shapley_interactions(
     orders = derivatives(table, n, order, points, weights)
     if index == "k-SII":
         orders = aggregated(orders, n)
+    if not all(bool(torch.isfinite(values).all()) for values in orders):
+        largest = float(table.abs().max())
+        raise ValueError(f"`game` must have values whose differences are finite in {dtype}, got up to {largest:g}")
     return InteractionValues(n, index, tuple(orders), table[0], table[-1], exact=True, evaluations=2**n, names=named)
 
 

@@ -32,6 +32,8 @@ Answers = Callable[[Tensor], Any]
 class FeatureGame:
     """The game of a model's answer at `x` (d,) against `background` rows (b, d); arrays, tensors or DataFrames.
 
+    Columns that have names go by them: in the order in which the model was fitted to them, or else in the background's.
+
     `model` is a torch module (called with tensors of its own dtype and device, in eval mode, without gradients), a
     scikit-learn regressor (`predict`) or classifier (`predict_proba`), or any function of rows (r, d): it gets numpy
     arrays, or tensors with `tensors=True`. Answers are (r,) or (r, m); `output` chooses one of m, otherwise all are
@@ -55,6 +57,7 @@ class FeatureGame:
         tensors: bool = False,
         rows_at_once: int = ROWS_AT_ONCE,
     ):
+        x, background, labels = _aligned(model, x, background)
         self.background = _rows("background", background)
         self.x = _rows("x", x, single=True)[0]
         width = self.background.shape[1]
@@ -63,8 +66,7 @@ class FeatureGame:
         self._model, self._place, self._dtype = _answering(model, self.x, require_bool("tensors", tensors))
         self.output = None if output is None else require_int("output", output, 0)
         self.rows_at_once = require_int("rows_at_once", rows_at_once, 1, LARGEST_BATCH)
-        columns = getattr(background, "columns", None)  # of a DataFrame
-        titles = [f"x{i}" for i in range(width)] if columns is None else [str(c) for c in columns]
+        titles = [f"x{i}" for i in range(width)] if labels is None else [str(label) for label in labels]
         playing = list(range(width)) if features is None else _columns("features", features, width)
         named, sets = _players(groups, playing, titles)
         self.n = len(sets)
@@ -92,7 +94,7 @@ class FeatureGame:
     def answers(self, rows: Tensor) -> Tensor:
         """The model's answers (r,) or (r, m) to rows (r, d), float64 on the CPU."""
         try:
-            given = self._model(rows.to(self._place, self._dtype))
+            given = self._model(rows.to(self._place, self._dtype, copy=True))  # a model may write into its rows
         except Exception as err:  # whatever a model of the user's does
             why = " ".join(f"{type(err).__name__}: {err}".split())[:300]
             raise ValueError(f"`model` failed on rows {tuple(rows.shape)} ({why})") from err
@@ -169,6 +171,52 @@ def _quietly(predict: Callable[[np.ndarray], Any], rows: np.ndarray) -> Any:
     with warnings.catch_warnings():  # a model that was fitted to a DataFrame misses the columns' names
         warnings.filterwarnings("ignore", message="X does not have valid feature names")
         return predict(rows)
+
+
+# --- columns by name ----------------------------------------------------------------------------------------
+
+
+def _aligned(model: Any, x: Any, background: Any) -> tuple[Any, Any, list[Any] | None]:
+    """`x` and `background` with their named columns in one order, and the names: that of the model, where it was
+    fitted to names, or else the background's, or x's. ValueError for names that are not the same."""
+    fitted = _listed(getattr(model, "feature_names_in_", None)) if isinstance(model, BaseEstimator) else None
+    known = {"model": fitted, "background": _labels(background), "x": _labels(x)}
+    given = {name: found for name, found in known.items() if found is not None}
+    for name, found in given.items():
+        if len(set(found)) != len(found):
+            raise ValueError(f"`{name}` must have columns of different names, got {shown(found)}")
+    owner, labels = next(((name, found) for name, found in given.items() if not _numbered(found)), ("", None))
+    if labels is None:
+        return x, background, known["background"]
+    for name, found in given.items():
+        if set(found) != set(labels) and not _numbered(found):
+            raise ValueError(f"`{name}` must have the columns {shown(labels)} of `{owner}`, got {shown(found)}")
+    labels = next(found for found in given.values() if set(found) == set(labels))
+    return _in_order(x, known["x"], labels), _in_order(background, known["background"], labels), labels
+
+
+def _in_order(value: Any, own: list[Any] | None, labels: list[Any]) -> Any:
+    """`value` with its columns, named `own`, in the order of `labels`; as it is where they are not named so."""
+    if own is None or own == labels or set(own) != set(labels):
+        return value
+    return np.asarray(value)[..., [own.index(label) for label in labels]]
+
+
+def _labels(value: Any) -> list[Any] | None:
+    """The names of a DataFrame's columns or a Series' entries."""
+    if isinstance(value, Tensor | np.ndarray | list | tuple):
+        return None
+    index = getattr(value, "index", None)
+    return _listed(getattr(value, "columns", None if callable(index) else index))
+
+
+def _numbered(labels: list[Any]) -> bool:
+    """0, 1, 2, …: what columns without names have."""
+    return labels == list(range(len(labels)))
+
+
+def _listed(labels: Any) -> list[Any] | None:
+    return None if labels is None else list(labels)
 
 
 # --- arguments --------------------------------------------------------------------------------------------

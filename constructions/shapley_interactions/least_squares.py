@@ -37,8 +37,8 @@ from constructions.shapley_interactions.coalitions import (
 )
 
 ROW_ELEMENTS = 1 << 22
-PIVOT = 1e-6  # of a Cholesky factor, relative to the largest: below, the sample does not determine the values
-RANK = 1e-10
+PIVOT = 1e-4  # of a Cholesky factor, relative to the largest: below, the sample does not determine the values
+RANK = PIVOT**2  # the same of an eigenvalue
 FEWEST_ROWS = 5  # coalitions of a size where anything is fitted,
 ROWS_A_FUNCTION = 3  # and for each function fitted there
 ROWS_A_VALUE = 2.5  # coalitions that must be left for each dimension of H_k; pairs count once
@@ -97,12 +97,41 @@ def inner_part(masks: Tensor, sizes: Tensor, stands_for: Tensor, y: Tensor, k: i
     coalitions, here, t = masks[inner], y[inner], sizes[inner]
     weights = kernel(n, k).to(masks.device)[t] * stands_for[inner]
     gram, right = normal_equations(coalitions, weights, here, k)
-    for size, degree in fitted_degrees(n, k, torch.bincount(t, minlength=n + 1).tolist()).items():
+    degrees = fitted_degrees(n, k, torch.bincount(t, minlength=n + 1).tolist())
+    for size, degree in degrees.items():
         at = t == size
         less_gram, less_right = explained(coalitions[at], here[at], k, degree)
         gram -= weights[at][0] * less_gram
         right -= weights[at][0] * less_right
-    return solved(gram, right, top_projector(n, k).to(masks.device), math.comb(n, k) - math.comb(n, k - 1))
+    projector, dimension = top_projector(n, k).to(masks.device), math.comb(n, k) - math.comb(n, k - 1)
+    return solved(gram, right, projector, dimension, enough=enough_rows(coalitions, k, degrees, dimension))
+
+
+def enough_rows(masks: Tensor, k: int, degrees: dict[int, int], dimension: int) -> bool:
+    """Whether as many of the different coalitions (m, n) as H_k has dimensions are left beside what is fitted.
+
+    A function of H_k has up to its sign one value on a pair of complements, so a pair counts once; and of the functions
+    that are fitted on pairs those of that sign alone take their share. Rounding cannot tell it: at a rank that is one
+    too small the smallest eigenvalue is some 1e-12 and not zero.
+    """
+    n, functions = masks.shape[1], sum(math.comb(masks.shape[1], j) for j in degrees.values())
+    if len(masks) >= 2 * (dimension + functions):  # at least half of them are no complements of others
+        return True
+    sizes, left = masks.sum(-1), 0
+    for t in range(k, n // 2 + 1):
+        here = masks[(sizes == t) | (sizes == n - t)]
+        pairs = len(torch.unique(torch.where(here[:, :1], here, ~here), dim=0))
+        fitted = [degrees[size] for size in {t, n - t} if size in degrees]
+        if 2 * pairs == len(here):
+            left += pairs - sum(_of_sign(n, k, degree) if 2 * t == n else math.comb(n, degree) for degree in fitted[:1])
+        else:
+            left += min(pairs, len(here) - sum(math.comb(n, degree) for degree in fitted))
+    return left >= dimension
+
+
+def _of_sign(n: int, k: int, degree: int) -> int:
+    """Functions of at most `degree` on the coalitions of n/2 players that complements multiply by (−1)^k."""
+    return sum(math.comb(n, i) - (math.comb(n, i - 1) if i else 0) for i in range(degree + 1) if (k - i) % 2 == 0)
 
 
 def fitted_degrees(n: int, k: int, counts: list[int]) -> dict[int, int]:
@@ -154,18 +183,20 @@ def explained(masks: Tensor, y: Tensor, k: int, degree: int) -> tuple[Tensor, Te
     return onto @ projected[:, : len(sets)], onto @ projected[:, len(sets) :]
 
 
-def solved(gram: Tensor, right: Tensor, projector: Tensor, dimension: int) -> tuple[Tensor, bool]:
-    """z in H_k with P·G·z = P·b, that of least norm, and whether there is one only."""
+def solved(
+    gram: Tensor, right: Tensor, projector: Tensor, dimension: int, *, enough: bool = True
+) -> tuple[Tensor, bool]:
+    """z in H_k with P·G·z = P·b, that of least norm, and whether there is one only: never without `enough` rows."""
     inside = projector @ gram @ projector
     inside = (inside + inside.T) / 2
     wanted = projector @ right
     rest = torch.eye(len(gram), dtype=gram.dtype, device=gram.device) - projector
     factor, failed = torch.linalg.cholesky_ex(inside + rest)
     pivots = factor.diagonal()
-    if not int(failed) and bool(pivots.min() > PIVOT * pivots.max()):
+    if enough and not int(failed) and bool(pivots.min() > PIVOT * pivots.max()):
         return projector @ torch.cholesky_solve(wanted, factor), True
     inverse, rank = pseudo_inverse(inside)
-    return projector @ (inverse @ wanted), rank >= dimension
+    return projector @ (inverse @ wanted), enough and rank >= dimension
 
 
 def pseudo_inverse(matrix: Tensor) -> tuple[Tensor, int]:

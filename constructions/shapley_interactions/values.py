@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from constructions.errors import require_choice, require_instance, require_int, require_tensor, shown
+from constructions.errors import require_bool, require_choice, require_instance, require_int, require_tensor, shown
 from constructions.shapley_interactions.coalitions import rank, subsets
 
 if TYPE_CHECKING:
@@ -114,8 +114,12 @@ class InteractionValues:
 
     def __getitem__(self, players: int | tuple[int, ...]) -> float | Tensor:
         """The value of the interaction of these players, in any order; `()` is the baseline."""
-        chosen = tuple(sorted((players,) if isinstance(players, int) else players))
-        good = all(isinstance(i, int) and 0 <= i < self.n for i in chosen) and len(set(chosen)) == len(chosen)
+        listed = players if isinstance(players, tuple) else (players,)
+        for player in listed:
+            if isinstance(player, bool) or not isinstance(player, int):
+                raise TypeError(f"`players` must be an int or a tuple of ints, got {shown(players)}")
+        chosen = tuple(sorted(listed))
+        good = all(0 <= i < self.n for i in chosen) and len(set(chosen)) == len(chosen)
         if not good or len(chosen) > self.max_order:
             wanted = f"at most {self.max_order} different integers between 0 and {self.n - 1}"
             raise KeyError(f"`players` must be {wanted}, got {shown(players)}")
@@ -170,12 +174,17 @@ class InteractionValues:
 
     @property
     def sum_error(self) -> float | None:
-        """|baseline + Σ values − prediction| over the largest of 1 and these two, the worst output; None for an index
-        that does not add up (SII beyond order 1, Möbius coefficients of some orders)."""
-        if not self.sums:
-            return None
-        scale = torch.maximum(self.baseline.abs(), self.prediction.abs()).clamp(min=1)
-        return float(((self.baseline + self.total - self.prediction).abs() / scale).max())
+        """`sum_gap` from the prediction of the game itself, the worst output; None for an index that does not add up
+        (SII beyond order 1, Möbius coefficients of some orders)."""
+        return float(self.sum_gap(self.prediction).max()) if self.sums else None
+
+    def sum_gap(self, prediction: Tensor) -> Tensor:
+        """|baseline + Σ values − prediction|, shape () or (m,), over the largest of |baseline|, |prediction| and the
+        Σ |values|, which rounding is in proportion to; 0 where there is no gap."""
+        size = sum((v.abs().sum(0) for v in self.orders), torch.zeros_like(self.baseline))
+        scale = torch.stack([self.baseline.abs(), prediction.abs(), size]).amax(0)
+        gap = (self.baseline + self.total - prediction).abs()
+        return torch.where(gap == 0, 0.0, gap / scale)
 
     @property
     def how(self) -> str:
@@ -214,30 +223,37 @@ class InteractionValues:
         """What `to_json` wrote; ValueError for anything else."""
         try:
             content = json.loads(require_instance("text", text, str))
-            names, listed = tuple(content["players"]), content["interactions"]
+            if _whole("schema", content["schema"]) != SCHEMA:
+                raise ValueError(f"schema must be {SCHEMA}, got {content['schema']}")
+            players, listed = content["players"], content["interactions"]
+            if not isinstance(players, list) or not isinstance(listed, list) or not players or not listed:
+                raise ValueError("players and interactions must be lists, not empty")
+            names = player_names(players, len(players))
             sizes = [len(entry["players"]) for entry in listed]
             orders, errors = [], []
             for k in range(1, max(sizes) + 1):
                 here = [entry for entry in listed if len(entry["players"]) == k]
                 if [entry["players"] for entry in here] != subsets(len(names), k).tolist():
                     raise ValueError(f"the interactions of {k} players are not all of them in order")
-                orders.append(torch.tensor([entry["value"] for entry in here], dtype=torch.float64))
+                orders.append(_numbers("value", [entry["value"] for entry in here]))
                 errors.append([entry.get("error") for entry in here])
             known = all(e is not None for row in errors for e in row)
+            if not known and any(e is not None for row in errors for e in row):
+                raise ValueError("some of the interactions have an error, and some have none")
             return cls(
                 n=len(names),
                 index=content["index"],
                 orders=tuple(orders),
-                baseline=torch.tensor(content["baseline"], dtype=torch.float64),
-                prediction=torch.tensor(content["prediction"], dtype=torch.float64),
-                exact=bool(content["exact"]),
-                evaluations=content["evaluations"],
-                budget=content["budget"],
+                baseline=_numbers("baseline", content["baseline"]),
+                prediction=_numbers("prediction", content["prediction"]),
+                exact=require_bool("exact", content["exact"]),
+                evaluations=_whole("evaluations", content["evaluations"]),
+                budget=None if content["budget"] is None else _whole("budget", content["budget"]),
                 names=names,
-                errors=tuple(torch.tensor(row, dtype=torch.float64) for row in errors) if known else None,
-                rank_deficient=bool(content["rank_deficient"]),
+                errors=tuple(_numbers("error", row) for row in errors) if known else None,
+                rank_deficient=require_bool("rank_deficient", content["rank_deficient"]),
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as err:
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, OverflowError) as err:
             raise ValueError(f"`text` must be what to_json wrote ({type(err).__name__}: {err})") from err
 
     def __repr__(self) -> str:
@@ -294,6 +310,23 @@ def player_names(names: Sequence[str] | None, n: int) -> tuple[str, ...]:
     if not listed or len(names) != n:
         raise ValueError(f"`names` must be {n} strings, got {shown(names)}")
     return tuple(names)
+
+
+def _whole(name: str, value: Any) -> int:
+    """A number that counts, as JSON has it."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{name} must be an integer at least 0, got {shown(value)}")
+    return value
+
+
+def _numbers(name: str, value: Any) -> Tensor:
+    """Finite float64 numbers of a number or nested lists of them; true and false are none."""
+    flat = [value]
+    while any(isinstance(part, list) for part in flat):
+        flat = [inner for part in flat for inner in (part if isinstance(part, list) else [part])]
+    if not all(isinstance(part, int | float) and not isinstance(part, bool) and math.isfinite(part) for part in flat):
+        raise ValueError(f"{name} must hold finite numbers, got {shown(value)}")
+    return torch.tensor(value, dtype=torch.float64)
 
 
 def _plain(value: Tensor) -> float | Tensor:

@@ -18,7 +18,14 @@ from constructions.shapley_interactions.least_squares import fitted_degrees, int
 from constructions.shapley_interactions.sampling import Design
 from tests.shapley_interactions.exact_games import index
 from theory.shapley_interactions.checkers import operators, paired
-from theory.shapley_interactions.checkers.estimates import interactions_match, rational_index, rational_k_sii
+from theory.shapley_interactions.checkers.estimates import (
+    experts_match,
+    interactions_match,
+    order_matches,
+    rational_index,
+    rational_k_sii,
+    said_to_be_exact,
+)
 
 TABLE = torch.tensor([0.1, 1.5, -2.25, 0.3, 7.0, 1e-3, 4.0, 2.5, 3.0, 0.7, -0.1, 0.2, 9.0, 1.0, -6.0, 0.125]).double()
 
@@ -47,7 +54,7 @@ def test_two_ways_to_the_rational_index():
 @pytest.mark.parametrize("index", ["SII", "k-SII", "SV"])
 def test_the_exact_index_is_accepted(index):
     found = explained(index, None if index == "SV" else 3)
-    report = interactions_match(found, TABLE, tolerance=1e-14)
+    report = interactions_match(found, TABLE, index, len(found.orders), tolerance=1e-14)
     assert report.holds, report.failure
     assert report.compared == 2 + (4 if index == "SV" else 14)
     assert report.worst < 1e-14
@@ -55,14 +62,14 @@ def test_the_exact_index_is_accepted(index):
 
 def test_one_interaction_off():
     wrong = changed(explained(), 2, 4, explained()[1, 3] + 1e-9)
-    report = interactions_match(wrong, TABLE, tolerance=1e-10)
+    report = interactions_match(wrong, TABLE, "SII", 2, tolerance=1e-10)
     assert report.failure.startswith("{2, 4} is ")
     assert 0.99e-9 < report.worst < 1.01e-9
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
 def test_what_is_no_number(value):
-    report = interactions_match(changed(explained(), 1, 0, value), TABLE, tolerance=1e300)
+    report = interactions_match(changed(explained(), 1, 0, value), TABLE, "SII", 2, tolerance=1e300)
     assert report.failure.startswith("{1} is ")
     assert report.worst == torch.inf
 
@@ -70,30 +77,80 @@ def test_what_is_no_number(value):
 def test_neighbours_exchanged():
     found = explained()
     flipped = replace(found, orders=(found.orders[0].flip(0), found.orders[1]))
-    assert interactions_match(flipped, TABLE, tolerance=1e-10).failure.startswith("{1} is ")
+    assert interactions_match(flipped, TABLE, "SII", 2, tolerance=1e-10).failure.startswith("{1} is ")
 
 
 def test_another_index():
     """Orders below the highest are not those of k-SII, and the other way round."""
-    assert not interactions_match(replace(explained("SII"), index="k-SII"), TABLE, tolerance=1e-10).holds
-    assert not interactions_match(replace(explained("k-SII"), index="SII"), TABLE, tolerance=1e-10).holds
-    with pytest.raises(ValueError, match=r"`found.index` must be one of SV, SII, k-SII, got 'Moebius'"):
-        interactions_match(explained("Moebius"), TABLE, tolerance=1e-10)
+    assert not interactions_match(replace(explained("SII"), index="k-SII"), TABLE, "SII", 2, tolerance=1e-10).holds
+    assert not interactions_match(replace(explained("k-SII"), index="SII"), TABLE, "SII", 2, tolerance=1e-10).holds
+    with pytest.raises(ValueError, match="`index` must be one of SV, SII, k-SII, Moebius, got 'BII'"):
+        interactions_match(explained(), TABLE, "BII", 2, tolerance=1e-10)
+
+
+@pytest.mark.parametrize(("index", "order"), [("k-SII", 2), ("SV", 1), ("SII", 1), ("SII", 3), ("Moebius", 2)])
+def test_right_interactions_of_another_kind(index, order):
+    """What was asked for decides, not what the interactions say that they are."""
+    failure = f"the interactions are SII of order 2, not {index} of order {order}"
+    assert interactions_match(explained(), TABLE, index, order, tolerance=1e-10).failure == failure
+
+
+def test_moebius_coefficients():
+    found = explained("Moebius", 4)
+    assert interactions_match(found, TABLE, "Moebius", 4, tolerance=1e-13).holds
+    wrong = changed(found, 3, 1, found[0, 1, 3] + 1e-9)
+    assert interactions_match(wrong, TABLE, "Moebius", 4, tolerance=1e-10).failure.startswith("{1, 2, 4} is ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "failure"),
+    [
+        ({}, None),
+        ({"exact": False}, "exact is False, rank_deficient False"),
+        ({"rank_deficient": True}, "exact is True, rank_deficient True"),
+        ({"evaluations": 15}, "15 coalitions were evaluated, not 16"),
+    ],
+)
+def test_what_interactions_say_of_themselves(changes, failure):
+    assert said_to_be_exact(replace(explained(), **changes), 16).failure == failure
+
+
+def test_one_order_alone():
+    wrong = changed(explained(), 1, 0, 77.0)
+    assert order_matches(wrong, TABLE, 2, tolerance=1e-13).holds
+    assert order_matches(wrong, TABLE, 1, tolerance=1e-13).failure.startswith("{1} is 77.0")
+    assert order_matches(wrong, TABLE, 3, tolerance=1e300).failure == "the interactions are SII of order 2"
+    assert order_matches(explained("k-SII"), TABLE, 2, tolerance=1.0).failure == "the interactions are k-SII of order 2"
+
+
+def test_experts_one_off():
+    places = torch.tensor([[2, 0, 1], [1, 2, 0]])
+    values, empty = torch.tensor([[1.0, -2, 4], [0.5, 8, -1]]).double(), torch.tensor([16.0, -3]).double()
+    found = ExpertGame.of_orders(places, values, empty).interactions(2, "SII")
+    assert experts_match(found, places, values, empty, 2, tolerance=1e-13).holds
+    wrong = changed(found, 2, 1, found[0, 2] + 1e-9)
+    assert experts_match(wrong, places, values, empty, 2, tolerance=1e-10).failure.startswith("{1, 3} is ")
+    low = replace(found, baseline=found.baseline + 1e-9)
+    assert experts_match(low, places, values, empty, 2, tolerance=1e-10).failure.startswith("v(∅) is 6.5")
+    said = "the interactions are SII of order 2 of 3 players, not SII of order 3 of 3"
+    assert experts_match(found, places, values, empty, 3, tolerance=1.0).failure == said
 
 
 def test_baseline_and_prediction():
     found = explained()
     low = replace(found, baseline=found.baseline + 1e-9)
-    assert interactions_match(low, TABLE, tolerance=1e-10).failure.startswith("v(∅) is 0.1000000")
+    assert interactions_match(low, TABLE, "SII", 2, tolerance=1e-10).failure.startswith("v(∅) is 0.1000000")
     high = replace(found, prediction=found.prediction + 1e-9)
-    assert interactions_match(high, TABLE, tolerance=1e-10).failure.startswith("v(N) is 0.1250000")
+    assert interactions_match(high, TABLE, "SII", 2, tolerance=1e-10).failure.startswith("v(N) is 0.1250000")
 
 
 def test_other_sizes():
-    report = interactions_match(explained(), TABLE[:8], tolerance=1.0)
+    report = interactions_match(explained(), TABLE[:8], "SII", 2, tolerance=1.0)
     assert report.failure == "the interactions are of 4 players, the game of 3"
     single = replace(explained(), orders=tuple(v.float() for v in explained().orders))
-    assert interactions_match(single, TABLE, tolerance=1.0).failure.startswith("order 1 holds torch.float32 (4,)")
+    assert interactions_match(single, TABLE, "SII", 2, tolerance=1.0).failure.startswith(
+        "order 1 holds torch.float32 (4,)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -182,7 +239,7 @@ def test_unanimity_games_need_no_sample():
     game = UnanimityGame(6, (1, 4))
     masks = (torch.arange(64)[:, None] >> torch.arange(6) & 1).bool()
     found = shapley_interactions(game, 6, 2, "SII")
-    assert interactions_match(found, game(masks), tolerance=1e-14).holds
+    assert interactions_match(found, game(masks), "SII", 2, tolerance=1e-14).holds
     assert found[1, 4] == pytest.approx(1)
 
 
@@ -194,6 +251,6 @@ def test_experts_as_players_in_closed_form(index):
     values = torch.rand(9, 6, generator=generator, dtype=torch.float64)
     game = ExpertGame.of_orders(order, values, torch.rand(9, generator=generator, dtype=torch.float64) - 3)
     table = game((torch.arange(64)[:, None] >> torch.arange(6) & 1).bool())
-    report = interactions_match(game.interactions(4, index), table, tolerance=1e-13)
+    report = interactions_match(game.interactions(4, index), table, index, 4, tolerance=1e-13)
     assert report.holds, report.failure
     assert report.compared == 2 + 6 + 15 + 20 + 15

@@ -6,6 +6,8 @@ from math import comb
 
 import pytest
 
+from constructions.shapley_interactions import ExpertGame
+from constructions.shapley_interactions.sampling import Design
 from tests.shapley_interactions.exact_games import with_bernoulli, with_kernel
 from theory import REGISTRY, Context, Evidence, Status
 from theory.shapley_interactions import bounds
@@ -254,6 +256,66 @@ def test_consistency_with_one_value_off(monkeypatch, change):
 def test_consistency_with_the_exact_index_off(monkeypatch, change):
     monkeypatch.setattr(estimator, "shapley_interactions", off_by(change, estimator.shapley_interactions))
     assert undecided("consistency").startswith("exact index, random, n = 8, order 1, SII: {8} is ")
+
+
+@pytest.mark.parametrize("ignored", [{"index": "SII"}, {"order": 1}])
+def test_consistency_with_an_estimator_that_ignores_what_it_is_asked(monkeypatch, ignored):
+    honest = estimator.KernelSHAPIQ
+    monkeypatch.setattr(
+        estimator,
+        "KernelSHAPIQ",
+        lambda n, order, index, **options: honest(**({"n": n, "order": order, "index": index} | options | ignored)),
+    )
+    assert "the interactions are SII of order 1, not " in undecided("consistency")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"exact": False}, "exact is False, rank_deficient False"),
+        ({"rank_deficient": True}, "exact is True, rank_deficient True"),
+        ({"evaluations": 255}, "255 coalitions were evaluated, not 256"),
+    ],
+)
+@pytest.mark.parametrize("who", ["estimator", "exact index"])
+def test_consistency_with_results_that_deny_themselves(monkeypatch, who, changes, reason):
+    place, name = (estimator.KernelSHAPIQ, "estimate") if who == "estimator" else (estimator, "shapley_interactions")
+    honest = getattr(place, name)
+    monkeypatch.setattr(place, name, lambda *args, **options: replace(honest(*args, **options), **changes))
+    assert undecided("consistency") == f"{who}, random, n = 8, order 1, SII: {reason}"
+
+
+def test_consistency_with_other_moebius_coefficients(monkeypatch):
+    honest = estimator.shapley_interactions
+
+    def other(game, n, order, index, **options):
+        return replace(honest(game, n, order, "SII" if index == "Moebius" else index, **options), index=index)
+
+    monkeypatch.setattr(estimator, "shapley_interactions", other)
+    assert undecided("consistency").startswith("exact index, random, n = 8, order 1, Moebius: {1} is ")
+
+
+def test_paired_exact_with_draws_that_are_no_pairs(monkeypatch):
+    honest = Design.of
+    monkeypatch.setattr(Design, "of", lambda *case, paired: honest(*case, paired=False))
+    assert undecided("paired_exact").startswith("estimator, seed 1, 100 coalitions, order 1: {1} is ")
+
+
+def test_paired_exact_with_draws_of_unequal_weights(monkeypatch):
+    honest = Design.draw
+
+    def unequal(design, generator):
+        masks, stands_for = honest(design, generator)
+        return masks, stands_for * (1 + 0.5 * masks[:, 0])
+
+    monkeypatch.setattr(Design, "draw", unequal)
+    assert undecided("paired_exact").startswith("estimator, seed 1, 100 coalitions, order 1: {1} is ")
+
+
+@pytest.mark.parametrize("change", [1e-9, float("nan")])
+def test_first_available_with_experts_off(monkeypatch, change):
+    monkeypatch.setattr(ExpertGame, "interactions", off_by(change, ExpertGame.interactions))
+    assert undecided("first_available").startswith("experts as players: {7} is ")
 
 
 def test_budget_with_an_estimator_that_does_not_improve(monkeypatch):

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,66 @@ def test_the_sum_check_can_fail(run, monkeypatch):
     assert "FAILS to 1e-09" in said
 
 
+@pytest.mark.parametrize("scale", [1e-11, 1.0, 1e11])
+@pytest.mark.parametrize("players", ["features", "experts"])
+def test_the_sum_check_has_no_unit(run, monkeypatch, scale, players):
+    """Sums that are wrong by half fail, and right ones hold, however small or large the numbers are."""
+    words = ("explain", "m.safetensors", "--points", "x.npy", "--players", players)
+    words += ("--values", "y.npy") if players == "experts" else ()
+    half = {"now": 0.0}
+
+    def scaled(game, *args, **options):
+        found = explain(game, *args, **options)
+        orders = tuple(v * scale for v in found.orders)
+        orders[0][0] += half["now"] * scale * float(found.prediction - found.baseline)
+        return replace(found, orders=orders, baseline=found.baseline * scale, prediction=found.prediction * scale)
+
+    honest, loss = FeatureGame.answers, verbs._mean_loss
+    monkeypatch.setattr(verbs, "explain", scaled)
+    monkeypatch.setattr(
+        FeatureGame, "answers", lambda game, rows: honest(game, rows) * (scale if len(rows) == 1 else 1)
+    )
+    monkeypatch.setattr(verbs, "_mean_loss", lambda *args: scale * loss(*args))
+    code, said = run(*words)
+    assert (code, "holds to 1e-09" in said) == (0, True), said
+    half["now"] = 0.5
+    code, said = run(*words)
+    assert (code, "FAILS to 1e-09" in said) == (1, True), said
+
+
+def test_the_prediction_of_experts_is_the_models_own(run, monkeypatch):
+    """A game that believes in another first expert has the sum it says, and not that of the model."""
+    honest = ExpertGame.__init__
+
+    def meddled(game, *args, **options):
+        honest(game, *args, **options)
+        game.values = game.values.roll(1, -1)
+
+    monkeypatch.setattr(ExpertGame, "__init__", meddled)
+    code, said = run("explain", "m.safetensors", "--points", "x.npy", "--players", "experts", "--values", "y.npy")
+    assert (code, "FAILS to 1e-09" in said) == (1, True)
+
+
+@pytest.mark.parametrize("loss", ["error", "log"])
+def test_losses_of_classes_have_their_sum(run, loss):
+    words = ("--points", "x.npy", "--players", "experts", "--values", "c.npy", "--loss", loss)
+    code, said = run("explain", "k.safetensors", *words)
+    assert (code, "holds to 1e-09" in said) == (0, True)
+
+
+def test_whole_values_of_a_regression(run):
+    words = ("explain", "m.safetensors", "--points", "x.npy", "--players", "experts", "--values", "c.npy")
+    code, said = run(*words)
+    assert (code, "minus the squared loss over 60 points" in said, "holds" in said) == (0, True, True)
+
+
+def test_nothing_is_written_when_a_picture_cannot_be(run):
+    words = ("--index", "SII", "--plot", "force", "--out", "half.json", "--out", "half.png")
+    code, said = run("explain", "m.safetensors", "--points", "x.npy", *words)
+    assert (code, "`--plot` force must have an index that adds up" in said) == (2, True)
+    assert not Path("half.json").exists()
+
+
 def test_an_index_that_does_not_add_up_has_no_sum_check(run):
     code, said = run("explain", "m.safetensors", "--points", "x.npy", "--index", "SII", "--out", "bar.png")
     assert code == 0
@@ -189,10 +250,16 @@ REFUSED = [
     (("--out", "missing/e.png"), "cannot write missing/e.png: there is no folder missing"),
     (("--values", "y.npy"), "`--values` is for --players experts, got 'y.npy'"),
     (("--loss", "log"), "`--loss` is for --players experts, got 'log'"),
-    (("--plot", "force", "--index", "SII", "--out", "f.png"), "`index` must add up to be drawn as a way"),
+    (
+        ("--plot", "force", "--index", "SII", "--out", "f.png"),
+        "`--plot` force must have an index that adds up, k-SII or SV, got SII",
+    ),
     (("--players", "experts"), "`--values` is needed: the model does not hold the function"),
     (("--players", "experts", "--values", "b.npy"), "`--values` must be numbers of shape (60,), got float64 (7, 3)"),
-    (("--players", "experts", "--values", "c.npy"), "`targets` must be an integer between 0 and 0, got 2"),
+    (
+        ("--players", "experts", "--values", "c.npy", "--loss", "log"),
+        "`targets` must be an integer between 0 and 0, got 2",
+    ),
     (("--players", "experts", "--values", "y.npy", "--groups", "0"), "`--groups` is for --players features"),
     (("--players", "experts", "--values", "y.npy", "--fixed-expert"), "`--fixed-expert` is for --players features"),
 ]

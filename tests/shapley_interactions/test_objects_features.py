@@ -188,6 +188,61 @@ def test_named_games(name):
     assert explain(game, budget=100).sum_error < 1e-13
 
 
+# --- columns by name --------------------------------------------------------------------------------------------
+
+
+def test_columns_go_by_their_names():
+    """A linear model of a, b, c: 10·a + b; in whatever order the columns of x and the background come."""
+    frames = pytest.importorskip("pandas")
+    frame = frames.DataFrame(X[:, :3].numpy(), columns=["a", "b", "c"])
+    model = LinearRegression().fit(frame, 10 * frame["a"] + frame["b"])
+    right = explain(FeatureGame(model, frame.iloc[0], frame), order=1)
+    turned = frame[["c", "a", "b"]]
+    assert right.names == ("a", "b", "c")
+    for x, background in (
+        (frame.iloc[0], turned),
+        (turned.iloc[0], frame),
+        (turned.iloc[0], turned),
+        (turned.iloc[:1], frame.to_numpy()),
+        (frame.to_numpy()[0], turned),
+    ):
+        found = explain(FeatureGame(model, x, background), order=1)
+        assert found.names == right.names
+        assert torch.allclose(found.order(1), right.order(1), atol=1e-12)
+    by_place = FeatureGame(lambda rows: rows[:, 0], frame.iloc[0], turned)  # a function of the background's columns
+    assert by_place.names == ("c", "a", "b")
+    assert by_place.x.tolist() == turned.iloc[0].tolist()
+    numbers = frames.DataFrame(X[:, :3].numpy())
+    assert FeatureGame(product, numbers.iloc[0][[2, 0, 1]], numbers).x.tolist() == X[0, :3].tolist()
+    assert FeatureGame(product, numbers.iloc[0], frame).names == ("a", "b", "c")
+
+
+def test_columns_of_other_names_are_refused():
+    frames = pytest.importorskip("pandas")
+    frame = frames.DataFrame(X[:, :3].numpy(), columns=["a", "b", "c"])
+    model = LinearRegression().fit(frame, frame["a"])
+    other = frame.set_axis(["a", "b", "d"], axis=1)
+    words = re.escape("must have the columns ['a', 'b', 'c'] of `model`, got ['a', 'b', 'd']")
+    for name, pair in (("background", (frame.iloc[0], other)), ("x", (other.iloc[0], frame))):
+        with pytest.raises(ValueError, match=f"`{name}` {words}"):
+            FeatureGame(model, *pair)
+    with pytest.raises(ValueError, match=r"`x` must have the columns .* of `background`"):
+        FeatureGame(product, frame.iloc[0], other)
+    with pytest.raises(ValueError, match="`background` must have columns of different names"):
+        FeatureGame(product, X[0, :3], frame.set_axis(["a", "a", "c"], axis=1))
+
+
+def test_a_model_that_writes_into_its_rows():
+    def doubling(rows):
+        rows *= 2
+        return rows[:, 0] * rows[:, 1]
+
+    game = FeatureGame(doubling, X[0], X[1:5])
+    assert torch.equal(game.answers(game.x[None]), game.answers(game.x[None]))
+    assert torch.equal(game.x, X[0])
+    assert float(explain(game).prediction) == pytest.approx(4 * float(X[0, 0] * X[0, 1]))
+
+
 # --- what is refused --------------------------------------------------------------------------------------------
 
 REFUSED = [

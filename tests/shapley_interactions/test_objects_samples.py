@@ -13,9 +13,9 @@ from constructions.shapley_interactions import (
     least_squares,
     shapley_interactions,
 )
-from constructions.shapley_interactions.coalitions import rank
+from constructions.shapley_interactions.coalitions import all_masks, rank
 from constructions.shapley_interactions.sampling import Design, distinct
-from tests.shapley_interactions.by_definition import closed_form, seeded
+from tests.shapley_interactions.by_definition import closed_form, largest_gap, seeded
 
 
 @pytest.mark.parametrize("paired", [True, False])
@@ -129,6 +129,51 @@ def test_too_few_coalitions_are_told():
         assert found.sum_error < 1e-13
         assert all(bool(torch.isfinite(v).all()) for v in found.orders)
     assert not KernelSHAPIQ(10, 2).estimate(soum, 200).rank_deficient
+
+
+@pytest.mark.parametrize("short", [1, 2])
+def test_a_sample_one_short_of_the_unknown_is_told(short):
+    """738 or 739 coalitions for 740 unknown: the smallest eigenvalue is rounding alone."""
+    soum = SumOfUnanimity(40, 20, seeded(1))
+    found = KernelSHAPIQ(40, 2, "SII", paired=False).estimate(soum, 82 + 740 - short)
+    assert found.rank_deficient
+    assert found.sum_error is None
+
+
+@pytest.mark.parametrize(("smallest", "determined"), [(1e-3, True), (1e-9, False), (1e-12, False), (0.0, False)])
+def test_rounding_determines_nothing(smallest, determined):
+    gram = torch.diag(torch.tensor([1.0, 1.0, smallest], dtype=torch.float64))
+    z, told = least_squares.solved(gram, torch.ones(3, 1, dtype=torch.float64), torch.eye(3).double(), 3)
+    assert told is determined
+    assert float(z.abs().max()) < 1001
+
+
+def test_rows_are_counted_without_their_complements():
+    """Of 8 players and order 2: 20 unknown; what is fitted takes its share, of pairs that of even functions."""
+    masks = all_masks(8, 0, 256)
+    of_two = masks[masks.sum(-1) == 2]
+    assert least_squares.enough_rows(of_two[:20], 2, {}, 20)
+    assert not least_squares.enough_rows(of_two[:19], 2, {}, 20)
+    assert not least_squares.enough_rows(of_two[:20], 2, {2: 0}, 20)
+    assert not least_squares.enough_rows(torch.cat([of_two[:19], ~of_two[:19]]), 2, {}, 20)
+    assert least_squares.enough_rows(torch.cat([of_two[:21], ~of_two[:21]]), 2, {2: 0, 6: 0}, 20)
+    assert not least_squares.enough_rows(torch.cat([of_two[:20], ~of_two[:20]]), 2, {2: 0, 6: 0}, 20)
+    halves = masks[masks.sum(-1) == 4]
+    pairs = torch.cat([halves[:21], ~halves[:21]])
+    assert least_squares.enough_rows(pairs, 2, {4: 1}, 20)  # a constant is even, what is linear beside is odd
+    assert not least_squares.enough_rows(torch.cat([halves[:20], ~halves[:20]]), 2, {4: 1}, 20)
+
+
+def test_a_game_that_writes_into_its_coalitions():
+    soum = SumOfUnanimity(10, 30, seeded())
+
+    def inverting(masks):
+        values = soum(masks)
+        masks.logical_not_()
+        return values
+
+    found = KernelSHAPIQ(10, 2, generator=seeded()).estimate(inverting, 300)
+    assert largest_gap(found, KernelSHAPIQ(10, 2, generator=seeded()).estimate(soum, 300)) == 0
 
 
 def test_explain_chooses():

@@ -4,12 +4,19 @@ import json
 import math
 import re
 
+import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
 
 from constructions import InteractionValues as Exported
-from constructions.shapley_interactions import InteractionValues, SumOfUnanimity, TableGame, explain
+from constructions.shapley_interactions import (
+    InteractionValues,
+    SumOfUnanimity,
+    TableGame,
+    explain,
+    shapley_interactions,
+)
 from tests.shapley_interactions.by_definition import as_tensor, largest_gap, seeded
 
 TABLE = [3, 4, 5, 8, 7, 8, 9, 18]  # three players, baseline 3: 0, 1, 3; 5, 3, 3
@@ -32,7 +39,10 @@ def test_looking_up():
     assert values.sets(2).tolist() == [[0, 1], [0, 2], [1, 2]]
     assert float(values.total) == pytest.approx(15)
     assert (values.sums, values.sum_error) == (True, pytest.approx(0, abs=1e-15))
-    for wrong in (3, (0, 0), (0, 1, 2), (-1,), "a"):
+    for wrong in (True, 1.0, np.int64(1), (0, True), (0, 1.0), "a", [0, 1], None):
+        with pytest.raises(TypeError, match="`players` must be an int or a tuple of ints, got "):
+            values[wrong]
+    for wrong in (3, (0, 0), (0, 1, 2), (-1,)):
         with pytest.raises(KeyError, match="`players` must be at most 2 different integers between 0 and 2"):
             values[wrong]
     with pytest.raises(ValueError, match="`k` must be an integer between 1 and 2, got 3"):
@@ -53,6 +63,12 @@ def test_sums_of_the_indices():
     broken = found()
     broken.orders[0][0] += 0.5
     assert broken.sum_error == pytest.approx(0.5 / 18)
+    tiny = explain(TableGame(as_tensor(TABLE) * 1e-12 - 3e-12))
+    tiny.orders[0][0] += 15e-12  # twice the sum
+    assert tiny.sum_error == pytest.approx(0.5)
+    assert explain(TableGame(torch.zeros(8))).sum_error == 0
+    between = torch.tensor([0, 1e12, -3e12, 7e11, 0.3e12, 2e12, 5e12, 0], dtype=torch.float64)
+    assert explain(TableGame(between)).sum_error < 1e-14
 
 
 def test_the_order_is_stable():
@@ -91,6 +107,50 @@ def test_json_of_estimates_and_of_several_outputs():
     for text in ("", "{}", "[1]", two.to_json().replace("0,", "1,", 3), sampled.to_json()[:-9]):
         with pytest.raises(ValueError, match="`text` must be what to_json wrote"):
             InteractionValues.from_json(text)
+
+
+WRITTEN = json.loads(found().to_json())
+SCRATCHED = [
+    ({"exact": "no"}, "`exact` must be True or False, got 'no'"),
+    ({"exact": 1}, "`exact` must be True or False, got 1"),
+    ({"rank_deficient": None}, "`rank_deficient` must be True or False"),
+    ({"schema": 99}, "schema must be 1, got 99"),
+    ({"schema": True}, "schema must be an integer at least 0, got True"),
+    ({"baseline": math.nan}, "baseline must hold finite numbers, got nan"),
+    ({"prediction": math.inf}, "prediction must hold finite numbers, got inf"),
+    ({"baseline": True}, "baseline must hold finite numbers, got True"),
+    ({"evaluations": -3}, "evaluations must be an integer at least 0, got -3"),
+    ({"budget": 2.5}, "budget must be an integer at least 0, got 2.5"),
+    ({"players": "abc"}, "players and interactions must be lists"),
+    ({"players": [1, 2, 3]}, "`names` must be 3 strings, got [1, 2, 3]"),
+    ({"interactions": []}, "players and interactions must be lists"),
+    ({"interactions": [{"players": [], "value": 1}]}, "`orders` must be a tuple of 1 to 3 tensors"),
+    (
+        {"interactions": [{"players": [0], "value": math.nan}, *WRITTEN["interactions"][1:]]},
+        "value must hold finite numbers, got [nan, ",
+    ),
+    (
+        {"interactions": [{"players": [0], "value": 1, "error": 0.1}, *WRITTEN["interactions"][1:]]},
+        "some of the interactions have an error",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "sentence"), SCRATCHED)
+def test_json_that_was_scratched(changes, sentence):
+    with pytest.raises(ValueError, match=r"`text` must be what to_json wrote \(.*" + re.escape(sentence)):
+        InteractionValues.from_json(json.dumps(WRITTEN | changes))
+
+
+def test_json_without_a_bottom():
+    for text in ("[" * 100_000, json.dumps(WRITTEN).replace('"baseline": 3.0', '"baseline": ' + "[" * 900 + "]" * 900)):
+        with pytest.raises(ValueError, match="`text` must be what to_json wrote"):
+            InteractionValues.from_json(text)
+
+
+def test_values_too_large_to_be_subtracted():
+    with pytest.raises(ValueError, match=re.escape("`game` must have values whose differences are finite in")):
+        shapley_interactions(TableGame(as_tensor([-1.7e308, 1.7e308])), 1)
 
 
 def test_html():

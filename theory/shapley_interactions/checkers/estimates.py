@@ -1,6 +1,6 @@
 """Are float64 interactions those of the game? Against rational numbers, from the game's own float64 values.
 
-Main definitions: `rational_index`, `interactions_match`, `EstimateReport`.
+Main definitions: `rational_index`, `rational_moebius`, `interactions_match`, `said_to_be_exact`, `EstimateReport`.
 Implementation notes: float64 values are dyadic rationals, so a common power of two makes a table of integers, whose
 Möbius coefficients are integers, too; only the sum (1b) divides.
 """
@@ -19,6 +19,7 @@ from constructions.errors import require_choice, require_instance, require_int
 from constructions.shapley_interactions import InteractionValues
 from theory.claim import Report
 from theory.shapley_interactions.checkers import weights
+from theory.shapley_interactions.checkers.theorems import first_available_index
 from theory.shapley_interactions.checkers.weights import members, sets, subsets
 
 MOST_PLAYERS = weights.MOST_PLAYERS
@@ -79,23 +80,88 @@ def rational_k_sii(index: dict[int, list[Fraction]], n: int) -> dict[int, list[F
     return found
 
 
-def interactions_match(found: InteractionValues, table: Tensor, *, tolerance: float) -> EstimateReport:
-    """Whether all interactions, the baseline and the prediction are those of the game `table` within `tolerance`.
+def rational_moebius(values: Sequence[float | Fraction], order: int) -> dict[int, list[Fraction]]:
+    """k ↦ Σ_{A ⊆ S} (−1)^{|S|−|A|} v(A) of all k-sets S, for k ≤ `order`, by that sum."""
+    n = len(values).bit_length() - 1
+    exact = [Fraction(value) for value in values]
 
-    `table` holds the 2^n values of a game of one output, float64, mask by mask; the index is "SV", "SII" or "k-SII".
+    def coefficient(s: int) -> Fraction:
+        return sum(((-1) ** (s & ~a).bit_count() * exact[a] for a in subsets(s)), Fraction(0))
+
+    return {k: [coefficient(s) for s in sets(n, k)] for k in range(1, order + 1)}
+
+
+def interactions_match(
+    found: InteractionValues, table: Tensor, index: str, order: int, *, tolerance: float
+) -> EstimateReport:
+    """Whether all interactions, the baseline and the prediction are those of the game `table` within `tolerance`, of
+    the `index` ("SV", "SII", "k-SII", "Moebius") and of 1 … `order` players; and whether `found` says so.
+
+    `table` holds the 2^n values of a game of one output, float64, mask by mask.
     """
     require_instance("found", found, InteractionValues)
-    require_choice("found.index", found.index, ("SV", "SII", "k-SII"))
+    require_choice("index", index, ("SV", "SII", "k-SII", "Moebius"))
     values = table.detach().cpu().double().tolist()
-    n, order = len(values).bit_length() - 1, len(found.orders)
+    n = len(values).bit_length() - 1
+    require_int("order", order, 1, n)
     if found.n != n:
         return EstimateReport(0, math.inf, f"the interactions are of {found.n} players, the game of {n}")
-    index = rational_index(values, order)
-    wanted = rational_k_sii(index, n) if found.index == "k-SII" else index
-    pairs = [
-        ("v(∅)", float(found.baseline), Fraction(values[0])),
-        ("v(N)", float(found.prediction), Fraction(values[-1])),
+    if found.index != index or len(found.orders) != order:
+        said = f"{found.index} of order {len(found.orders)}, not {index} of order {order}"
+        return EstimateReport(0, math.inf, f"the interactions are {said}")
+    if index == "Moebius":
+        wanted = rational_moebius(values, order)
+    else:
+        wanted = rational_index(values, order)
+        wanted = rational_k_sii(wanted, n) if index == "k-SII" else wanted
+    return _all_compared(found, wanted, (Fraction(values[0]), Fraction(values[-1])), tolerance)
+
+
+def order_matches(found: InteractionValues, table: Tensor, order: int, *, tolerance: float) -> EstimateReport:
+    """Whether SII of exactly `order` players, among those `found`, is that of the game `table` within `tolerance`."""
+    right = rational_index(table.detach().cpu().double().tolist(), order)[order]
+    if found.index != "SII" or len(found.orders) < order or found.order(order).shape != (len(right),):
+        return EstimateReport(0, math.inf, f"the interactions are {found.index} of order {len(found.orders)}")
+    names = (members(s) for s in sets(found.n, order))
+    return _compared(list(zip(names, found.order(order).tolist(), right, strict=True)), tolerance)
+
+
+def experts_match(
+    found: InteractionValues, places: Tensor, values: Tensor, empty: Tensor, order: int, *, tolerance: float
+) -> EstimateReport:
+    """Whether SII of 1 … `order` experts is the mean over points of the closed forms of games in which the first
+    available player counts: `places` (N, L) the points' orders of the experts, `values` (N, L) theirs in that order,
+    and `empty` (N,) that of no expert."""
+    rows = list(zip(places.tolist(), values.tolist(), empty.tolist(), strict=True))
+    n = places.shape[1]
+    if (found.index, len(found.orders), found.n) != ("SII", order, n):
+        said = f"{found.index} of order {len(found.orders)} of {found.n} players"
+        return EstimateReport(0, math.inf, f"the interactions are {said}, not SII of order {order} of {n}")
+
+    def closed(s: int) -> Fraction:
+        total = Fraction(0)
+        for players, answers, none in rows:
+            before = 0
+            for player, answer in zip(players, answers, strict=True):
+                total += Fraction(answer) * first_available_index(s, player, before)
+                before |= 1 << player
+            total += Fraction(none) * first_available_index(s, None, before)
+        return total / len(rows)
+
+    wanted = {k: [closed(s) for s in sets(n, k)] for k in range(1, order + 1)}
+    ends = [
+        sum((Fraction(v) for v in column), Fraction(0)) / len(rows)
+        for column in (empty.tolist(), values[:, 0].tolist())
     ]
+    return _all_compared(found, wanted, (ends[0], ends[1]), tolerance)
+
+
+def _all_compared(
+    found: InteractionValues, wanted: dict[int, list[Fraction]], ends: tuple[Fraction, Fraction], tolerance: float
+) -> EstimateReport:
+    """v(∅) and v(N), and all orders wanted."""
+    n = found.n
+    pairs = [("v(∅)", float(found.baseline), ends[0]), ("v(N)", float(found.prediction), ends[1])]
     for k, right in wanted.items():
         got = found.order(k)
         if got.shape != (len(right),) or got.dtype != torch.float64:
@@ -104,6 +170,15 @@ def interactions_match(found: InteractionValues, table: Tensor, *, tolerance: fl
         names = (members(s) for s in sets(n, k))
         pairs += zip(names, got.tolist(), right, strict=True)
     return _compared(pairs, tolerance)
+
+
+def said_to_be_exact(found: InteractionValues, evaluations: int) -> Report:
+    """Whether `found` calls itself exact, determined by its coalitions, of so many `evaluations`."""
+    if found.exact is not True or found.rank_deficient is not False:
+        return Report(f"exact is {found.exact}, rank_deficient {found.rank_deficient}")
+    if found.evaluations != evaluations:
+        return Report(f"{found.evaluations} coalitions were evaluated, not {evaluations}")
+    return Report(None)
 
 
 def _compared(pairs: list[tuple[str, float, Fraction]], tolerance: float) -> EstimateReport:

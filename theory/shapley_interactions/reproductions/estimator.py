@@ -12,13 +12,21 @@ from theory.claim import Context, Evidence, Status, Table, Verdict, ensure
 from theory.rates import fit_slope
 from theory.shapley_interactions.bounds import bernoulli_identities
 from theory.shapley_interactions.checkers import operators, paired
-from theory.shapley_interactions.checkers.estimates import interactions_match, rational_index
+from theory.shapley_interactions.checkers.estimates import (
+    EstimateReport,
+    interactions_match,
+    order_matches,
+    rational_index,
+    said_to_be_exact,
+)
 from theory.shapley_interactions.checkers.theorems import paired_holds
 
 SLACK = 1e-10
 MEANS = {k: dict.fromkeys(range(k, paired.PLAYERS - k + 1), 0) for k in (1, 2)}
 """A constant fitted at every inner size; of order 2 it takes its share of the pairs."""
 PAIRS_FOR_MEANS = 9 + len(MEANS[2])
+DRAWN_OF, DRAWN = 8, (100, 140)
+"""Players, and budgets below 2^n, of paired draws."""
 CASES = ((8, 3), (10, 3))
 """Players, and the highest order."""
 SLOPE, AT_HALF = -1.0, 0.05
@@ -46,12 +54,27 @@ def paired_exact(context: Context) -> Verdict:
             where = f"seed {seed}, order {order}" + (", means fitted" if fitted else "")
             ensure(paired_holds(paired.PLAYERS, order, sample.drawn, fitted), where)
         rows.append((seed, pairs, exact[2], exact[1]))
+        _paired_estimates(seed, context)
     reason = (
         "order 2 is exact on every game of degree 3, order 1 on every game of degree 2, in all samples; "
-        f"on the samples' own games order 1 is exact in {sum(row[3] for row in rows)} of {len(rows)}"
+        f"on the samples' own games order 1 is exact in {sum(row[3] for row in rows)} of {len(rows)}; "
+        f"and so is the estimator in float64, to {SLACK:g} of the largest value"
     )
     tables = {"samples": Table(("seed", "pairs", "order_2_exact", "order_1_exact"), tuple(rows))}
     return Verdict(Status.PROVED, Evidence.EXACT, reason, {"samples": len(rows)}, tables=tables)
+
+
+def _paired_estimates(seed: int, context: Context) -> None:
+    """The estimator itself, in float64: its paired draws on games of the degree for which they are exact."""
+    for order in (1, 2):
+        values = paired.game_of_degree(DRAWN_OF, order + 1, paired.congruential(seed))
+        table = torch.tensor(values, dtype=torch.float64)
+        for spent in DRAWN:
+            estimator = KernelSHAPIQ(DRAWN_OF, order, "SII", generator=context.generator(), device=context.device)
+            found, where = estimator.estimate(TableGame(table), spent), f"estimator, seed {seed}, {spent} coalitions"
+            ensure(not found.exact and not found.rank_deficient, f"{where}: the sample is all, or too small")
+            slack = SLACK * float(table.abs().max())
+            ensure(order_matches(found, table, order, tolerance=slack), f"{where}, order {order}")
 
 
 def _coalitions(n: int) -> Tensor:
@@ -75,17 +98,31 @@ def consistency(context: Context) -> Verdict:
                 context.log(f"full budget: {name}, n = {n}, order {order}")
                 for index in ("SII", "k-SII"):
                     estimator = KernelSHAPIQ(n, order, index, generator=context.generator(), device=context.device)
-                    full = interactions_match(estimator.estimate(game, 2**n), table, tolerance=tolerance)
-                    ensure(full, f"estimator, {name}, n = {n}, order {order}, {index}")
-                    found = shapley_interactions(game, n, order, index, device=context.device)
-                    direct = interactions_match(found, table, tolerance=tolerance)
-                    ensure(direct, f"exact index, {name}, n = {n}, order {order}, {index}")
+                    found = estimator.estimate(game, 2**n)
+                    full = interactions_match(found, table, index, order, tolerance=tolerance)
+                    where = f"{name}, n = {n}, order {order}, {index}"
+                    ensure(full, f"estimator, {where}")
+                    ensure(said_to_be_exact(found, 2**n), f"estimator, {where}")
+                    direct = _exact_index(table, index, order, tolerance, where, context)
                     rows.append((name, n, order, index, full.worst, direct.worst))
+                where = f"{name}, n = {n}, order {order}, Moebius"
+                _exact_index(table, "Moebius", order, tolerance, where, context)
     tables = {"errors": Table(("game", "n", "order", "index", "estimator", "exact_index"), tuple(rows))}
     worst = max(row[4] for row in rows)
     numbers = {"worst_error": worst, "worst_error_of_the_exact_index": max(row[5] for row in rows), "slack": SLACK}
     reason = f"the largest error at the full budget is {worst:.1e}, the slack {SLACK:g} of the largest value"
     return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, numbers, tables=tables)
+
+
+def _exact_index(
+    table: Tensor, index: str, order: int, tolerance: float, where: str, context: Context
+) -> EstimateReport:
+    n = len(table).bit_length() - 1
+    found = shapley_interactions(TableGame(table), n, order, index, device=context.device)
+    report = interactions_match(found, table, index, order, tolerance=tolerance)
+    ensure(report, f"exact index, {where}")
+    ensure(said_to_be_exact(found, 2**n), f"exact index, {where}")
+    return report
 
 
 def budget(context: Context) -> Verdict:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import torch
+
+from constructions.shapley_interactions import ExpertGame
 from theory.claim import Context, Evidence, Status, Verdict, ensure
 from theory.shapley_interactions.bounds import availability_integrals, bernoulli_identities, beta_identity
+from theory.shapley_interactions.checkers.estimates import experts_match
 from theory.shapley_interactions.checkers.theorems import (
     first_available_holds,
     forms_agree,
@@ -12,6 +16,8 @@ from theory.shapley_interactions.checkers.theorems import (
 from theory.shapley_interactions.reproductions.cases import compared, orders, total
 
 BERNOULLI_ORDERS = 64
+EXPERTS, POINTS, EXPERT_ORDERS = 7, 6, 3
+SLACK = 1e-10
 
 
 def index_forms(context: Context) -> Verdict:
@@ -32,11 +38,25 @@ def k_sii(context: Context) -> Verdict:
     return Verdict(Status.PROVED, Evidence.EXACT, reason, total(table), tables={"entries": table})
 
 
+def _experts(context: Context) -> None:
+    """What `ExpertGame` computes for experts as players, in float64: means of such games over points."""
+    generator = context.generator()
+    places = torch.rand(POINTS, EXPERTS, generator=generator, dtype=torch.float64).argsort(-1)
+    values = 2 * torch.rand(POINTS, EXPERTS + 1, generator=generator, dtype=torch.float64) - 1
+    case = places, values[:, 1:], values[:, 0]
+    found = ExpertGame.of_orders(*(part.to(context.device) for part in case)).interactions(EXPERT_ORDERS, "SII")
+    ensure(experts_match(found, *case, EXPERT_ORDERS, tolerance=SLACK), "experts as players")
+
+
 def first_available(context: Context) -> Verdict:
     """T7 for every player, every set before it and every S, of up to 6 (8) players, against the definition."""
     ensure(beta_identity(), "the Beta integral")
     ensure(availability_integrals(), "the two integrals")
     largest = 8 if context.full else 6
     table = compared(context, "first available", first_available_holds, [(n,) for n in range(1, largest + 1)])
-    reason = f"the closed form is the definition's value in all cases of up to {largest} players"
+    _experts(context)
+    reason = (
+        f"the closed form is the definition's value in all cases of up to {largest} players; "
+        f"of {EXPERTS} experts ExpertGame gives it to {SLACK:g} of the largest value"
+    )
     return Verdict(Status.PROVED, Evidence.EXACT, reason, total(table), tables={"entries": table})
