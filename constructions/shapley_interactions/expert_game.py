@@ -107,6 +107,13 @@ class ExpertGame:
         game._set(order, values.double(), empty.double(), names)
         return game
 
+    def at(self, row: int) -> ExpertGame:
+        """The game of one of the points alone. v(∅) stays what the best constant for *all* points costs at this one: for
+        a single point that would be its own target."""
+        require_int("row", row, 0, len(self.order) - 1)
+        one = slice(row, row + 1)
+        return ExpertGame.of_orders(self.order[one], self.values[one], self.empty[one], self.names)
+
     def _set(self, order: Tensor, values: Tensor, empty: Tensor, names: Sequence[str] | None) -> None:
         self.order, self.values, self.empty = order, values, empty
         self.n = order.shape[1]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -306,6 +307,8 @@ def player_names(names: Sequence[str] | None, n: int) -> tuple[str, ...]:
     """`names` if they are n strings, "0" … "n − 1" for None; ValueError otherwise."""
     if names is None:
         return tuple(str(i) for i in range(n))
+    if isinstance(names, np.ndarray):  # as scikit-learn's data sets have them
+        names = names.tolist()
     listed = isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)
     if not listed or len(names) != n:
         raise ValueError(f"`names` must be {n} strings, got {shown(names)}")

@@ -207,7 +207,14 @@ def test_experts_of_a_trained_model(run, words, loss, order):
 def test_experts_of_classes_of_a_row_and_of_a_function(run):
     line = ("explain", "k.safetensors", "--points", "x.npy", "--players", "experts", "--values", "c.npy")
     assert "minus the error loss over 60 points" in run(*line)[1]
-    assert "minus the log loss over 1 points" in run(*line, "--loss", "log", "--row", "4")[1]
+    code, said = run(*line, "--loss", "log", "--row", "4", "--out", "row.json")
+    assert (code, "minus the log loss at row 4 of x.npy" in said) == (0, True)
+    assert "baseline: the best constant answer for all 60" in said
+    # of all points, not of the one that is explained: that constant would be its own target
+    classes = torch.from_numpy(np.load("c.npy"))
+    share = (classes == classes[4]).double().mean()
+    baseline = InteractionValues.from_json(Path("row.json").read_text()).baseline
+    assert float(baseline) == pytest.approx(float(share.log()), rel=1e-12)
     code, said = run("explain", "f.safetensors", "--points", "x2.npy", "--players", "experts")
     assert (code, "experts as players" in said) == (0, True)
 
@@ -236,13 +243,13 @@ REFUSED = [
     (("--row", "60"), "`--row` must be an integer between 0 and 59, got 60"),
     (("--row", "-1"), "`--row` must be an integer between 0 and 59, got -1"),
     (("--output", "1"), "`--output` must be an integer between 0 and 0, got 1"),
-    (("--order", "4"), "`order` must be an integer between 1 and 3, got 4"),
+    (("--order", "4"), "`--order` must be an integer between 1 and 3, got 4"),
     (("--order", "2", "--budget", "3"), "`n` must be at least 2·order = 4 to be estimated, got 3"),
-    (("--order", "1", "--budget", "1"), "`budget` must be at least 2, the coalitions of fewer"),
-    (("--budget", "0"), "`budget` must be an integer at least 1, got 0"),
-    (("--repeats", "0"), "`repeats` must be an integer between 1 and 1000, got 0"),
+    (("--order", "1", "--budget", "1"), "`--budget` must be at least 2, the coalitions of fewer"),
+    (("--budget", "0"), "`--budget` must be an integer at least 1, got 0"),
+    (("--repeats", "0"), "`--repeats` must be an integer between 1 and 1000, got 0"),
     (("--top", "0"), "`--top` must be an integer at least 1, got 0"),
-    (("--groups", "0;1"), "`groups` must hold each of the columns [0, 1, 2] once"),
+    (("--groups", "0;1"), "`--groups` must hold each of the columns [0, 1, 2] once"),
     (("--groups", "a"), "`--groups` must be columns such as '0,1;2;3', got 'a'"),
     (("--background", "x2.npy"), "`--background` must be a floating array of shape (B, 3)"),
     (("--background", "missing.npy"), "cannot read missing.npy: No such file"),
@@ -258,7 +265,7 @@ REFUSED = [
     (("--players", "experts", "--values", "b.npy"), "`--values` must be numbers of shape (60,), got float64 (7, 3)"),
     (
         ("--players", "experts", "--values", "c.npy", "--loss", "log"),
-        "`targets` must be an integer between 0 and 0, got 2",
+        "`--values` must be an integer between 0 and 0, got 2",
     ),
     (("--players", "experts", "--values", "y.npy", "--groups", "0"), "`--groups` is for --players features"),
     (("--players", "experts", "--values", "y.npy", "--fixed-expert"), "`--fixed-expert` is for --players features"),

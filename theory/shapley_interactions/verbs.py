@@ -22,7 +22,7 @@ from constructions.files import array_file, points_file, write_whole
 from constructions.shapley_interactions import ExpertGame, FeatureGame, InteractionValues, explain
 from constructions.shapley_interactions.expert_game import LOSSES, OFF
 from constructions.shapley_interactions.values import INDICES
-from theory.command import device_named, out, output_file, require_writable, seed, working
+from theory.command import as_typed, device_named, out, output_file, require_writable, seed, working
 from theory.figure_style import save_figure
 from theory.shapley_interactions.figures import PLOTS
 
@@ -63,6 +63,10 @@ def add_explain(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu")
 
 
+@as_typed(
+    targets="--values",
+    **{name: f"--{name}" for name in ("groups", "order", "index", "budget", "repeats", "output", "off", "loss")},
+)
 def run_explain(args: argparse.Namespace) -> int:
     for path in args.out:
         require_choice("--out", path.suffix, (".json", ".png"))
@@ -178,12 +182,17 @@ def _experts(args: argparse.Namespace, model: Any) -> tuple[InteractionValues, T
     points = _rows(args.points, model.n, "--points")
     targets = _targets(args, model, points)
     if args.row is not None:
-        row = require_int("--row", args.row, 0, len(points) - 1)
-        points, targets = points[row : row + 1], targets[row : row + 1]
+        require_int("--row", args.row, 0, len(points) - 1)
     loss = args.loss or ("squared" if targets.is_floating_point() else "error")
     with working("asking every expert") as log:
         game = ExpertGame(model, points.to(model.place), targets.to(model.place), loss=loss, off=args.off, log=log)
-    out.print(f"minus the {loss} loss over {len(points)} points, {game.n} experts as players", highlight=False)
+    where, constant = f"over {len(points)} points", f"baseline: the best constant answer for all {len(points)}"
+    if args.row is not None:
+        game, where = game.at(args.row), f"at row {args.row} of {escape(str(args.points))}"
+        points, targets = points[args.row :][:1], targets[args.row :][:1]
+    if args.off == "zero":
+        constant = "baseline: the answer 0"
+    out.print(f"minus the {loss} loss {where}, {game.n} experts as players; {constant}", highlight=False)
     return _explained(args, game), -_mean_loss(model, points, targets, loss)
 
 
