@@ -107,6 +107,9 @@ class KernelSHAPIQ:
             draws.append(aggregated(orders, self.n) if self.index == "k-SII" else orders)
             evaluations, deficient = evaluations + len(drawn), deficient or short
         values = tuple(torch.stack(parts).mean(0) for parts in zip(*draws, strict=True))
+        if not all(bool(torch.isfinite(part).all()) for part in values):
+            largest = float(known.abs().max())
+            raise ValueError(f"`game` must have values whose differences are finite in float64, got up to {largest:g}")
         errors = _standard_errors(draws, repeats)
         sizes = fixed.sum(-1).to(self.device)
         return InteractionValues(

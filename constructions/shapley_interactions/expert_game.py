@@ -108,8 +108,8 @@ class ExpertGame:
         return game
 
     def at(self, row: int) -> ExpertGame:
-        """The game of one of the points alone. v(∅) stays what the best constant for *all* points costs at this one: for
-        a single point that would be its own target."""
+        """The game of one of the points alone. v(∅) stays what the best constant for *all* points costs at this one:
+        for a single point that would be its own target."""
         require_int("row", row, 0, len(self.order) - 1)
         one = slice(row, row + 1)
         return ExpertGame.of_orders(self.order[one], self.values[one], self.empty[one], self.names)

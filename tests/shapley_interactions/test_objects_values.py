@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from constructions import InteractionValues as Exported
 from constructions.shapley_interactions import (
     InteractionValues,
+    KernelSHAPIQ,
     SumOfUnanimity,
     TableGame,
     explain,
@@ -151,6 +152,9 @@ def test_json_without_a_bottom():
 def test_values_too_large_to_be_subtracted():
     with pytest.raises(ValueError, match=re.escape("`game` must have values whose differences are finite in")):
         shapley_interactions(TableGame(as_tensor([-1.7e308, 1.7e308])), 1)
+    wide = TableGame(as_tensor([-1.7e308, *([0] * 30), 1.7e308]))
+    with pytest.raises(ValueError, match=re.escape("`game` must have values whose differences are finite in")):
+        KernelSHAPIQ(5, 1).estimate(wide, 20)
 
 
 def test_html():
