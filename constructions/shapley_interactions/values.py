@@ -307,12 +307,11 @@ def player_names(names: Sequence[str] | None, n: int) -> tuple[str, ...]:
     """`names` if they are n strings, "0" … "n − 1" for None; ValueError otherwise."""
     if names is None:
         return tuple(str(i) for i in range(n))
-    if isinstance(names, np.ndarray):  # as scikit-learn's data sets have them
-        names = names.tolist()
-    listed = isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)
-    if not listed or len(names) != n:
+    # scikit-learn's data sets have them in an array
+    listed: Any = names.tolist() if isinstance(names, np.ndarray) else names
+    if not isinstance(listed, (list, tuple)) or len(listed) != n or not all(isinstance(name, str) for name in listed):
         raise ValueError(f"`names` must be {n} strings, got {shown(names)}")
-    return tuple(names)
+    return tuple(listed)
 
 
 def _whole(name: str, value: Any) -> int:

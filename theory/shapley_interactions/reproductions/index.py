@@ -44,7 +44,8 @@ def _experts(context: Context) -> None:
     places = torch.rand(POINTS, EXPERTS, generator=generator, dtype=torch.float64).argsort(-1)
     values = 2 * torch.rand(POINTS, EXPERTS + 1, generator=generator, dtype=torch.float64) - 1
     case = places, values[:, 1:], values[:, 0]
-    found = ExpertGame.of_orders(*(part.to(context.device) for part in case)).interactions(EXPERT_ORDERS, "SII")
+    order, answers, empty = (part.to(context.device) for part in case)
+    found = ExpertGame.of_orders(order, answers, empty).interactions(EXPERT_ORDERS, "SII")
     ensure(experts_match(found, *case, EXPERT_ORDERS, tolerance=SLACK), "experts as players")
 
 
