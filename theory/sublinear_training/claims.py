@@ -77,7 +77,7 @@ STATEMENTS = {
         hypotheses=("alpha = 0.24 and 0.2", "the expectation m p, in balls"),
     ),
     "contraction": Statement(
-        title="Every step halves the residual, and at most 6 reach 1e-12, for labels of size 1",
+        title="Every step halves the residual, and at most 7 reach 1e-12, for labels of size 1",
         statement=r"\|f_{t+1}-y\|\le\tfrac12\|f_t-y\|",
         source=SUBLINEAR.at("Theorem 5.1, as reviewers quote it"),
         expected=Status.NOT_REFUTED,
