@@ -120,7 +120,7 @@ def interactions_match(
 def order_matches(found: InteractionValues, table: Tensor, order: int, *, tolerance: float) -> EstimateReport:
     """Whether SII of exactly `order` players, among those `found`, is that of the game `table` within `tolerance`."""
     right = rational_index(table.detach().cpu().double().tolist(), order)[order]
-    if found.index != "SII" or len(found.orders) < order or found.order(order).shape != (len(right),):
+    if found.index != "SII" or not order <= len(found.orders) or found.order(order).shape != (len(right),):
         return EstimateReport(0, math.inf, f"the interactions are {found.index} of order {len(found.orders)}")
     names = (members(s) for s in sets(found.n, order))
     return _compared(list(zip(names, found.order(order).tolist(), right, strict=True)), tolerance)
