@@ -5,6 +5,7 @@ Main definitions: `StepRecord`, `TrainingTrace`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, fields
 
 from torch import Tensor
@@ -70,12 +71,12 @@ class TrainingTrace:
         return self.build + sum(s.operations["total"] for s in self.steps)
 
     def report(self) -> dict:
-        """All numbers, for JSON."""
+        """All numbers, for JSON; the residual after the last step is None in a run that was stopped."""
         return {
             "method": self.method,
             "build_operations": self.build,
             "total_operations": self.total_operations if all(s.operations for s in self.steps) else None,
-            "final_residual": self.final_residual,
+            "final_residual": self.final_residual if math.isfinite(self.final_residual) else None,
             "steps": [s.numbers() for s in self.steps],
         }
 

@@ -1,5 +1,6 @@
 """Claims of training in sublinear time: their reference numbers, and not decided when something is broken."""
 
+import random
 from dataclasses import replace
 from fractions import Fraction
 
@@ -179,7 +180,7 @@ def test_distinct_points_are_not_decided_by_another_determinant(monkeypatch):
 
 
 def test_the_enclosed_gram_contains_the_float_one():
-    points = spectrum.rational_points(5, 3, 1)
+    points = rationals.rational_points(5, 3, random.Random(1))
     matrix = enclosed_gram.enclosed_limit_gram(points, 2**10, Fraction(6, 25))
     x = torch.tensor([[float(v) for v in row] for row in points], dtype=torch.float64)
     floats = bounds.limit_gram(x, bounds.Firing(2**10, 0.24).bias)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from constructions.sublinear_training import random_signs, unit_sphere
+from constructions.sublinear_training import GaussNewtonTrainer, random_signs, unit_sphere
 from theory.cli import main
 
 
@@ -78,6 +78,24 @@ def test_points_off_the_sphere_are_refused_or_normalised(data, capsys):
     assert run(data, "--width", "500") == 2
     assert "`--data` needs rows of norm 1 within 1e-12, row 0 has 3" in capsys.readouterr().err
     assert run(data, "--width", "500", "--normalise") == 0
+
+
+def test_a_run_that_is_stopped_leaves_its_counts(data, monkeypatch, capsys):
+    step = GaussNewtonTrainer.step
+
+    def stopped(self):
+        if len(self.trace.steps) == 2:
+            raise KeyboardInterrupt
+        return step(self)
+
+    monkeypatch.setattr(GaussNewtonTrainer, "step", stopped)
+    arguments = ("--width", "500", "--report", str(data / "r.json"), "--checkpoint", str(data / "c"))
+    assert run(data, *arguments) == 130
+    said = capsys.readouterr().err
+    assert "counts in" in said
+    assert "the same command goes on from" in said
+    found = json.loads((data / "r.json").read_text())
+    assert (len(found["steps"]), found["final_residual"]) == (2, None)
 
 
 def test_outputs_are_different_files_and_pictures_are_png(data, capsys):

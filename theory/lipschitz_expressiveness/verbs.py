@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +96,7 @@ def run_bounds(args: argparse.Namespace) -> int:
         experts = [{"name": s.name, "lower": b.lower, "log2_upper": _finite(b.log2_upper)} for s, b in found]
         text = json.dumps(_as_json(subject, bounds) | {"experts": experts}, indent=2, allow_nan=False)
         if file is None:
-            print(text)
+            sys.stdout.write(text + "\n")
         else:
             write_whole(file, lambda draft: draft.write_text(text))
     if args.out is not None:

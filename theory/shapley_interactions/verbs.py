@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ from constructions.files import array_file, points_file, write_whole
 from constructions.shapley_interactions import ExpertGame, FeatureGame, InteractionValues, explain
 from constructions.shapley_interactions.expert_game import LOSSES, OFF
 from constructions.shapley_interactions.values import INDICES
-from theory.command import as_typed, device_named, out, output_file, require_writable, seed, working
+from theory.command import as_typed, device_named, imported, out, output_file, require_writable, seed, working
 from theory.figure_style import save_figure
 from theory.shapley_interactions.figures import PLOTS
 
@@ -95,15 +93,9 @@ def run_explain(args: argparse.Namespace) -> int:
 
 def _model(text: str, device: torch.device) -> Any:
     """A stored model, or an attribute of a module of the user's."""
-    module, colon, attribute = text.partition(":")
-    if not colon or os.path.exists(text):
+    if ":" not in text or os.path.exists(text):
         return load(Path(text), device=device)
-    sys.path.insert(0, os.getcwd())
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (Exception, SystemExit) as error:  # whatever a module of the user's does while it is imported
-        why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise ValueError(f"`MODEL` {shown(text)} cannot be imported ({why})") from error
+    return imported("MODEL", text)
 
 
 def _cannot_be_a_way(args: argparse.Namespace) -> bool:

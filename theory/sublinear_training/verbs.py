@@ -54,41 +54,54 @@ def add_run(sub: argparse.ArgumentParser) -> None:
     tolerance="--tolerance",
 )
 def run_run(args: argparse.Namespace) -> int:
+    _require_outputs(args)
+    x = _points(args)
+    device = device_named(args.device)
+    net = ShiftedReLUNetwork.from_seed(x.shape[1], args.width, args.seed, args.alpha, device=device)
+    with working("training") as log, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        options = {"method": args.method, "radius": args.radius, "ridge": args.ridge, "log": log}
+        trainer = GaussNewtonTrainer(net, x.to(device), _labels(args.labels).to(device), **options)
+        try:
+            trace = trainer.fit(args.steps, args.tolerance, checkpoint=args.checkpoint)
+        except (KeyboardInterrupt, ValueError):
+            _rescue(args, trainer.trace, net, tuple(x.shape))
+            raise
+    for text in dict.fromkeys(str(w.message) for w in caught):
+        err.print(f"momlp: note: {text}", highlight=False, soft_wrap=True)
+    out.print(_table(trace))
+    _write_report(args, net, trace, tuple(x.shape))
+    if args.out is not None:
+        tensors = {"weight": net.weight.detach().cpu(), "signs": net.signs.cpu()}
+        write_tensors(args.out, tensors, {"bias": repr(net.bias), "activation": net.activation})
+        out.print(f"stored in {args.out}", highlight=False)
+    return 0
+
+
+def _require_outputs(args: argparse.Namespace) -> None:
     outputs = (args.report, args.out, args.checkpoint)
     for k, path in enumerate(outputs):
         require_writable(path, args.data, args.labels)
         if path is not None and any(o is not None and path.resolve() == o.resolve() for o in outputs[:k]):
             raise ValueError(f"`--report`, `--out` and `--checkpoint` must be different files, got {path} twice")
+
+
+def _points(args: argparse.Namespace) -> torch.Tensor:
     x = torch.from_numpy(np.array(points_file(args.data, None, name="--data"), dtype=np.float64))
-    if args.normalise:
-        norms = x.norm(dim=1, keepdim=True)
-        if not bool((norms > 0).all()):
-            raise ValueError(f"`--normalise` needs rows that are not 0, row {int((norms[:, 0] == 0).nonzero()[0])} is")
-        x = x / norms
-    device = device_named(args.device)
-    net = ShiftedReLUNetwork.from_seed(x.shape[1], args.width, args.seed, args.alpha, device=device)
-    try:
-        with working("training") as log, warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            trainer = GaussNewtonTrainer(
-                net,
-                x.to(device),
-                _labels(args.labels).to(device),
-                method=args.method,
-                radius=args.radius,
-                ridge=args.ridge,
-                log=log,
-            )
-            trace = trainer.fit(args.steps, args.tolerance, checkpoint=args.checkpoint)
-    except KeyboardInterrupt:
-        if args.checkpoint is not None and args.checkpoint.exists():
-            err.print(f"the same command goes on from {args.checkpoint}", highlight=False)
-        raise
-    for text in dict.fromkeys(str(w.message) for w in caught):
-        err.print(f"momlp: note: {text}", highlight=False, soft_wrap=True)
-    out.print(_table(trace))
-    _store(args, net, trace, tuple(x.shape))
-    return 0
+    if not args.normalise:
+        return x
+    norms = x.norm(dim=1, keepdim=True)
+    if not bool((norms > 0).all()):
+        raise ValueError(f"`--normalise` needs rows that are not 0, row {int((norms[:, 0] == 0).nonzero()[0])} is")
+    return x / norms
+
+
+def _rescue(args: argparse.Namespace, trace: TrainingTrace, net: ShiftedReLUNetwork, shape: tuple[int, ...]) -> None:
+    """What was reached before training stopped: the counts of whole steps, and where it goes on."""
+    if trace.steps:
+        _write_report(args, net, trace, shape)
+    if args.checkpoint is not None and args.checkpoint.exists():
+        err.print(f"the same command goes on from {args.checkpoint}", highlight=False)
 
 
 def _labels(path: Path) -> torch.Tensor:
@@ -99,16 +112,14 @@ def _labels(path: Path) -> torch.Tensor:
     return torch.from_numpy(values.astype(np.float64))
 
 
-def _store(args: argparse.Namespace, net: ShiftedReLUNetwork, trace: TrainingTrace, shape: tuple[int, ...]) -> None:
+def _write_report(
+    args: argparse.Namespace, net: ShiftedReLUNetwork, trace: TrainingTrace, shape: tuple[int, ...]
+) -> None:
     if args.report is not None:
         about = {"schema": SCHEMA, "n": shape[0], "d": shape[1], "m": net.width, "alpha": args.alpha, "seed": args.seed}
-        text = json.dumps(about | trace.report(), indent=2)
+        text = json.dumps(about | trace.report(), indent=2, allow_nan=False)
         write_whole(args.report, lambda draft: draft.write_text(text))
-        out.print(f"counts in {args.report}", highlight=False)
-    if args.out is not None:
-        tensors = {"weight": net.weight.detach().cpu(), "signs": net.signs.cpu()}
-        write_tensors(args.out, tensors, {"bias": repr(net.bias), "activation": net.activation})
-        out.print(f"stored in {args.out}", highlight=False)
+        err.print(f"counts in {args.report}", highlight=False)
 
 
 def _table(trace: TrainingTrace) -> Table:

@@ -73,12 +73,12 @@ def look(weight: Tensor, problem: Problem) -> Look:
 
 @dataclass(frozen=True)
 class StepIdentities(Report):
-    """Largest errors of one step, relative to what it adds up: of the residual against the flips, and of the weights
-    against −η a_r/√m Σ g_i x_i; flips of fired pairs."""
+    """`residual_error`, the largest of the residual against the flips, relative to what it adds up; `weight_share`, the
+    largest of a weight against −η a_r/√m Σ g_i x_i, of what is allowed; flips of fired pairs."""
 
     failure: str | None
     residual_error: float
-    weight_error: float
+    weight_share: float
     flips: int
 
 
@@ -105,39 +105,42 @@ def step_identities(
     values = torch.linalg.eigvalsh(first.gram)
     if not float(values[0]) > 0:
         return StepIdentities("the Gram matrix is not positive definite", math.inf, math.inf, 0)
-    moved, touched = after - before, first.touched
-    solution = torch.linalg.solve(first.gram, first.residual)
-    terms = first.mask[touched].double() * solution
-    scale = rate / math.sqrt(len(before))
-    expected = -scale * problem.signs[touched, None] * (terms @ problem.points)
-    size = scale * (terms.abs() @ problem.points.abs())
-    rounding = 8 * UNIT * (before[touched].abs() + after[touched].abs())
+    condition = float(values[-1] / values[0])
+    touched = first.touched
+    idle = torch.ones(len(before), dtype=torch.bool, device=before.device).index_fill(0, touched, False)
+    share = _weight_share(before[touched], after[touched], first, problem, rate, tolerance)
+    error, flips = _residual_error(first, second, problem, rate)
+    failure = None
+    if bool((after[idle] != before[idle]).any()):
+        failure = "a unit moved that fires at no point"
+    elif not share <= 1:
+        failure = f"a weight is {share:.3g} times as far from its Gauss–Newton step as rounding may take it"
+    elif not error <= tolerance * condition:
+        failure = f"the residual is {error:.3g} (relative) from what the flips say"
+    return StepIdentities(failure, error, share, flips)
+
+
+def _weight_share(before: Tensor, after: Tensor, seen: Look, problem: Problem, rate: float, tolerance: float) -> float:
+    """The largest error of the new weights (U, d) of the units that fire, in units of what is allowed."""
     n, d = problem.points.shape
+    values, scale = torch.linalg.eigvalsh(seen.gram), rate / math.sqrt(len(seen.mask))
+    terms = seen.mask[seen.touched].double() * torch.linalg.solve(seen.gram, seen.residual)
+    expected = -scale * problem.signs[seen.touched, None] * (terms @ problem.points)
+    largest = (scale * (terms.abs() @ problem.points.abs())).max().clamp(min=torch.finfo(torch.float64).tiny)
     # the residual's own rounding, through the inverse of the Gram matrix
-    unsure = 8 * (d + 8) * UNIT * float(_heights(first, problem).norm()) / float(values[0]) * scale * math.sqrt(n)
-    allowed = (
-        unsure
-        + rounding
-        + tolerance * float(values[-1] / values[0]) * size.max().clamp(min=torch.finfo(size.dtype).tiny)
-    )
-    excess = (moved[touched] - expected).abs() / allowed
-    weight = float(excess.max()) * tolerance
+    unsure = 8 * (d + 8) * UNIT * float(_heights(seen, problem).norm()) / float(values[0]) * scale * math.sqrt(n)
+    rounding = 8 * UNIT * (before.abs() + after.abs())
+    allowed = unsure + rounding + tolerance * float(values[-1] / values[0]) * largest
+    return float(((after - before - expected).abs() / allowed).max())
+
+
+def _residual_error(first: Look, second: Look, problem: Problem, rate: float) -> tuple[float, int]:
+    """The largest error of the new residual, relative to what it adds up, and the number of flips."""
     unit, point = (first.mask != second.mask).nonzero(as_tuple=True)
     jumps = problem.signs[unit] * (second.keys[unit, point] - problem.bias).abs()
-    sums = torch.zeros_like(first.residual).index_add_(0, point, jumps) / math.sqrt(len(before))
-    heights = _heights(first, problem) + _heights(second, problem)
+    sums = torch.zeros_like(first.residual).index_add_(0, point, jumps) / math.sqrt(len(first.mask))
     error = (second.residual - (1 - rate) * first.residual - sums).abs()
-    residual = float((error / heights).max())
-    idle = moved.clone()
-    idle[touched] = 0
-    failure = None
-    if bool((idle != 0).any()):
-        failure = "a unit moved that fires at no point"
-    elif not bool((excess <= 1).all()):
-        failure = f"a weight is {float((moved[touched] - expected).abs().max()):.3g} from its Gauss–Newton step"
-    elif not residual <= tolerance * float(values[-1] / values[0]):
-        failure = f"the residual is {float(error.max()):.3g} from what the flips say"
-    return StepIdentities(failure, residual, weight, len(unit))
+    return float((error / (_heights(first, problem) + _heights(second, problem))).max()), len(unit)
 
 
 def _heights(seen: Look, problem: Problem) -> Tensor:

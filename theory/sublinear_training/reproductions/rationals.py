@@ -22,6 +22,16 @@ from theory.sublinear_training.checkers.exact_training import (
 MOST_STEPS = 12
 
 
+def rational_points(n: int, d: int, g: random.Random) -> list[tuple[Fraction, ...]]:
+    """n rational points of norm 1, no two equal or antipodal."""
+    points: list[tuple[Fraction, ...]] = []
+    while len(points) < n:
+        x = stereographic([Fraction(g.randint(-3, 3), g.randint(1, 3)) for _ in range(d - 1)])
+        if x not in points and tuple(-v for v in x) not in points:
+            points.append(x)
+    return points
+
+
 @dataclass(frozen=True)
 class Instance:
     """Weights, signs, points, labels Y = √m y, shift and radius, all rational."""
@@ -48,11 +58,7 @@ def worked_example() -> Instance:
 def random_instance(seed: int, *, m: int, n: int, d: int = 3) -> Instance:
     """Weights k/8, stereographic points no two of which are equal or antipodal, labels ±1."""
     g = random.Random(seed)
-    points: list[tuple[Fraction, ...]] = []
-    while len(points) < n:
-        x = stereographic([Fraction(g.randint(-3, 3), g.randint(1, 3)) for _ in range(d - 1)])
-        if x not in points and tuple(-v for v in x) not in points:
-            points.append(x)
+    points = rational_points(n, d, g)
     weights = tuple(tuple(Fraction(g.randint(-16, 16), 8) for _ in range(d)) for _ in range(m))
     signs = tuple(g.choice((1, -1)) for _ in range(m))
     labels = tuple(g.choice((1, -1)) for _ in range(n))

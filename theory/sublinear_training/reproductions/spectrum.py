@@ -9,11 +9,11 @@ import sympy
 import torch
 from torch import Tensor
 
-from constructions.sublinear_training.data import stereographic
 from theory.claim import Context, Evidence, Report, Status, Table, Verdict, ensure
 from theory.sublinear_training import bounds
 from theory.sublinear_training.checkers.enclosed_gram import enclosed_limit_gram, positive_definite, quoted_bound
 from theory.sublinear_training.checkers.steps import Look
+from theory.sublinear_training.reproductions.rationals import rational_points
 from theory.sublinear_training.runs import Setting, observe, problem, settings
 
 ALPHA = Fraction(6, 25)
@@ -90,7 +90,7 @@ def limit_gram(context: Context) -> Verdict:
     rows = []
     for n, d, m in CASES_FULL if context.full else CASES:
         context.log(f"n={n}, d={d}, m={m}")
-        points = rational_points(n, d, context.seed)
+        points = rational_points(n, d, random.Random(context.seed))
         matrix, bound = enclosed_limit_gram(points, m, ALPHA), quoted_bound(points, m, ALPHA)
         ensure(positive_definite(matrix, bound), f"n={n}, d={d}, m={m}: not shown positive definite above the bound")
         factor = 1
@@ -100,13 +100,3 @@ def limit_gram(context: Context) -> Verdict:
     reason = f"certain in balls, and still with the bound {min(r[4] for r in rows)} times as large"
     tables = {"cases": Table(("n", "d", "m", "quoted bound", "holds up to a factor of"), tuple(rows))}
     return Verdict(Status.CERTIFIED, Evidence.ENCLOSED, reason, {}, tables=tables)
-
-
-def rational_points(n: int, d: int, seed: int) -> list[tuple[Fraction, ...]]:
-    """n rational points of norm 1, no two equal or antipodal."""
-    g, points = random.Random(seed), []
-    while len(points) < n:
-        x = stereographic([Fraction(g.randint(-3, 3), g.randint(1, 3)) for _ in range(d - 1)])
-        if x not in points and tuple(-v for v in x) not in points:
-            points.append(x)
-    return points
