@@ -48,7 +48,7 @@ def read_rows(
     within = all(column >= 0 and column + width <= table.shape[1] for _, width, column in parts)
     if loop is None or call is None or not within or not _fits(table, into):
         return None
-    missed, places = np.empty((len(parts), len(ids)), np.bool_), np.array(parts, np.int64).reshape(-1, 3)
+    missed, places = np.ones((len(parts), len(ids)), np.bool_), np.array(parts, np.int64).reshape(-1, 3)
 
     def part(start: int, end: int) -> bool:
         loop.read_rows(call, fd, flags, places, ids, table, into, spare, most, missed, start, end)
