@@ -18,18 +18,17 @@ BITS = 22
 MOST_TERMS = 1 << (53 - 2 * BITS)
 """The most products that are summed: the inner size of a product."""
 
-_EXPONENT_BIAS, _FRACTION_BITS = 1023, 52
-_LARGEST_EXPONENT = 400
+_EXPONENT = 0x7FF0000000000000  # of a float64's bits
+_LEAST = 2.0**-400  # below it products could be denormal numbers
+_ANCHOR = 3 * 2.0 ** (52 - BITS)
 
 
 def rounded(x: Tensor) -> Tensor:
     """`x` (G, …) in float64, each of the G models to the multiples of 2^(e − 22), 2^e > max |x| of that model."""
     largest = x.abs().flatten(1).amax(1)
-    # frexp writes largest = part·2^e with part < 1; NaN and ∞ go through the sum below as they are
-    exponent = torch.frexp(largest)[1].to(torch.int64).clamp_(-_LARGEST_EXPONENT, _LARGEST_EXPONENT)
-    place = (exponent + (_EXPONENT_BIAS + _FRACTION_BITS - BITS)).bitwise_left_shift_(_FRACTION_BITS)
+    half = largest.view(torch.int64).bitwise_and_(_EXPONENT).view(torch.float64).clamp_(min=_LEAST)  # 2^(e − 1)
     # the float64 next to 1.5·2^k are 2^(k − 52) apart: adding it rounds, to even, and taking it away is exact
-    anchor = (place.view(torch.float64) * 1.5).view(-1, *(1,) * (x.ndim - 1))
+    anchor = half.mul_(_ANCHOR).view(-1, *(1,) * (x.ndim - 1))
     return (x + anchor).sub_(anchor)
 
 

@@ -109,9 +109,9 @@ class Pass:
     def outputs(self, x: Tensor) -> Tensor:
         """(G, B, o) of x (G, B, d)."""
         self._seen = []
-        layers = zip(self.stack.weights, self.stack.biases, strict=True)
-        for i, (weight, bias) in enumerate(layers):
-            inputs, matrix = rounded(x), rounded(weight[self.part])
+        matrices, _ = self.stack.layers(rounded(self.stack.rows[self.part]))
+        for i, (matrix, bias) in enumerate(zip(matrices, self.stack.biases, strict=True)):
+            inputs = rounded(x)
             self._seen.append((inputs, matrix))
             x = product(inputs, matrix).add_(bias[self.part, None])
             if i < self.stack.depth:
@@ -224,20 +224,21 @@ def train(
     schedule: Schedule,
     *,
     first: int = 0,
+    last: int | None = None,
     masks: Tensor | None = None,
     validation: tuple[Tensor, Tensor] | None = None,
     log: Log = silent,
 ) -> None:
     """Train all networks of `stack`, in place, on batches `order` (steps, G, B) of places in their pools.
 
-    Steps before `first` are skipped, with the rate where they would have left it and fresh moments. Where `masks` (G, P)
+    Only the steps from `first` to before `last` are made, with the rates that they have in the schedule. Where `masks` (G, P)
     is False a number stays as it is: pruned weights are zeros. With a `validation` set (x, y) and a `watch`, the stack
     ends with each network's best numbers. ValueError where a network ends with NaN or infinity.
     """
     optimiser, gradient, run = AdamW(stack.rows), torch.zeros_like(stack.rows), Pass(stack)
     weights, biases = stack.layers(gradient)
     best = best_rows = None
-    for step in range(first, schedule.steps):
+    for step in range(first, schedule.steps if last is None else last):
         x, y = examples.batch(order[step])
         run.backward(slope(run.outputs(x), y), weights, biases)
         if masks is not None:
