@@ -75,7 +75,9 @@ class NyquistLearner:
         self.unknown = require_bool("unknown", unknown)
         needed = samples_needed(bandwidth, dimension)
         if needed > MOST_FUNCTIONS:
-            raise ValueError(f"`bandwidth` must leave at most {MOST_FUNCTIONS} functions, got (2·{bandwidth} + 1)^{dimension}")
+            raise ValueError(
+                f"`bandwidth` must leave at most {MOST_FUNCTIONS} functions, got (2·{bandwidth} + 1)^{dimension}"
+            )
         self.coefficients: Tensor | None = None
 
     @property
@@ -89,7 +91,9 @@ class NyquistLearner:
         x, y = self._samples(x, y)
         if not self.unknown:
             if len(x) < self.samples_needed:
-                raise ValueError(f"`x` must be {self.samples_needed} points or more at bandwidth {self.bandwidth}, got {len(x)}")
+                raise ValueError(
+                    f"`x` must be {self.samples_needed} points or more at bandwidth {self.bandwidth}, got {len(x)}"
+                )
             self._solve(x, y, self.bandwidth)
             return self
         for degree in range(self.bandwidth + 1):
@@ -100,7 +104,9 @@ class NyquistLearner:
             if gap <= CONSISTENT * max(1.0, float(y.abs().max())):
                 return self
         self.coefficients = None
-        raise ValueError(f"`y` must be samples of a function of bandwidth {self.bandwidth} at most, these {len(x)} are not")
+        raise ValueError(
+            f"`y` must be samples of a function of bandwidth {self.bandwidth} at most, these {len(x)} are not"
+        )
 
     def _samples(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         x = require_cloud("x", x)
@@ -167,7 +173,9 @@ def _transform(values: Tensor, side: int, dimension: int, degree: int) -> Tensor
     frequencies = torch.arange(-degree, degree + 1, device=values.device).remainder(side)
     change = _real_from_complex(degree, values.device)
     for axis in axes:
-        spectrum = torch.movedim(torch.tensordot(change, spectrum.index_select(axis, frequencies), ([1], [axis])), 0, axis)
+        spectrum = torch.movedim(
+            torch.tensordot(change, spectrum.index_select(axis, frequencies), ([1], [axis])), 0, axis
+        )
     return spectrum.real.reshape(-1, values.shape[1]).contiguous()
 
 
@@ -207,9 +215,7 @@ def circle_basis(bandwidth: int, t: Fraction | int) -> list[Fraction]:
     return row
 
 
-def exact_recovery(
-    bandwidth: int, nodes: Sequence[Fraction | int], values: Sequence[Fraction | int]
-) -> ExactRecovery:
+def exact_recovery(bandwidth: int, nodes: Sequence[Fraction | int], values: Sequence[Fraction | int]) -> ExactRecovery:
     """What samples `values` at the circle points of `nodes` t say about a function of degree ≤ K, by elimination in
     rationals. ValueError for other than rational numbers, or lengths that differ."""
     require_int("bandwidth", bandwidth, 0, 1000)

@@ -146,7 +146,9 @@ def pruned_teacher_students(
     cells = [(w, s) for w in widths for s in range(len(seeds))]
     device, points = data.x.device, data.x.shape[1]
     classes = int(data.test[1].max()) + 1
-    stack = Stack.drawn(data.x.shape[2], [w for w, _ in cells], depth, classes, [seeds[s] for _, s in cells], device=device)
+    stack = Stack.drawn(
+        data.x.shape[2], [w for w, _ in cells], depth, classes, [seeds[s] for _, s in cells], device=device
+    )
     each = [batches(seed, points, schedule) for seed in seeds]
     order = torch.stack([each[s] for _, s in cells], 1).to(device)
     pool = torch.tensor([s for _, s in cells], device=device)

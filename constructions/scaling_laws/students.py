@@ -93,7 +93,11 @@ class ErrorGrid:
 
     def network(self, seed: int, width: int, size: int) -> nn.Sequential:
         """The student of these values; ValueError for values that the grid does not have."""
-        for name, value, known in (("seed", seed, self.seeds), ("width", width, self.widths), ("size", size, self.sizes)):
+        for name, value, known in (
+            ("seed", seed, self.seeds),
+            ("width", width, self.widths),
+            ("size", size, self.sizes),
+        ):
             if value not in known:
                 raise ValueError(f"`{name}` must be one of {', '.join(map(str, known))}, got {shown(value)}")
         place = self.seeds.index(seed) * len(self.sizes) + self.sizes.index(size)
@@ -137,7 +141,7 @@ def train_students(
     data = _Data.drawn(target, points or _normal(inputs), seeds, counts, place)
     together = place.type != "cpu" if together is None else together
     stacks, found = [], []
-    for group in ([widths] if together else [(w,) for w in widths]):
+    for group in [widths] if together else [(w,) for w in widths]:
         log(f"widths {', '.join(map(str, group))}")
         stack, error = _trained(data, group, sizes, seeds, inputs, depth, schedule, log)
         stacks += _parted(stack, len(group))
@@ -176,7 +180,9 @@ class _Data:
         """`counts` of a pool, of validation and of test points."""
         pool, validation, test = counts
         common = torch.Generator().manual_seed(seed_of(COMMON))
-        sets = [points(require_int(name, count, 2), common) for name, count in (("validation", validation), ("test", test))]
+        sets = [
+            points(require_int(name, count, 2), common) for name, count in (("validation", validation), ("test", test))
+        ]
         pools = [points(pool, torch.Generator().manual_seed(seed_of(seed, POOL))) for seed in seeds]
         values = [_values(target, x) for x in (*sets, *pools)]
         seen = values[1][:, 0]
@@ -186,9 +192,7 @@ class _Data:
             raise ValueError("`target` must not be constant on the test points")
         values = [((y - middle) / spread).to(device) for y in values]
         sets = [x.to(device) for x in sets]
-        return cls(
-            torch.stack(pools).to(device), torch.stack(values[2:]), (sets[0], values[0]), (sets[1], values[1])
-        )
+        return cls(torch.stack(pools).to(device), torch.stack(values[2:]), (sets[0], values[0]), (sets[1], values[1]))
 
 
 def _values(target, x: Tensor) -> Tensor:
@@ -217,7 +221,9 @@ def _parted(stack: Stack, parts: int) -> list[Stack]:
     each, found = len(stack) // parts, []
     for p in range(parts):
         few = range(p * each, (p + 1) * each)
-        part = Stack(stack.sizes[0], [stack.widths[g] for g in few], stack.depth, stack.sizes[-1], device=stack.rows.device)
+        part = Stack(
+            stack.sizes[0], [stack.widths[g] for g in few], stack.depth, stack.sizes[-1], device=stack.rows.device
+        )
         width = part.widths[0]
         sizes = pairwise((stack.sizes[0], *(width,) * stack.depth, stack.sizes[-1]))
         for i, (a, b) in enumerate(sizes):
