@@ -1,15 +1,14 @@
 """Learners of band-limited functions, as defined here: real trigonometric polynomials of degree ≤ K on T^r = (R/Z)^r.
 
-Per axis the orthonormal basis is 1, √2 cos 2πkx, √2 sin 2πkx for k ≤ K; on T^r it is their tensor product, D = (2K + 1)^r
-functions. D samples determine such a function, fewer do not; samples on a grid s^r give it by a discrete Fourier
-transform if s ≥ 2K + 1.
+Per axis the orthonormal basis is 1, √2 cos 2πkx, √2 sin 2πkx for k ≤ K; on T^r it is their tensor product, of
+D = (2K + 1)^r functions. D samples determine such a function, fewer do not; samples on a grid s^r give it by a discrete
+Fourier transform if s ≥ 2K + 1.
 
 Main definitions: `NyquistLearner`, `trigonometric_basis`, `samples_needed`, `periodic_spline`, `exact_recovery`.
 Notation: K bandwidth, r dimension, n samples x (n, r) in any period, y (n, o) or (n,).
 """
 
 from __future__ import annotations
-
 
 import math
 from collections.abc import Sequence
@@ -35,7 +34,7 @@ def samples_needed(bandwidth: int, dimension: int = 1) -> int:
 
 
 def trigonometric_basis(x: Tensor, bandwidth: int) -> Tensor:
-    """(n, D) of points x (n, r): the tensor product of 1, √2 cos 2πx, √2 sin 2πx, √2 cos 4πx, …; the last axis fastest."""
+    """(n, D) of points x (n, r): tensor product of 1, √2 cos 2πx, √2 sin 2πx, √2 cos 4πx, …; the last axis fastest."""
     x = require_cloud("x", x)
     if samples_needed(bandwidth, x.shape[1]) > MOST_FUNCTIONS:
         raise ValueError(f"`bandwidth` must leave at most {MOST_FUNCTIONS} functions, got {shown(bandwidth)}")
@@ -58,7 +57,7 @@ def _real_from_complex(bandwidth: int, device) -> Tensor:
     for k in range(1, bandwidth + 1):
         for sign in (1, -1):
             matrix[2 * k - 1, bandwidth + sign * k] = 1 / math.sqrt(2)
-            matrix[2 * k, bandwidth + sign * k] = sign * 1j / math.sqrt(2)
+            matrix[2 * k, bandwidth + sign * k] = torch.tensor(sign * 1j / math.sqrt(2), dtype=matrix.dtype)
     return matrix.to(device)
 
 
@@ -173,9 +172,8 @@ def _transform(values: Tensor, side: int, dimension: int, degree: int) -> Tensor
     frequencies = torch.arange(-degree, degree + 1, device=values.device).remainder(side)
     change = _real_from_complex(degree, values.device)
     for axis in axes:
-        spectrum = torch.movedim(
-            torch.tensordot(change, spectrum.index_select(axis, frequencies), ([1], [axis])), 0, axis
-        )
+        along = torch.movedim(spectrum.index_select(axis, frequencies), axis, -1)
+        spectrum = torch.movedim(along @ change.t(), -1, axis)
     return spectrum.real.reshape(-1, values.shape[1]).contiguous()
 
 
@@ -195,8 +193,8 @@ def periodic_spline(values: Tensor, x: Tensor) -> Tensor:
 @dataclass(frozen=True)
 class ExactRecovery:
     """Of n rational samples at degree K: the `rank` of the sampled basis, whether the samples are `consistent` with the
-    degree, the `coefficients` of 1, cos, sin, cos 2·, sin 2·, … if they are unique, and a basis of the `kernel`: functions
-    of this degree that vanish at all nodes."""
+    degree, the `coefficients` of 1, cos, sin, cos 2·, sin 2·, … if they are unique, and a basis of the `kernel`:
+    functions of this degree that vanish at all nodes."""
 
     rank: int
     consistent: bool

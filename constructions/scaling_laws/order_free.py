@@ -1,4 +1,4 @@
-"""Matrix products whose value does not depend on the order of summation, so that every library call gives the same bits.
+"""Matrix products whose value does not depend on the order of summation: every library call gives the same bits.
 
 A tensor is rounded, model by model, to multiples of 2^(e − 22), where 2^e > max |x|. A product of two such numbers is a
 whole multiple of one unit and at most 2^44 of them, and a sum of up to 2^9 products at most 2^53: every partial sum is

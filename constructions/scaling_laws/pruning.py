@@ -117,7 +117,7 @@ def teacher_classes(
     seeds: Sequence[int], points: int, *, test: int = 8000, widths: Sequence[int] = (12, 64, 10), teacher: int = 0,
     device: torch.device | str | None = None,
 ) -> Classification:  # fmt: skip
-    """Classes are the largest of a random ReLU network's outputs, each standardised on the test points; a pool a seed."""
+    """A pool a seed; classes are the largest of a random ReLU network's outputs, standardised on the test points."""
     place = require_device("device", device)
     target = ReLUTarget(widths, teacher)
     count = require_int("points", points, 1)

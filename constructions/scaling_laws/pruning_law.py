@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from constructions.errors import require_instance, require_positive, require_tensor, shown
+from constructions.errors import require_positive, require_tensor, shown
 
 NAMES = ("high", "gamma", "p", "phi", "psi")
 GAMMAS = (0.02, 6.0)
@@ -44,7 +44,9 @@ class PruningLaw:
         for name in ("phi", "psi"):
             require_positive(name, abs(getattr(self, name)), allow_zero=True)
 
-    def __call__(self, density: Tensor, depth: Tensor, width: Tensor, eps_np: Tensor) -> Tensor:
+    def __call__(
+        self, density: Tensor | float, depth: Tensor | float, width: Tensor | float, eps_np: Tensor | float
+    ) -> Tensor:
         """The error (N,) at densities, depths, widths and unpruned errors, each (N,) or a number."""
         density, depth, width, eps_np = _broadcast(density, depth, width, eps_np)
         scale = 2 * (density.log() + self.phi * depth.log() + self.psi * width.log())
@@ -145,7 +147,7 @@ def _points(*columns: Tensor) -> np.ndarray:
     return np.stack([column.detach().double().cpu().numpy() for column in columns])
 
 
-def _least_squares(d, length, w, base, e, chance: float, joint: bool):
+def _least_squares(d, length, w, base, e, chance: float, joint: bool) -> tuple[Any, tuple[np.ndarray, np.ndarray]]:
     from scipy.optimize import least_squares  # takes most of a second to import
 
     log_d, log_l, log_w, log_base = np.log(d), np.log(length), np.log(w), np.log(base)
@@ -162,7 +164,7 @@ def _least_squares(d, length, w, base, e, chance: float, joint: bool):
     low, up = [floor - 1e-9, GAMMAS[0], LOG_P[0]], [top, GAMMAS[1], LOG_P[1]]
     if joint:
         low, up = low + [EXPONENTS[0]] * 2, up + [EXPONENTS[1]] * 2
-    best = None
+    best: Any = None
     for gamma, place, exponents in itertools.product((0.4, 1.0), (0.25, 0.75), ((0.5, 1.0), (1.0, 1.5))):
         phi, psi = exponents if joint else (0.0, 0.0)
         scales = log_d + phi * log_l + psi * log_w

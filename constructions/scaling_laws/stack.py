@@ -1,8 +1,8 @@
 """Many ReLU networks trained as one stack, each as if it were alone.
 
-G networks x → W_L relu(… relu(x W_1 + b_1) …) + b_L of one depth are rows (G, P) of one tensor; narrower ones are filled
-up with zeros to the widest. Every bit of a network's training depends on its own numbers alone, whichever networks are
-in the stack, on any number of threads:
+G networks x → W_L relu(… relu(x W_1 + b_1) …) + b_L of one depth are rows (G, P) of one tensor; narrower ones are
+filled up with zeros to the widest. Every bit of a network's training depends on its own numbers alone, whichever
+networks are in the stack, on any number of threads:
 
 - matrix products and the sums of bias gradients are exact on rounded operands (`order_free`), whatever the order, and
   zeros that fill a matrix up change none of them: a unit of zeros stays one, its gradient being 0;
@@ -231,30 +231,28 @@ def train(
 ) -> None:
     """Train all networks of `stack`, in place, on batches `order` (steps, G, B) of places in their pools.
 
-    Only the steps from `first` to before `last` are made, with the rates that they have in the schedule. Where `masks` (G, P)
-    is False a number stays as it is: pruned weights are zeros. With a `validation` set (x, y) and a `watch`, the stack
-    ends with each network's best numbers. ValueError where a network ends with NaN or infinity.
+    Only the steps from `first` to before `last` are made, with the rates that they have in the schedule. Where `masks`
+    (G, P) is False a number stays as it is: pruned weights are zeros. With a `validation` set (x, y) and a `watch`, the
+    stack ends with each network's best numbers. ValueError where a network ends with NaN or infinity.
     """
     optimiser, gradient, run = AdamW(stack.rows), torch.zeros_like(stack.rows), Pass(stack)
     weights, biases = stack.layers(gradient)
-    best = best_rows = None
+    watched = schedule.watch if validation is not None else 0
+    best, best_rows = torch.full_like(stack.rows[:, 0], math.inf), stack.rows.clone()
     for step in range(first, schedule.steps if last is None else last):
         x, y = examples.batch(order[step])
         run.backward(slope(run.outputs(x), y), weights, biases)
         if masks is not None:
             gradient.mul_(masks)
         optimiser.descend(gradient, schedule.rate_at(step), schedule.decay)
-        if validation is not None and schedule.watch and (step + 1) % schedule.watch == 0:
+        if validation is not None and watched and (step + 1) % watched == 0:
             log(f"{len(stack)} networks: step {step + 1} of {schedule.steps}")
             now = errors(stack, *validation)
-            if best is None:
-                best, best_rows = now, stack.rows.clone()
-            else:
-                better = now < best
-                best = torch.where(better, now, best)
-                best_rows = torch.where(better[:, None], stack.rows, best_rows)
-    if best_rows is not None:
-        stack.rows.copy_(best_rows)
+            better = now < best
+            best = torch.where(better, now, best)
+            best_rows = torch.where(better[:, None], stack.rows, best_rows)
+    if watched:
+        stack.rows.copy_(torch.where(torch.isfinite(best)[:, None], best_rows, math.nan))
     finite = torch.isfinite(stack.rows).all(1)
     if not bool(finite.all()):
         raise ValueError(f"`schedule` makes network {int((~finite).nonzero()[0])} diverge: its weights are not finite")

@@ -61,7 +61,7 @@ class ReLUTarget:
         """As a module."""
         parts: list[nn.Module] = []
         for weight, bias in self.layers:
-            linear = nn.Linear(*reversed(weight.shape), dtype=torch.float64)
+            linear = nn.Linear(weight.shape[1], weight.shape[0], dtype=torch.float64)
             with torch.no_grad():
                 linear.weight.copy_(weight)
                 linear.bias.copy_(bias)
@@ -121,7 +121,7 @@ def train_students(
     device: torch.device | str | None = None,
     log: Log = silent,
 ) -> ErrorGrid:
-    """Students inputs → w → … → w → 1 for every width w, size n and seed, trained on target(x), x (N, inputs) -> (N, 1).
+    """Students inputs → w → … → w → 1 for every width w, size n and seed, of target(x), x (N, inputs) -> (N, 1).
 
     `points` draws (count, generator) -> (count, inputs), N(0, 1) without it. With a `watch` in the schedule the best
     step on the validation points is kept. A seed's `pool` has as many points as the largest size needs, or more: points

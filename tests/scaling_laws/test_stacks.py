@@ -86,8 +86,8 @@ def test_rounding_of_odd_numbers(value):
 
 def grid(widths, sizes, seeds, **options):
     return train_students(
-        ReLUTarget((5, 16, 1), 0), widths, sizes, seeds, inputs=5, schedule=SCHEDULE, pool=300, validation=100, test=100,
-        **options,
+        ReLUTarget((5, 16, 1), 0), widths, sizes, seeds, inputs=5, schedule=SCHEDULE, pool=300, validation=100,
+        test=100, **options,
     )  # fmt: skip
 
 
@@ -140,7 +140,11 @@ def test_gradients_are_those_of_autograd(kind):
     x = normal(1, 20, 4)
     y = normal(1, 20, 5, seed=1) if kind == "values" else torch.randint(5, (1, 20))
     network = stack.network(0)
-    loss = nn.functional.mse_loss(network(x[0]), y[0]) if kind == "values" else nn.functional.cross_entropy(network(x[0]), y[0])
+    loss = (
+        nn.functional.mse_loss(network(x[0]), y[0])
+        if kind == "values"
+        else nn.functional.cross_entropy(network(x[0]), y[0])
+    )
     loss.backward()
     run, gradient = Pass(stack), torch.zeros_like(stack.rows)
     weights, biases = stack.layers(gradient)

@@ -13,6 +13,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from sympy import isprime, primitive_root
 
@@ -35,7 +36,8 @@ class Field:
     @classmethod
     def with_root_of_order(cls, n: int) -> Field:
         p = next(p for p in itertools.count(LEAST - LEAST % n + 1, n) if p > LEAST and isprime(p))
-        root = pow(int(primitive_root(p)), (p - 1) // n, p)
+        generator: Any = primitive_root(p)
+        root = pow(int(generator), (p - 1) // n, p)
         powers = {pow(root, j, p) for j in range(n)}
         if len(powers) != n or pow(root, n, p) != 1:
             raise ArithmeticError(f"{root} does not have the order {n} modulo {p}")

@@ -24,9 +24,9 @@ Node = Fraction | int | tuple[Fraction | int, ...]
 
 
 def _axis(t: Fraction | int, bandwidth: int) -> list[fmpq]:
-    t = rational(t)
-    scale = 1 + t * t
-    a, b = (1 - t * t) / scale, 2 * t / scale
+    place = rational(t)
+    scale = 1 + place * place
+    a, b = (1 - place * place) / scale, 2 * place / scale
     row, x, y = [fmpq(1)], fmpq(1), fmpq(0)
     for _ in range(bandwidth):
         x, y = x * a - y * b, x * b + y * a
@@ -108,8 +108,8 @@ class Projection(Report):
 
 
 def projection_error(nodes: Sequence[Node], bandwidth: int) -> Projection:
-    """The minimum-norm interpolant as a projection Π = M Bᵀ(B M Bᵀ)⁻¹B, M the inverse squared norms; the error of f with
-    coefficients uniform on the sphere, tr(1 − Π)/D. Fails where Π is no projection, or the nodes are dependent."""
+    """The minimum-norm interpolant as a projection Π = M Bᵀ(B M Bᵀ)⁻¹B, M the inverse squared norms; the error of f
+    with coefficients uniform on the sphere, tr(1 − Π)/D. Fails where Π is no projection, or the nodes are dependent."""
     dimension = len(nodes[0]) if isinstance(nodes[0], tuple) else 1
     norms = squared_norms(bandwidth, dimension)
     size = len(norms)

@@ -25,7 +25,7 @@ def legendre() -> sympy.Expr:
     return (3 * s**2 - 1) / 2
 
 
-def affine_residual_eq(constant: sympy.Rational) -> Report:
+def affine_residual_eq(constant: sympy.Expr) -> Report:
     """Whether the best affine function leaves constant·t⁵ of x²/2 on [0, t], as a minimum and as P2's component."""
     a, b = sympy.symbols("a b", real=True)
     gap = sympy.integrate((X**2 / 2 - a - b * X) ** 2, (X, 0, T))

@@ -50,8 +50,13 @@ def measured_error(frequencies: dict[int, tuple[float, float]], n: int, *, devic
     nodes = torch.arange(n, dtype=torch.float64, device=device) / n
     cells = n * QUADRATURE
     x = (torch.arange(cells, dtype=torch.float64, device=device) + 0.5) / cells
-    f = lambda at: sum(  # noqa: E731
-        a * torch.cos(2 * torch.pi * k * at) + b * torch.sin(2 * torch.pi * k * at) for k, (a, b) in frequencies.items()
-    )
+
+    def f(at: torch.Tensor) -> torch.Tensor:
+        waves = [
+            a * torch.cos(2 * torch.pi * k * at) + b * torch.sin(2 * torch.pi * k * at)
+            for k, (a, b) in frequencies.items()
+        ]
+        return torch.stack(waves).sum(0)
+
     gap = periodic_spline(f(nodes), x) - f(x)
     return float((gap * gap).mean())

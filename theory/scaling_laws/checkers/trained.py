@@ -43,7 +43,9 @@ def student_errors_eq(grid: ErrorGrid, target: Callable[[Tensor], Tensor]) -> Re
                     error = float((network(x) - values).square().mean())
                 said = float(grid.errors[i, j, k])
                 if not abs(said - error) <= TOLERANCE * error + FLOOR:
-                    return Report(f"seed {seed}, width {width}, size {size}: error {said:.6g}, the module has {error:.6g}")
+                    return Report(
+                        f"seed {seed}, width {width}, size {size}: error {said:.6g}, the module has {error:.6g}"
+                    )
     return Report()
 
 
@@ -110,5 +112,5 @@ class PruningWitness:
                 return Report(f"the curve has {name} of shape {tuple(said.shape)}, {tuple(seen.shape)} were seen")
             gap = float((said - seen).abs().max())
             if not gap <= slack:
-                return Report(f"a {name} of the curve is {gap:.2e} off the module's")
+                return Report(f"the curve's {name} is {gap:.2e} off the module's")
         return Report()

@@ -1,4 +1,4 @@
-"""Nyquist learners, as defined here: recovery, the jump at D, noise, unknown bandwidth; exact, and the shipped learner."""
+"""Nyquist learners, as defined here: recovery, the jump at D, noise, unknown bandwidth; exact, and in float64."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ LEARNER_SLACK = 1e-13
 def samples_of(coefficients, nodes) -> list[Fraction]:
     """f at the circle points of the nodes, in rationals."""
     bandwidth = len(coefficients) // 2
-    return [sum(a * b for a, b in zip(circle_basis(bandwidth, t), coefficients, strict=True)) for t in nodes]
+    return [
+        sum((a * b for a, b in zip(circle_basis(bandwidth, t), coefficients, strict=True)), Fraction(0)) for t in nodes
+    ]
 
 
 def distinct_nodes(count: int, g: random.Random) -> list[Fraction]:
@@ -68,15 +70,15 @@ def nyquist_recovery(context: Context) -> Verdict:
     sets = _distinct_nodes_determine(g, 8 if context.full else 4)
     gap = _shipped_learner(context)
     reason = (
-        f"over F_p {len(rows)} of {len(rows)} pairs (K, n) are recovered iff n ≥ 2K + 1 and alias as stated, on T² iff the "
-        f"side is; {sets} sets of 2K + 1 distinct rational nodes have full rank; in float64 the learner is within {gap:.0e}"
+        f"over F_p {len(rows)} pairs (K, n) are recovered iff n ≥ 2K + 1 and alias as stated, on T² iff the side is; "
+        f"{sets} sets of 2K + 1 distinct rational nodes have full rank; in float64 the learner is within {gap:.0e}"
     )
     tables = {"over F_p": Table(("K", "n", "p", "recovered"), tuple(rows))}
     return Verdict(Status.PROVED, Evidence.EXACT, reason, {"pairs": len(rows), "node sets": sets}, tables=tables)
 
 
 def _distinct_nodes_determine(g: random.Random, most: int) -> int:
-    """The worked example, random nodes on the circle, and on T² nodes on a line (which do not) and others (which do)."""
+    """The worked example, random nodes on the circle, and on T² nodes on a line (which fail) and others."""
     values = samples_of(COEFFICIENTS, NODES)
     for n in (5, 6, 7, 8):
         result = exact_recovery(3, NODES[:n], values[:n])
@@ -134,8 +136,8 @@ def nyquist_jump(context: Context) -> Verdict:
         nodes = list(zip(distinct_nodes(size, g), distinct_nodes(size, g), strict=True))
         rows += [_average_row(nodes[:n], bandwidth, 2, int(n < size)) for n in range(1, size + 1)]
     reason = (
-        f"{len(rows)} sets of nodes: below D samples some function of norm 1 is invisible, from D on none; the average error "
-        "is 1 − n/D as an exact trace"
+        f"{len(rows)} sets of nodes: below D samples some function of norm 1 is invisible, from D on none; the average "
+        "error is 1 − n/D as an exact trace"
     )
     columns = ("K", "dimension", "n", "D", "worst case", "average")
     return Verdict(
@@ -181,8 +183,8 @@ def nyquist_noise(context: Context) -> Verdict:
 def _uniform_is_best(g: random.Random, context: Context) -> None:
     for size in range(2, 6):
         eigenvalues = sympy.symbols(f"a:{size}", positive=True)
-        gap = sum(eigenvalues) * sum(1 / a for a in eigenvalues) - size**2
-        squares = sum((a - b) ** 2 / (a * b) for i, a in enumerate(eigenvalues) for b in eigenvalues[:i])
+        gap = sympy.Add(*eigenvalues) * sympy.Add(*(1 / a for a in eigenvalues)) - size**2
+        squares = sympy.Add(*((a - b) ** 2 / (a * b) for i, a in enumerate(eigenvalues) for b in eigenvalues[:i]))
         ensure(sympy.simplify(gap - squares) == 0, f"tr A·tr A⁻¹ − D² is no sum of squares at D={size}")
     for bandwidth in (1, 2, 3):
         size = 2 * bandwidth + 1
@@ -231,7 +233,7 @@ def nyquist_bandwidth(context: Context) -> Verdict:
         vacuous += int(not exact_recovery(bandwidth, nodes, anything).consistent)
     ensure(vacuous > 0, "one sample more never says anything")
     reason = (
-        f"in {searched} rational instances the least consistent degree is the bandwidth, and its interpolant the function; "
+        f"in {searched} rational instances the least consistent degree is the bandwidth, its interpolant the function; "
         "2k + 1 samples of anything are consistent with degree k, one more can contradict it"
     )
     return Verdict(Status.PROVED, Evidence.EXACT, reason, {"instances": searched, "contradicted by one more": vacuous})

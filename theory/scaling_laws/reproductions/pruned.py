@@ -44,9 +44,14 @@ def pruning_shape(context: Context) -> Verdict:
     ensure(plateaus_eq((HIGH / LOW) ** (1 / GAMMA)), "the plateaus")
     rows = []
     for low, high, gamma in CASES:
-        ensure(law_eq(PruningLaw(high, gamma, 2.5, 0.7, 1.1), low, device=context.device), f"the law at {low}, {high}, {gamma}")
+        ensure(
+            law_eq(PruningLaw(high, gamma, 2.5, 0.7, 1.1), low, device=context.device),
+            f"the law at {low}, {high}, {gamma}",
+        )
         rows.append((low, high, gamma, plateau_ratio(low, high, gamma), steepest_slope(low, high, gamma)))
-    reason = "slope, its steepest value −γ(q − 1)/(q + 1) at d = p√q alone, both plateaus and their geometric mean, by sympy"
+    reason = (
+        "slope, its steepest value −γ(q − 1)/(q + 1) at d = p√q alone, both plateaus and their geometric mean, by sympy"
+    )
     columns = ("eps_np", "eps_high", "gamma", "q", "steepest slope")
     return Verdict(Status.PROVED, Evidence.SYMBOLIC, reason, {}, tables={"slopes": Table(columns, tuple(rows))})
 
@@ -175,15 +180,16 @@ def pruning(context: Context) -> Verdict:
         "points fitted": int(known.sum()), "points held out": len(held_out.columns), "held out: mean |delta|": law,
         "held out: mean delta": float(held_out.deviations(fit.law).mean()), "phi = psi = 0": flat,
         "unpruned error": unpruned, "densities shuffled": dealt, "in sample: std": float(fit.residuals.std()),
-        "gamma": fit.law.gamma, "phi": fit.law.phi, "psi": fit.law.psi, "at a bound": ", ".join(fit.at_bounds) or "none",
+        "gamma": fit.law.gamma, "phi": fit.law.phi, "psi": fit.law.psi,
+        "at a bound": ", ".join(fit.at_bounds) or "none",
         **_per_seed(held_out, fit.law),
     }  # fmt: skip
     for name, other in (("φ = ψ = 0", flat), ("the unpruned error", unpruned), ("shuffled densities", dealt)):
         ensure(law < MARGIN * other, f"mean |δ| is {law:.3f}, with {name} {other:.3f}", **numbers)
     reason = (
-        f"constants of widths up to {max(protocol.fitted)} predict width {', '.join(map(str, protocol.held_out))}, given its "
-        f"unpruned error, with mean |δ| {law:.3f}; φ = ψ = 0 {flat:.3f}, the unpruned error itself {unpruned:.3f}, densities "
-        f"shuffled {dealt:.3f}; held out before fitting: the widest networks"
+        f"constants of widths up to {max(protocol.fitted)} predict width {', '.join(map(str, protocol.held_out))}, "
+        f"given its unpruned error, with mean |δ| {law:.3f}; φ = ψ = 0 {flat:.3f}, the unpruned error {unpruned:.3f}, "
+        f"densities shuffled {dealt:.3f}; held out before fitting: the widest networks"
     )
     columns = ("density", "depth", "width", "unpruned error", "error", "predicted")
     predicted = fit.law(*points.columns[:, :4].t())
@@ -199,5 +205,6 @@ def _per_seed(held_out: PrunedPoints, law: PruningLaw) -> dict[str, float]:
         d, depth, width = held_out.columns[:, :3].t()
         found.append(float((law(d, depth, width, base) / error - 1).abs().mean()))
     return {
-        "per seed: mean |delta|": sum(found) / len(found), "per seed: least": min(found), "per seed: largest": max(found)
+        "per seed: mean |delta|": sum(found) / len(found), "per seed: least": min(found),
+        "per seed: largest": max(found),
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Own networks trained on grids: what the error law predicts beyond its grid, realizable targets, ReLU against Nyquist."""
+"""Own networks on grids: what the error law predicts beyond, realizable targets, ReLU against Nyquist learners."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 
 import torch
+from constructions.scaling_laws.fit import fit_scaling_law
 from torch import Tensor
 
-from constructions.scaling_laws.fit import fit_scaling_law
 from constructions.scaling_laws.nyquist import NyquistLearner, trigonometric_basis
 from constructions.scaling_laws.stack import Examples, Schedule, Stack, seed_of, train
 from constructions.scaling_laws.students import ErrorGrid, ReLUTarget, batches, train_students
@@ -49,10 +49,17 @@ class Grid:
 
 
 QUICK = Grid(
-    (4, 6, 9, 14, 21, 32), (64, 128, 256, 512, 1024, 2048), (21, 1024), 3, Schedule(600, decay=1e-3, watch=100), 500, 2000
+    (4, 6, 9, 14, 21, 32),
+    (64, 128, 256, 512, 1024, 2048),
+    (21, 1024),
+    3,
+    Schedule(600, decay=1e-3, watch=100),
+    500,
+    2000,
 )
 FULL = Grid(
-    (4, 6, 10, 16, 32, 64, 128), (64, 128, 256, 512, 1024, 2048, 4096), (16, 1024), 5, Schedule(1000, decay=1e-3, watch=50), 1000, 4000
+    (4, 6, 10, 16, 32, 64, 128), (64, 128, 256, 512, 1024, 2048, 4096), (32, 1024), 5,
+    Schedule(1000, decay=1e-3, watch=50), 1000, 4000,
 )  # fmt: skip
 
 
@@ -72,14 +79,15 @@ def trained_grid(context: Context) -> Verdict:
         "points fitted": int(fitted.sum()), "points held out": int((~fitted).sum()), "held out: mean |delta|": off,
         "held out: mean delta": float(delta.mean()), "held out: std": float(delta.std()),
         "per seed: mean |delta|, low": low, "per seed: mean |delta|, high": high, "sizes shuffled": dealt,
-        "best small error": small, "in sample: std": float(fit.residuals.std()), "seeds": len(grid.seeds), "chance": 1.0,
+        "best small error": small, "in sample: std": float(fit.residuals.std()), "seeds": len(grid.seeds),
+        "chance": 1.0,
     }  # fmt: skip
     for name, other in (("shuffled sizes", dealt), ("the best small error", small)):
         ensure(off < MARGIN * other, f"mean |δ| is {off:.3f}, with {name} {other:.3f}", **numbers)
     reason = (
-        f"fitted on widths up to {plan.limits[0]} and {plan.limits[1]} examples, the law is {off:.3f} off on the larger ones "
-        f"(per seed [{low:.3f}, {high:.3f}]); with shuffled sizes {dealt:.3f}, the best small error again {small:.3f}; held "
-        "out before fitting, by size"
+        f"fitted on widths up to {plan.limits[0]} and {plan.limits[1]} examples, the law is {off:.3f} off on larger "
+        f"ones (per seed [{low:.3f}, {high:.3f}]); with shuffled sizes {dealt:.3f}, the best small error again "
+        f"{small:.3f}; held out before fitting, by size"
     )
     rows = tuple(
         (int(m), int(n), float(e), float(p), bool(f))
@@ -139,17 +147,17 @@ def realizable_error(context: Context) -> Verdict:
     attained = float(((own - own.mean()) / own.var(correction=0).sqrt() - y).square().mean())
     least = float(each[:, -1].min())
     numbers = {
-        "slope": float(slope(each[None])), "slope, low": low, "slope, high": high, "least error at the largest size": least,
-        "largest size": sizes[-1], "teacher parameters": teacher.parameters, "teacher's own error": attained,
-        "seeds": len(grid.seeds),
+        "slope": float(slope(each[None])), "slope, low": low, "slope, high": high,
+        "least error at the largest size": least, "largest size": sizes[-1],
+        "teacher parameters": teacher.parameters, "teacher's own error": attained, "seeds": len(grid.seeds),
     }  # fmt: skip
     ensure(attained <= TEACHER_ERROR, f"the teacher itself has the error {attained:.1e}", **numbers)
     ensure(high < 0, f"the slope's interval is [{low:.3f}, {high:.3f}]", **numbers)
     ensure(least > REALIZABLE_FLOOR, f"a student reaches {least:.2e} at {sizes[-1]} examples", **numbers)
     reason = (
         f"slope {numbers['slope']:.2f} [{low:.2f}, {high:.2f}]; with {sizes[-1]} examples, "
-        f"{sizes[-1] / teacher.parameters:.0f} for a parameter of the teacher, every student is above {least:.1e}, and the "
-        "teacher attains 0; the numbers depend on how long is trained"
+        f"{sizes[-1] / teacher.parameters:.0f} for a parameter of the teacher, every student is above {least:.1e}, and "
+        "the teacher attains 0; the numbers depend on how long is trained"
     )
     rows = tuple((n, *each[:, k].tolist()) for k, n in enumerate(sizes))
     tables = {"errors": Table(("examples", *(f"seed {s}" for s in grid.seeds)), rows)}
@@ -193,12 +201,18 @@ def nyquist_against_relu(context: Context) -> Verdict:
             rows.append((side * side, s, _nyquist_error(coefficients, side, s), relu[s]))
     worst, best = max(r[2] for r in rows), min(r[3] for r in rows)
     needed = NyquistLearner(BANDWIDTH, DIMENSION).samples_needed
-    numbers = {"D": needed, "Nyquist learner at most": worst, "ReLU network at least": best, "seeds": seeds, "steps": steps}
+    numbers = {
+        "D": needed,
+        "Nyquist learner at most": worst,
+        "ReLU network at least": best,
+        "seeds": seeds,
+        "steps": steps,
+    }
     ensure(worst < NYQUIST_BELOW, f"the Nyquist learner has the error {worst:.1e}", **numbers)
     ensure(best > RELU_ABOVE, f"a ReLU network reaches {best:.1e}", **numbers)
     reason = (
-        f"from D = {needed} samples on the Nyquist learner, as defined here and told K, is within {worst:.0e}; a ReLU network "
-        f"of 2 × {UNITS} units, trained for {steps} steps, stays above {best:.1e} up to {max(sides) ** 2} samples"
+        f"from D = {needed} samples on the Nyquist learner, as defined here and told K, is within {worst:.0e}; ReLU "
+        f"networks of 2 × {UNITS} units, trained for {steps} steps, stay above {best:.1e} up to {max(sides) ** 2} samples"
     )
     tables = {"errors": Table(("samples", "seed", "Nyquist learner", "ReLU network"), tuple(rows))}
     return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, reason, numbers, tables=tables)
@@ -241,7 +255,12 @@ def _relu_errors(functions: list[Tensor], side: int, schedule: Schedule, context
     x = _circle(nodes).expand(len(functions), -1, -1)
     pool = torch.arange(len(functions), device=context.device)
     stack = Stack.drawn(
-        2 * DIMENSION, [UNITS] * len(functions), 2, 1, [seed_of(context.seed, s, side) for s in seeds], device=context.device
+        2 * DIMENSION,
+        [UNITS] * len(functions),
+        2,
+        1,
+        [seed_of(context.seed, s, side) for s in seeds],
+        device=context.device,
     )
     order = torch.stack([batches(s, side * side, schedule) for s in seeds], 1).to(context.device)
     train(stack, Examples(x, values, pool), order, schedule)
