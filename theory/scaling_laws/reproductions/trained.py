@@ -212,7 +212,7 @@ def nyquist_against_relu(context: Context) -> Verdict:
     ensure(best > RELU_ABOVE, f"a ReLU network reaches {best:.1e}", **numbers)
     reason = (
         f"from D = {needed} samples on the Nyquist learner, as defined here and told K, is within {worst:.0e}; ReLU "
-        f"networks of 2 × {UNITS} units, trained for {steps} steps, stay above {best:.1e} up to {max(sides) ** 2} samples"
+        f"networks of 2 × {UNITS} units, trained for {steps} steps, stay above {best:.1e} up to {sides[-1] ** 2} samples"
     )
     tables = {"errors": Table(("samples", "seed", "Nyquist learner", "ReLU network"), tuple(rows))}
     return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, reason, numbers, tables=tables)
