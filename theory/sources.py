@@ -135,6 +135,34 @@ LIPSCHITZ = Paper(
     2019,
     "https://arxiv.org/abs/1912.11511",
 )
+SCALING_LAW = Paper(
+    "arXiv:1909.12673",
+    "Jonathan S. Rosenfeld, Amir Rosenfeld, Yonatan Belinkov, Nir Shavit",
+    "A Constructive Prediction of the Generalization Error Across Scales",
+    2020,
+    "https://arxiv.org/abs/1909.12673",
+)
+PRUNING_LAW = Paper(
+    "arXiv:2006.10621",
+    "Jonathan S. Rosenfeld, Jonathan Frankle, Michael Carbin, Nir Shavit",
+    "On the Predictability of Pruning Across Scales",
+    2021,
+    "https://arxiv.org/abs/2006.10621",
+)
+SCALING_THESIS = Paper(
+    "arXiv:2108.07686",
+    "Jonathan S. Rosenfeld",
+    "Scaling Laws for Deep Learning",
+    2021,
+    "https://arxiv.org/abs/2108.07686",
+)
+BROKEN_LAW = Paper(
+    "arXiv:2210.14891",
+    "Ethan Caballero, Kshitij Gupta, Irina Rish, David Krueger",
+    "Broken Neural Scaling Laws",
+    2023,
+    "https://arxiv.org/abs/2210.14891",
+)
 
 OURS = Paper("momlp", "The momlp developers", "momlp's own documentation", 2026, "docs/")
 """Statements of this project, with their proofs on the named page of its documentation."""

@@ -14,10 +14,11 @@ from theory.sources import Paper
 class System:
     """`theory.<name>` holds its claims and instruments, `constructions.<name>` its objects.
 
-    `uses` are the other systems that these may import.
+    `uses` are the other systems that these may import; `short` is another name by which the command line knows it.
     """
 
     name: str
     title: str
     paper: Paper
     uses: tuple[str, ...] = ()
+    short: str | None = None

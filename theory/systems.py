@@ -28,6 +28,7 @@ NAMES = (
     "trained_momlp",
     "distributed_momlp",
     "sublinear_training",
+    "scaling_laws",
     "shapley_interactions",
     "lipschitz_expressiveness",
     "am_gm",

@@ -1,0 +1,1 @@
+"""Instruments for laws and their splits, stacks of trained networks, and Nyquist learners in exact arithmetic."""
