@@ -25,6 +25,7 @@ MOST_FUNCTIONS = 1 << 16
 GRID_TOLERANCE = 1e-9
 CONSISTENT = 1e-9
 MOST_BANDWIDTH = 1 << 20
+MOST_EXACT = 1000
 
 
 def samples_needed(bandwidth: int, dimension: int = 1) -> int:
@@ -204,7 +205,8 @@ class ExactRecovery:
 
 def circle_basis(bandwidth: int, t: Fraction | int) -> list[Fraction]:
     """1, cos θ, sin θ, …, cos Kθ, sin Kθ at the circle point ((1 − t²)/(1 + t²), 2t/(1 + t²)), in rationals."""
-    t = Fraction(t)
+    require_int("bandwidth", bandwidth, 0, MOST_EXACT)
+    (t,) = _fractions("t", [t])
     cosine, sine = (1 - t * t) / (1 + t * t), 2 * t / (1 + t * t)
     row, c, s = [Fraction(1)], Fraction(1), Fraction(0)
     for _ in range(bandwidth):
@@ -216,7 +218,7 @@ def circle_basis(bandwidth: int, t: Fraction | int) -> list[Fraction]:
 def exact_recovery(bandwidth: int, nodes: Sequence[Fraction | int], values: Sequence[Fraction | int]) -> ExactRecovery:
     """What samples `values` at the circle points of `nodes` t say about a function of degree ≤ K, by elimination in
     rationals. ValueError for other than rational numbers, or lengths that differ."""
-    require_int("bandwidth", bandwidth, 0, 1000)
+    require_int("bandwidth", bandwidth, 0, MOST_EXACT)
     nodes, values = (_fractions(name, given) for name, given in (("nodes", nodes), ("values", values)))
     if len(nodes) != len(values):
         raise ValueError(f"`values` must be as many as `nodes`, {len(nodes)}, got {len(values)}")

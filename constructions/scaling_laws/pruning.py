@@ -13,15 +13,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from constructions import fixed_order
-from constructions.errors import require_device, require_instance, require_int, require_seed, shown
+from constructions.errors import LARGEST_SEED, require_device, require_instance, require_int, require_tensor, shown
 from constructions.progress import Log, require_log, silent
-from constructions.scaling_laws.stack import Examples, Schedule, Stack, errors, seed_of, train
-from constructions.scaling_laws.students import COMMON, POOL, ReLUTarget, batches
+from constructions.scaling_laws.stack import Stack, seed_of, whole_numbers
+from constructions.scaling_laws.students import COMMON, MOST_POINTS, POOL, ReLUTarget, batches
+from constructions.scaling_laws.training import Examples, Schedule, errors, train
+
+MOST_ROUNDS = 1000
 
 
 @dataclass(frozen=True)
@@ -83,9 +87,12 @@ def prune_iteratively(
     require_instance("schedule", schedule, Schedule)
     if not isinstance(keep, float) or not 0 < keep < 1:
         raise ValueError(f"`keep` must be a number between 0 and 1, got {shown(keep)}")
-    require_int("rounds", rounds, 0)
+    require_int("rounds", rounds, 0, MOST_ROUNDS)
+    if not callable(finished):
+        raise TypeError(f"`finished` must be a function, got {type(finished).__name__}")
     require_int("rewind", rewind, 0, schedule.steps - 1)
     require_log(log)
+    x, y = _test_points(test)
     weights = weight_places(stack)
     everything, masks = weights.sum(1), weights
     train(stack, examples, order, schedule, last=rewind)
@@ -100,8 +107,17 @@ def prune_iteratively(
         train(stack, examples, order, schedule, first=rewind, masks=masks | ~weights)
         finished(number, stack, masks)
         densities.append(masks.sum(1).double() / everything)
-        found.append(errors(stack, *test))
+        found.append(errors(stack, x, y))
     return PruningCurve(stack.depth, stack.widths, torch.stack(densities).cpu(), torch.stack(found).cpu())
+
+
+def _test_points(test: Any) -> tuple[Tensor, Tensor]:
+    if not isinstance(test, tuple) or len(test) != 2:
+        raise ValueError(f"`test` must be points x (N, d) and their values or classes, got {shown(test)}")
+    x, y = require_tensor("test", test[0], "(N, d)"), require_tensor("test", test[1], "(N,) or (N, o)")
+    if x.ndim != 2 or len(x) != len(y) or not len(x):
+        raise ValueError(f"`test` must be as many values as points, got {tuple(y.shape)} for {tuple(x.shape)}")
+    return x, y
 
 
 @dataclass(frozen=True)
@@ -120,12 +136,13 @@ def teacher_classes(
     """A pool a seed; classes are the largest of a random ReLU network's outputs, standardised on the test points."""
     place = require_device("device", device)
     target = ReLUTarget(widths, teacher)
-    count = require_int("points", points, 1)
+    count = require_int("points", points, 1, MOST_POINTS)
+    require_int("test", test, 2, MOST_POINTS)
     draw = lambda n, seed: torch.randn(  # noqa: E731
         n, target.widths[0], generator=torch.Generator().manual_seed(seed), dtype=torch.float64
     )
-    pools = [draw(count, seed_of(require_seed("seeds", seed), POOL)) for seed in seeds]
-    common = draw(require_int("test", test, 2), seed_of(COMMON))
+    pools = [draw(count, seed_of(seed, POOL)) for seed in whole_numbers("seeds", seeds, 0, LARGEST_SEED)]
+    common = draw(test, seed_of(COMMON))
     values = target(common)
     middle = fixed_order.total(values.t()) / test
     spread = (fixed_order.total(((values - middle) ** 2).t()) / test).sqrt()
@@ -143,6 +160,11 @@ def pruned_teacher_students(
 ) -> PruningCurve:
     """`prune_iteratively` for students of every width and seed on that seed's pool, all widths in one stack; networks
     are ordered by width, then seed."""
+    require_instance("data", data, Classification)
+    require_instance("schedule", schedule, Schedule)
+    widths, seeds = whole_numbers("widths", widths, 1), whole_numbers("seeds", seeds, 0, LARGEST_SEED)
+    if len(seeds) != len(data.x):
+        raise ValueError(f"`seeds` must be one a pool, {len(data.x)}, got {shown(seeds)}")
     cells = [(w, s) for w in widths for s in range(len(seeds))]
     device, points = data.x.device, data.x.shape[1]
     classes = int(data.test[1].max()) + 1

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from constructions.errors import require_positive, require_tensor, shown
+from constructions.errors import require_bool, require_positive, require_tensor, shown
 
 NAMES = ("high", "gamma", "p", "phi", "psi")
 GAMMAS = (0.02, 6.0)
@@ -26,6 +26,9 @@ EXPONENTS = (-6.0, 6.0)
 LOG_P = (-30.0, 30.0)
 AT_A_BOUND = 1e-6
 LEAST_POINTS = 7
+LARGEST_EXPONENT = 1e3
+LARGEST_LOG = 700.0
+LARGEST_CHANCE = 1e100
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,9 @@ class PruningLaw:
         for name in ("high", "gamma", "p"):
             require_positive(name, getattr(self, name))
         for name in ("phi", "psi"):
-            require_positive(name, abs(getattr(self, name)), allow_zero=True)
+            value = getattr(self, name)
+            if not isinstance(value, (int, float)) or isinstance(value, bool) or not abs(value) <= LARGEST_EXPONENT:
+                raise ValueError(f"`{name}` must be a number within ±{LARGEST_EXPONENT:g}, got {shown(value)}")
 
     def __call__(
         self, density: Tensor | float, depth: Tensor | float, width: Tensor | float, eps_np: Tensor | float
@@ -83,7 +88,8 @@ class PruningLaw:
         rest = power * math.log(self.high / target)
         rho = power * math.log(target / eps_np)
         logs = rho + _log_expm1(rest) - _log_expm1(rho)
-        return math.exp(math.log(self.p) + logs / 2 - self.phi * math.log(depth) - self.psi * math.log(width))
+        log_d = math.log(self.p) + logs / 2 - self.phi * math.log(depth) - self.psi * math.log(width)
+        return math.exp(log_d) if log_d < LARGEST_LOG else math.inf
 
 
 def _log_expm1(x: float) -> float:
@@ -93,11 +99,22 @@ def _log_expm1(x: float) -> float:
 
 def _broadcast(*values: Any) -> list[Tensor]:
     like = next((v for v in values if isinstance(v, Tensor)), torch.tensor(1.0))
-    tensors = [torch.as_tensor(v, dtype=torch.float64, device=like.device) for v in values]
-    for name, tensor in zip(("density", "depth", "width", "eps_np"), tensors, strict=True):
+    tensors = []
+    for name, value in zip(("density", "depth", "width", "eps_np"), values, strict=True):
+        number = (
+            value
+            if isinstance(value, Tensor)
+            else torch.tensor(float(require_positive(name, value)), dtype=torch.float64)
+        )
+        tensor = require_tensor(name, number, "(N,)").to(like.device, torch.float64)
+        tensors.append(tensor)
         if not bool(((tensor > 0) & torch.isfinite(tensor)).all()):
             raise ValueError(f"`{name}` must be positive and finite")
-    return list(torch.broadcast_tensors(*tensors))
+    try:
+        return list(torch.broadcast_tensors(*tensors))
+    except RuntimeError as err:
+        shapes = ", ".join(str(tuple(t.shape)) for t in tensors)
+        raise ValueError(f"`density` must have the shape of the others, or they be numbers, got {shapes}") from err
 
 
 @dataclass(frozen=True)
@@ -119,11 +136,13 @@ def fit_pruning_law(
     errors and `chance`. Average the errors of several seeds before. ValueError for fewer than 7 points, errors that are
     not in (0, chance], or, with `joint`, for one depth or one width only: their exponents are not identified.
     """
+    require_bool("joint", joint)
     points = _points(density, depth, width, eps_np, errors)
     if points.shape[1] < LEAST_POINTS:
         raise ValueError(f"`errors` must be {LEAST_POINTS} points or more, got {points.shape[1]}")
     d, length, w, base, e = points
-    if not isinstance(chance, (int, float)) or not max(e.max(), base.max()) <= chance:
+    known = isinstance(chance, (int, float)) and not isinstance(chance, bool) and chance <= LARGEST_CHANCE
+    if not (known or chance == math.inf) or not max(e.max(), base.max()) <= chance:
         raise ValueError(f"`errors` must be at most `chance`, {shown(chance)}, got {max(e.max(), base.max()):g}")
     for name, values in (("depth", length), ("width", w)) if joint else ():
         if len(np.unique(values)) < 2:
@@ -138,10 +157,11 @@ def fit_pruning_law(
 
 def _points(*columns: Tensor) -> np.ndarray:
     names = ("density", "depth", "width", "eps_np", "errors")
+    require_tensor("errors", columns[-1], "(N,)")
     for name, column in zip(names, columns, strict=True):
         require_tensor(name, column, "(N,)")
-        if column.ndim != 1 or len(column) != len(columns[-1]):
-            raise ValueError(f"`{name}` must have shape ({len(columns[-1])},), got {tuple(column.shape)}")
+        if column.ndim != 1 or column.shape != columns[-1].shape:
+            raise ValueError(f"`{name}` must have shape ({columns[-1].numel()},), got {tuple(column.shape)}")
         if not bool(((column > 0) & torch.isfinite(column)).all()):
             raise ValueError(f"`{name}` must be positive and finite")
     return np.stack([column.detach().double().cpu().numpy() for column in columns])

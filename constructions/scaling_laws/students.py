@@ -18,15 +18,27 @@ import torch
 from torch import Tensor, nn
 
 from constructions import fixed_order
-from constructions.errors import require_device, require_int, require_seed, shown
+from constructions.errors import (
+    LARGEST_SEED,
+    require_bool,
+    require_device,
+    require_instance,
+    require_int,
+    require_points,
+    require_positive,
+    require_seed,
+    shown,
+)
 from constructions.progress import Log, require_log, silent
 from constructions.scaling_laws.order_free import MOST_TERMS
-from constructions.scaling_laws.stack import Examples, Schedule, Stack, errors, seed_of, train
+from constructions.scaling_laws.stack import Stack, seed_of, whole_numbers
+from constructions.scaling_laws.training import Examples, Schedule, errors, train
 
 POOL, ORDER, COMMON = 1, 2, 3
 """What a seed is mixed with: its points, its batches, the common points."""
 
 CHUNK = 512
+MOST_POINTS = 1 << 24
 
 
 class ReLUTarget:
@@ -35,12 +47,13 @@ class ReLUTarget:
 
     def __init__(self, widths: Sequence[int], seed: int, *, spread: float = 0.5):
         require_seed("seed", seed)
-        self.widths = tuple(require_int("widths", w, 1, 1 << 16) for w in widths)
+        self.widths = whole_numbers("widths", widths, 1, 1 << 16)
+        require_positive("spread", spread, allow_zero=True)
         if len(self.widths) < 2:
             raise ValueError(f"`widths` must have inputs and outputs at least, got {shown(widths)}")
         generator = torch.Generator().manual_seed(seed)
         draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
-        self.layers = [(draw(b, a) * math.sqrt(2 / a), draw(b) * spread) for a, b in pairwise(self.widths)]
+        self.layers = [(draw(b, a) * math.sqrt(2 / a), draw(b) * float(spread)) for a, b in pairwise(self.widths)]
 
     @property
     def parameters(self) -> int:
@@ -48,6 +61,7 @@ class ReLUTarget:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(N, d) -> (N, outputs)."""
+        require_points("x", x, self.widths[0])
         answers = []
         for part in x.split(CHUNK):
             for i, (weight, bias) in enumerate(self.layers):
@@ -131,15 +145,18 @@ def train_students(
     place = require_device("device", device)
     require_int("inputs", inputs, 1, MOST_TERMS)
     require_log(log)
-    widths, sizes, seeds = _increasing("widths", widths), _increasing("sizes", sizes), tuple(seeds)
-    for seed in seeds:
-        require_seed("seeds", seed)
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise ValueError(f"`seeds` must be one or more, each once, got {shown(seeds)}")
-    schedule = schedule or Schedule(1000, decay=1e-3, watch=50)
-    counts = (require_int("pool", pool or sizes[-1], sizes[-1]), validation, test)
+    widths, sizes = _increasing("widths", widths, MOST_TERMS), _increasing("sizes", sizes, MOST_POINTS)
+    seeds = whole_numbers("seeds", seeds, 0, LARGEST_SEED)
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"`seeds` must be each once, got {shown(seeds)}")
+    schedule = Schedule(1000, decay=1e-3, watch=50) if schedule is None else schedule
+    require_instance("schedule", schedule, Schedule)
+    counts = (require_int("pool", sizes[-1] if pool is None else pool, sizes[-1], MOST_POINTS), validation, test)
+    for name, function in (("target", target), ("points", points)):
+        if not callable(function) and not (function is None and name == "points"):
+            raise TypeError(f"`{name}` must be a function, got {type(function).__name__}")
     data = _Data.drawn(target, points or _normal(inputs), seeds, counts, place)
-    together = place.type != "cpu" if together is None else together
+    together = place.type != "cpu" if together is None else require_bool("together", together)
     stacks, found = [], []
     for group in [widths] if together else [(w,) for w in widths]:
         log(f"widths {', '.join(map(str, group))}")
@@ -181,7 +198,8 @@ class _Data:
         pool, validation, test = counts
         common = torch.Generator().manual_seed(seed_of(COMMON))
         sets = [
-            points(require_int(name, count, 2), common) for name, count in (("validation", validation), ("test", test))
+            points(require_int(name, count, 2, MOST_POINTS), common)
+            for name, count in (("validation", validation), ("test", test))
         ]
         pools = [points(pool, torch.Generator().manual_seed(seed_of(seed, POOL))) for seed in seeds]
         values = [_values(target, x) for x in (*sets, *pools)]
@@ -207,10 +225,10 @@ def _normal(inputs: int):
     return lambda count, generator: torch.randn(count, inputs, generator=generator, dtype=torch.float64)
 
 
-def _increasing(name: str, values: Sequence[int]) -> tuple[int, ...]:
-    values = tuple(require_int(name, v, 1) for v in values)
-    if not values or list(values) != sorted(set(values)):
-        raise ValueError(f"`{name}` must be increasing, one or more, got {shown(values)}")
+def _increasing(name: str, values: Sequence[int], most: int) -> tuple[int, ...]:
+    values = whole_numbers(name, values, 1, most)
+    if list(values) != sorted(set(values)):
+        raise ValueError(f"`{name}` must be increasing, got {shown(values)}")
     return values
 
 

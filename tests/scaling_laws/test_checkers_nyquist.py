@@ -36,7 +36,8 @@ def test_the_fields_are_the_least():
     assert [Field.with_root_of_order(n).p for n in (1, 3, 5)] == [10007, 10009, 10061]
     for n in (4, 7, 122):
         field = Field.with_root_of_order(n)
-        assert field.p % n == 1 and len(set(field.powers)) == n
+        assert field.p % n == 1
+        assert len(set(field.powers)) == n
 
 
 @pytest.mark.parametrize("bandwidth", [1, 2, 3, 5])
@@ -49,7 +50,8 @@ def test_recovery_jumps_at_2k_plus_1(bandwidth):
 def test_twice_the_bandwidth_is_not_enough():
     report = recovers(3, 6)
     assert report.failure == "K=3, n=6: the wave of frequency (-3,) comes back as 1·z^(-3,) + 1·z^(3,)"
-    assert recovers(1, 2, 2).failure and recovers(1, 3, 2).holds
+    assert recovers(1, 2, 2).failure
+    assert recovers(1, 3, 2).holds
 
 
 def test_a_learner_of_one_degree_less_is_rejected():
@@ -77,7 +79,8 @@ def one_node_doubled(field, samples, bandwidth):
 
 @pytest.mark.parametrize("transform", [perturbed, without_the_factor, from_zero_on, one_node_doubled])
 def test_a_wrong_transform_is_rejected(transform):
-    assert recovers(2, 5).holds and recovers(2, 7).holds
+    assert recovers(2, 5).holds
+    assert recovers(2, 7).holds
     assert recovers(2, 7, transform=transform).failure.startswith("K=2, n=7: the wave of frequency")
     assert aliasing_holds(2, 7, [1, 2, 3, 4, 5], transform=transform).failure.startswith("K=2, n=7: frequency")
 
@@ -133,13 +136,16 @@ def test_a_broken_recovery_is_rejected(n, change, failure):
 def test_one_perturbed_sample_is_seen():
     values = (*VALUES[:2], VALUES[2] + 1, *VALUES[3:])
     assert recovery_eq(honest(8), 3, NODES, values).failure == "the samples are called consistent with degree 3"
-    assert least_degree(NODES, values, 3) is None and least_degree(NODES, VALUES, 3) == 3
+    assert least_degree(NODES, values, 3) is None
+    assert least_degree(NODES, VALUES, 3) == 3
 
 
 def test_the_projection_has_the_trace_n():
     for n in range(1, 8):
         found = projection_error(NODES[:n], 3)
-        assert found.holds and found.trace == n and found.error == (7 - found.trace) / 7
+        assert found.holds
+        assert found.trace == n
+        assert found.error == (7 - found.trace) / 7
     doubled = projection_error((NODES[0], NODES[1], NODES[0]), 3)
     assert doubled.failure == "the nodes' values are dependent"
     assert projection_error(NODES, 3).failure == "the nodes' values are dependent"
@@ -175,7 +181,8 @@ def test_gram_matrices_are_scalar_below_half_of_n_alone():
 
 
 def test_the_splines_error():
-    assert spline_error_eq(stated_error).holds and coefficient_eq(lambda theta: sinc(theta) ** 2).holds
+    assert spline_error_eq(stated_error).holds
+    assert coefficient_eq(lambda theta: sinc(theta) ** 2).holds
     assert coefficient_eq(sinc).failure.startswith("the hat's transform differs by")
     wrong = spline_error_eq(lambda theta: 1 - 2 * sinc(theta) + (2 + sympy.cos(2 * sympy.pi * theta)) / 3)
     assert wrong.failure == "at θ = 1/4 the error is 0.045528, the formula says -0.133966"
@@ -204,7 +211,8 @@ def test_the_shallow_bound():
     assert (
         affine_residual_eq(sympy.Rational(1, 360)).failure == "the best affine function leaves t**5/720, not t**5/360"
     )
-    assert kernel_is_not_negative().holds and power_mean_holds().holds
+    assert kernel_is_not_negative().holds
+    assert power_mean_holds().holds
     assert bounds.shallow_lower_bound(2 * math.pi**2, 1 / 3, 0) == pytest.approx(0.0022270, abs=5e-8)
 
 
@@ -216,7 +224,8 @@ def test_the_jump_and_the_line():
     assert [round(float(bounds.average_error(n, 3)), 6) for n in range(8)] == [
         1, 0.857143, 0.714286, 0.571429, 0.428571, 0.285714, 0.142857, 0,
     ]  # fmt: skip
-    assert bounds.worst_case_error(24, 2, 2) == 1 and bounds.average_error(30, 2, 2) == 0
+    assert bounds.worst_case_error(24, 2, 2) == 1
+    assert bounds.average_error(30, 2, 2) == 0
 
 
 def test_noise_with_k_unknown_does_not_decay():

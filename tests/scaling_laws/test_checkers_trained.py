@@ -9,8 +9,8 @@ import torch
 from constructions.scaling_laws import pruning
 from constructions.scaling_laws.pruning import pruned_teacher_students, teacher_classes
 from constructions.scaling_laws.pruning_law import PruningLaw
-from constructions.scaling_laws.stack import Schedule
 from constructions.scaling_laws.students import ReLUTarget, train_students
+from constructions.scaling_laws.training import Schedule
 from theory.scaling_laws.checkers.pruning_shape import (
     GAMMA,
     HIGH,
@@ -57,7 +57,7 @@ def test_a_leaked_point_is_seen():
 
 
 def test_a_strict_limit_is_seen():
-    inside = (SIZES < torch.tensor(LIMITS)).all(1)
+    inside = (torch.tensor(LIMITS) > SIZES).all(1)
     report = fit_respects_split(law, residuals(inside), SIZES, ERRORS, LIMITS)
     assert report.failure == "the fit saw 1 points, 4 are within the limits (8, 128)"
 
@@ -126,7 +126,8 @@ def watched(**options):
 def test_an_honest_pruning_holds():
     witness, curve = watched()
     assert witness.report(curve).holds
-    assert len(witness.densities) == 4 and len(witness.densities[0]) == 4
+    assert len(witness.densities) == 4
+    assert len(witness.densities[0]) == 4
 
 
 def smallest(rows, among, count):

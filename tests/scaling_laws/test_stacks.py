@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from constructions.scaling_laws import stack as stacks
+from constructions.scaling_laws import training
 from constructions.scaling_laws.order_free import BITS, MOST_TERMS, product, rounded
-from constructions.scaling_laws.stack import Examples, Pass, Schedule, Stack, errors, seed_of, slope, train
+from constructions.scaling_laws.stack import Pass, Stack, seed_of
 from constructions.scaling_laws.students import ReLUTarget, batches, train_students
+from constructions.scaling_laws.training import Examples, Schedule, errors, slope, train
 
 SCHEDULE = Schedule(25, batch=32, decay=1e-3, watch=10)
 
@@ -126,8 +127,10 @@ def test_filling_stays_zero():
     stack = Stack.drawn(3, [2, 6], 2, 1, [0, 1])
     x = Examples(normal(1, 40, 3), normal(1, 40, 1, seed=1), torch.tensor([0, 0]))
     train(stack, x, torch.randint(40, (30, 2, 16)), Schedule(30, batch=16, decay=1e-2))
-    assert not stack.weights[0][0, :, 2:].any() and not stack.weights[1][0, 2:].any()
-    assert not stack.biases[1][0, 2:].any() and not stack.weights[2][0, 2:].any()
+    assert not stack.weights[0][0, :, 2:].any()
+    assert not stack.weights[1][0, 2:].any()
+    assert not stack.biases[1][0, 2:].any()
+    assert not stack.weights[2][0, 2:].any()
     assert bool(stack.weights[1][0, :2, :2].all())
 
 
@@ -181,7 +184,7 @@ def test_errors_are_those_of_the_module(monkeypatch):
         out = stack.network(g)(x).detach()
         assert float(squared[g]) == pytest.approx(float((out - values).square().mean()), rel=1e-5)
         assert float(wrong[g]) == float((out.argmax(1) != classes).double().mean())
-    monkeypatch.setattr(stacks, "MOST_NUMBERS", 100)
+    monkeypatch.setattr(training, "MOST_NUMBERS", 100)
     assert torch.equal(errors(stack, x, values), squared)
 
 
@@ -220,15 +223,15 @@ def test_divergence_is_said():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: Stack(3, [], 2, 1), "`widths` must name one network or more"),
+        (lambda: Stack(3, [], 2, 1), "`widths` must be a sequence of integers, one or more"),
         (lambda: Stack(3, [MOST_TERMS + 1], 2, 1), "`widths` must be an integer between 1 and 512"),
         (lambda: Stack.drawn(3, [4, 4], 2, 1, [0]), "`seeds` must be one a network, 2, got 1"),
-        (lambda: Schedule(0), "`steps` must be an integer at least 1"),
+        (lambda: Schedule(0), "`steps` must be an integer between 1 and"),
         (lambda: Schedule(5, batch=513), "`batch` must be an integer between 1 and 512"),
         (lambda: Schedule(5, rate=float("nan")), "`rate` must be a number of at least 0 and below 1, got nan"),
-        (lambda: grid((4, 3), (50,), (0,)), r"`widths` must be increasing, one or more, got \(4, 3\)"),
-        (lambda: grid((4,), (50,), (0, 0)), r"`seeds` must be one or more, each once, got \(0, 0\)"),
-        (lambda: grid((4,), (400,), (0,)), "`pool` must be an integer at least 400, got 300"),
+        (lambda: grid((4, 3), (50,), (0,)), r"`widths` must be increasing, got \(4, 3\)"),
+        (lambda: grid((4,), (50,), (0, 0)), r"`seeds` must be each once, got \(0, 0\)"),
+        (lambda: grid((4,), (400,), (0,)), "`pool` must be an integer between 400 and 16777216, got 300"),
         (
             lambda: train_students(lambda x: x, (4,), (50,), (0,), inputs=5),
             r"`target` must answer with finite numbers \(1000, 1\)",

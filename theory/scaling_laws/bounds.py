@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from constructions.errors import require_int, require_positive
+from constructions.errors import require_int, require_positive, shown
 from constructions.scaling_laws.nyquist import samples_needed
 
 SERIES_BELOW = 0.03
@@ -42,7 +42,9 @@ def noise_error_interpolating(n: int, *, variance: float | Fraction = 1) -> floa
 
 
 def spline_error(theta: float) -> float:
-    """E(θ), the squared error of periodic piecewise-linear interpolation of e^{2πikx} at n nodes, θ = k/n."""
+    """E(θ), the squared error of periodic piecewise-linear interpolation of e^{2πikx} at n nodes, θ = k/n ≤ 1/2."""
+    if not isinstance(theta, (int, float)) or not 0 <= theta <= 1 / 2:
+        raise ValueError(f"`theta` must be a number between 0 and 1/2, got {shown(theta)}")
     if theta == 0:
         return 0.0
     if abs(theta) < SERIES_BELOW:  # the closed form cancels there: its Taylor series
@@ -57,7 +59,10 @@ def shallow_lower_bound(curvature: float, length: float, width: int) -> float:
     length where |f″| ≥ μ keeps its sign."""
     for name, value in (("curvature", curvature), ("length", length)):
         require_positive(name, value)
-    return float(curvature) ** 2 * float(length) ** 5 / (720 * (require_int("width", width, 0) + 1) ** 4)
+    require_int("width", width, 0, 1 << 62)
+    # one factor an affine piece and a part of the length: no power leaves the range of floats before the product does
+    piece = float(length) / (width + 1)
+    return (float(curvature) * piece * piece) ** 2 * float(length) / 720
 
 
 def plateau_ratio(low: float, high: float, gamma: float) -> float:

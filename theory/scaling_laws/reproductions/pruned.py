@@ -10,7 +10,7 @@ from torch import Tensor
 
 from constructions.scaling_laws.pruning import Classification, PruningCurve, pruned_teacher_students, teacher_classes
 from constructions.scaling_laws.pruning_law import FittedPruningLaw, PruningLaw, fit_pruning_law
-from constructions.scaling_laws.stack import Schedule
+from constructions.scaling_laws.training import Schedule
 from theory.claim import Context, Evidence, Status, Table, Verdict, ensure
 from theory.scaling_laws.bounds import plateau_ratio, steepest_slope
 from theory.scaling_laws.checkers.pruning_shape import (

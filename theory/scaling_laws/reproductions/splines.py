@@ -10,7 +10,8 @@ import sympy
 import torch
 from torch import Tensor, nn
 
-from constructions.scaling_laws.stack import Examples, Schedule, Stack, seed_of, train
+from constructions.scaling_laws.stack import Stack, seed_of
+from constructions.scaling_laws.training import Examples, Schedule, train
 from theory.claim import Context, Evidence, Status, Table, Verdict, ensure
 from theory.scaling_laws import bounds
 from theory.scaling_laws.checkers.shallow import (

@@ -10,8 +10,9 @@ from constructions.scaling_laws.fit import fit_scaling_law
 from torch import Tensor
 
 from constructions.scaling_laws.nyquist import NyquistLearner, trigonometric_basis
-from constructions.scaling_laws.stack import Examples, Schedule, Stack, seed_of, train
+from constructions.scaling_laws.stack import Stack, seed_of
 from constructions.scaling_laws.students import ErrorGrid, ReLUTarget, batches, train_students
+from constructions.scaling_laws.training import Examples, Schedule, train
 from theory.claim import Context, Evidence, Status, Table, Verdict, ensure, undecided
 from theory.scaling_laws.checkers.split import fit_respects_split, fitted_points
 from theory.scaling_laws.checkers.trained import student_errors_eq
@@ -212,7 +213,7 @@ def nyquist_against_relu(context: Context) -> Verdict:
     ensure(best > RELU_ABOVE, f"a ReLU network reaches {best:.1e}", **numbers)
     reason = (
         f"from D = {needed} samples on the Nyquist learner, as defined here and told K, is within {worst:.0e}; ReLU "
-        f"networks of 2 × {UNITS} units, trained for {steps} steps, stay above {best:.1e} up to {sides[-1] ** 2} samples"
+        f"networks of 2 × {UNITS} units, trained for {steps} steps, stay above {best:.1e} up to n = {sides[-1] ** 2}"
     )
     tables = {"errors": Table(("samples", "seed", "Nyquist learner", "ReLU network"), tuple(rows))}
     return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, reason, numbers, tables=tables)
