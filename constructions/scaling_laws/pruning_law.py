@@ -141,8 +141,9 @@ def fit_pruning_law(
     if points.shape[1] < LEAST_POINTS:
         raise ValueError(f"`errors` must be {LEAST_POINTS} points or more, got {points.shape[1]}")
     d, length, w, base, e = points
-    known = isinstance(chance, (int, float)) and not isinstance(chance, bool) and chance <= LARGEST_CHANCE
-    if not (known or chance == math.inf) or not max(e.max(), base.max()) <= chance:
+    real = isinstance(chance, (int, float)) and not isinstance(chance, bool)
+    known = real and (chance <= LARGEST_CHANCE or chance == math.inf)
+    if not known or not max(e.max(), base.max()) <= chance:
         raise ValueError(f"`errors` must be at most `chance`, {shown(chance)}, got {max(e.max(), base.max()):g}")
     for name, values in (("depth", length), ("width", w)) if joint else ():
         if len(np.unique(values)) < 2:

@@ -62,7 +62,8 @@ def shallow_lower_bound(curvature: float, length: float, width: int) -> float:
     require_int("width", width, 0, 1 << 62)
     # one factor an affine piece and a part of the length: no power leaves the range of floats before the product does
     piece = float(length) / (width + 1)
-    return (float(curvature) * piece * piece) ** 2 * float(length) / 720
+    component = float(curvature) * piece * piece
+    return component * component * float(length) / 720
 
 
 def plateau_ratio(low: float, high: float, gamma: float) -> float:
