@@ -1,0 +1,191 @@
+"""What is claimed; the reproductions are in `theory.scaling_laws.reproductions`, one function a claim.
+
+Of the papers the abstracts and introductions were read; their formula is cited as it is quoted there. What the thesis
+calls a Nyquist learner could not be read in full: those claims are about learners *as defined here*. Refuted sentences
+are refuted as they are written.
+"""
+
+from __future__ import annotations
+
+from theory.claim import Statement, Status
+from theory.sources import OURS, PRUNING_LAW, SCALING_LAW, SCALING_THESIS
+
+PAGE = OURS.at("docs/scaling_laws.md")
+HERE = "Nyquist learners as defined here: maps from samples to functions on the torus"
+MEASURED_CURVES = "curves that others measured (package data, licences beside it)"
+RULE = "what is held out is fixed by the sizes, before fitting"
+
+STATEMENTS = {
+    "redundant_constant": Statement(
+        title="The error law has one constant too many: scaling four of its seven constants changes nothing",
+        statement=r"(a,b,c_\infty,\eta)\mapsto\kappa(a,b,c_\infty,\eta)\ \text{leaves}\ "
+        r"\hat\varepsilon=\varepsilon_0\,e/\sqrt{e^2+\eta^2}\ \text{as it is}",
+        source=PAGE,
+        expected=Status.PROVED,
+        hypotheses=("e = a n^-alpha + b m^-beta + c; all constants positive",),
+    ),
+    "planning": Statement(
+        title="Needed sizes, the cheapest product of sizes, and when a target cannot be reached, in closed form",
+        statement=r"An^{-\alpha}=\frac{w\beta}{\alpha+\beta},\ Bm^{-\beta}=\frac{w\alpha}{\alpha+\beta}\ "
+        r"\text{minimise}\ nm\ \text{subject to}\ u=u^*,\quad w=u^*-C",
+        source=PAGE,
+        expected=Status.PROVED,
+        hypotheses=("the law holds at all sizes", "cost n m"),
+    ),
+    "recovery": Statement(
+        title="Intervals of predictions cover the truth of a law with 2 % noise, far outside of the fitted sizes",
+        statement=r"\text{95\% prediction intervals at }(8192,256)\text{ hold the truth in at least 80\% of draws}",
+        source=PAGE,
+        expected=Status.NOT_REFUTED,
+        hypotheses=(
+            "A = 8, alpha = 1/2, B = 4, beta = 1, C = 0.02, chance 1; n = 64 ... 1024, m = 4 ... 32",
+            "multiplicative normal noise of 2 %, the listed seeds",
+        ),
+    ),
+    "language_models": Statement(
+        title="Runs of at most 412M parameters predict the loss of models of 1.4B and 6.9B parameters within 10 %",
+        statement=r"\text{mean}\,|\delta|<0.1\ \text{on the held-out runs, and the upper end of its 95\% interval}",
+        source=SCALING_LAW.at("abstract"),
+        expected=Status.NOT_REFUTED,
+        hypotheses=(
+            f"104 language models of three training sets, {MEASURED_CURVES}",
+            f"{RULE}: parameters above 412M; chance ln 50432",
+            "the threshold was set after these numbers were seen: it tests the fit, it discovers nothing",
+        ),
+    ),
+    "learning_curves": Statement(
+        title="On decreasing learning curves the constant matters: the law extrapolates 8 times better than without it",
+        statement=r"\text{error of}\ An^{-\alpha}+C\ \text{below that of}\ An^{-\alpha}\ "
+        r"\text{and below that of sizes shuffled, at }n\in(n_{\max}/8,n_{\max}]",
+        source=PAGE,
+        expected=Status.NOT_REFUTED,
+        hypotheses=(
+            f"curves of scikit-learn learners, {MEASURED_CURVES}",
+            f"{RULE}: n > n_max/8, and decreasing is judged by the fitted anchors",
+            "the unit of the interval is the data set",
+        ),
+    ),
+    "better_than_last_value": Statement(
+        title="On all learning curves the law extrapolates 8 times better than repeating the last value",
+        statement=r"\text{the mean log ratio of errors, law to last value, is below 0}",
+        source=PAGE,
+        expected=Status.REFUTED,
+        hypotheses=(f"curves of scikit-learn learners, {MEASURED_CURVES}", RULE, "the unit is the data set"),
+    ),
+    "translation": Statement(
+        title="The law predicts the last doubling of translation data better than repeating the last value",
+        statement=r"|\delta_{\mathrm{law}}|<|\delta_{\mathrm{last}}|\ \text{at}\ 5.12\cdot10^8\ \text{sentence pairs}",
+        source=PAGE,
+        expected=Status.REFUTED,
+        hypotheses=(f"5 translation models, {MEASURED_CURVES}", "the authors' own split"),
+    ),
+    "trained_grid": Statement(
+        title="Small students and small data predict the errors of larger ones, twice as well as two naive rules",
+        statement=r"\text{mean}\,|\delta|\le\tfrac12\min(\text{sizes shuffled},\ \text{best small error})",
+        source=SCALING_LAW.at("abstract"),
+        expected=Status.NOT_REFUTED,
+        hypotheses=(
+            "students of one random ReLU network, trained as the page says; w >= 4",
+            f"{RULE}: widths and numbers of examples above the fitted ones; chance 1",
+        ),
+    ),
+    "realizable_teacher": Statement(
+        title="The law on students of a small teacher, whose floor is 0 (exploratory)",
+        statement=r"\text{what is held-out mean}\ \delta\ \text{when the error has no floor?}",
+        source=PAGE,
+        expected=Status.INCONCLUSIVE,
+        hypotheses=("students of a width-12 teacher", "two protocols disagreed in sign: nothing may be expected"),
+        slow=True,
+    ),
+    "realizable_error": Statement(
+        title="Without noise, students of a small teacher still keep an error far above its own 0",
+        statement=r"\text{slope}<0\ \text{and error at the largest}\ n\ >10^{-4},\ \text{the teacher's is 0}",
+        source=PAGE,
+        expected=Status.NOT_REFUTED,
+        hypotheses=(
+            "students of a teacher of 253 parameters, trained as the page says; the listed seeds",
+            "a statement about this training, not about what students can represent",
+        ),
+    ),
+    "pruning_shape": Statement(
+        title="Plateaus, steepest point and steepest slope of the law of pruned networks",
+        statement=r"\min_d\frac{d\ln\hat\varepsilon}{d\ln d}=-\gamma\frac{q-1}{q+1}\ \text{at}\ d=p\sqrt q,\ "
+        r"\text{where}\ \hat\varepsilon=\sqrt{\varepsilon_\uparrow\varepsilon_{np}}",
+        source=PAGE,
+        expected=Status.PROVED,
+        hypotheses=("p, gamma > 0 and q >= 1",),
+    ),
+    "pruning_slope_is_gamma": Statement(
+        title="The power-law region of the law of pruned networks has the slope -gamma",
+        statement=r"\exists d:\ \frac{d\ln\hat\varepsilon}{d\ln d}=-\gamma",
+        source=PRUNING_LAW.at("introduction, Equation 1"),
+        expected=Status.REFUTED,
+        hypotheses=("read as an equality at finite q",),
+    ),
+    "pruning": Statement(
+        title="Five constants of pruned narrow networks predict a wider one, twice as well as two naive rules",
+        statement=r"\text{mean}\,|\delta|\le\tfrac12\min(\hat\varepsilon=\varepsilon_{np},\ \varphi=\psi=0)",
+        source=PRUNING_LAW.at("introduction, Equation 1"),
+        expected=Status.NOT_REFUTED,
+        hypotheses=(
+            "classes of a random ReLU teacher, iterative magnitude pruning as the page says",
+            f"{RULE}: the widest networks, whose unpruned error is given",
+        ),
+    ),
+    "nyquist_recovery": Statement(
+        title="n samples determine a function of bandwidth K iff n >= 2K + 1; on a grid fewer alias as stated",
+        statement=r"\hat c_k=\sum_{l\equiv k\,(n)}c_l,\quad\hat c=c\ \text{for all}\ c\iff n\ge2K+1",
+        source=PAGE,
+        expected=Status.PROVED,
+        hypotheses=(HERE, "no noise, exact arithmetic", "instances over F_p and in rationals, the proof for all K"),
+    ),
+    "nyquist_jump": Statement(
+        title="The worst case jumps from 1 to 0 at D samples; the average falls on the straight line 1 - n/D",
+        statement=r"\inf\sup_{\|f\|\le1}\|g-f\|^2=[n<D],\qquad\mathbb E\|g-f\|^2=1-n/D",
+        source=PAGE,
+        expected=Status.PROVED,
+        hypotheses=(HERE, "the average over coefficients uniform on the sphere"),
+    ),
+    "nyquist_noise": Statement(
+        title="Noise costs variance times D/n when K is known, and does not decay when all frequencies interpolate",
+        statement=r"\mathbb E\|g-f\|^2=\sigma^2D/n,\qquad K\ \text{unknown}:\ \sigma^2(2\lfloor(n-1)/2\rfloor+1)/n",
+        source=PAGE,
+        expected=Status.PROVED,
+        hypotheses=(HERE, "uncorrelated noise of mean 0 and variance sigma^2, uniform nodes, n >= D"),
+    ),
+    "nyquist_bandwidth": Statement(
+        title="An unknown bandwidth is the least consistent degree; 2k + 1 samples of anything fit degree k",
+        statement=r"\min\{k:\exists g\in F_k,\ g(x_j)=y_j\}=K",
+        source=PAGE,
+        expected=Status.PROVED,
+        hypotheses=(HERE, "distinct nodes, no noise, n >= 2K + 1"),
+    ),
+    "spline_rate": Statement(
+        title="The exact error of periodic linear splines: never 0, and of the order n^-4",
+        statement=r"E(\theta)=1-2\,\mathrm{sinc}^2\theta+\tfrac13(2+\cos2\pi\theta),\quad\theta=k/n",
+        source=PAGE,
+        expected=Status.PROVED,
+        hypotheses=("uniform nodes, n >= 2K + 1",),
+    ),
+    "shallow_lower_bound": Statement(
+        title="No network of W ReLUs in one hidden layer has a squared error below mu^2 h^5/(720 (W + 1)^4)",
+        statement=r"\int(f-g)^2\ge\frac{\mu^2h^5}{720(W+1)^4}",
+        source=PAGE,
+        expected=Status.PROVED,
+        hypotheses=("|f''| >= mu without a change of sign on an interval of length h",),
+    ),
+    "nyquist_against_relu": Statement(
+        title="With D samples a learner that knows the bandwidth has no error; trained ReLU networks have one",
+        statement=r"n\ge D:\ \text{Nyquist}<10^{-24},\ \text{trained ReLU}>10^{-6}\ \text{on every seed}",
+        source=SCALING_THESIS.at("abstract"),
+        expected=Status.NOT_REFUTED,
+        hypotheses=(HERE, "r = 2, K = 2, D = 25; networks trained as the page says, the listed seeds"),
+    ),
+    "bandwidth_of_real_data": Statement(
+        title="Natural data are band-limited, so learners far from power laws exist for them",
+        statement=r"\exists K:\ f_{\mathrm{nature}}\in F_K",
+        source=SCALING_THESIS.at("abstract"),
+        expected=Status.OPEN,
+        hypotheses=("a hypothesis about data, not about learners",),
+    ),
+}
