@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 
 import torch
-from constructions.scaling_laws.fit import fit_scaling_law
 from torch import Tensor
 
+from constructions.scaling_laws.fit import fit_scaling_law
 from constructions.scaling_laws.nyquist import NyquistLearner, trigonometric_basis
 from constructions.scaling_laws.stack import Stack, seed_of
 from constructions.scaling_laws.students import ErrorGrid, ReLUTarget, batches, train_students
@@ -54,7 +54,7 @@ QUICK = Grid(
     (64, 128, 256, 512, 1024, 2048),
     (21, 1024),
     3,
-    Schedule(600, decay=1e-3, watch=100),
+    Schedule(500, decay=1e-3, watch=100),
     500,
     2000,
 )
