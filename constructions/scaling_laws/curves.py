@@ -112,6 +112,10 @@ class LanguageModels:
     losses: Tensor
     held_out: Tensor
 
+    def to(self, device: torch.device | str) -> LanguageModels:
+        moved = (part.to(device) for part in (self.sizes, self.losses, self.held_out))
+        return LanguageModels(self.training_set, *moved)
+
 
 def language_models() -> list[LanguageModels]:
     """Three training sets, each with the loss on its own evaluation set; runs of more than 412M parameters are held

@@ -1,6 +1,6 @@
 """What was held out, recomputed from the sizes: whoever fits may not decide it afterwards.
 
-Main definitions: `fitted_points`, `fit_respects_split`.
+Main definitions: `fitted_points`, `fit_respects_split`, `residuals_are_of`.
 """
 
 from __future__ import annotations
@@ -34,4 +34,14 @@ def fit_respects_split(
     gap = float((residuals.to(expected.device) - expected).abs().max())
     if not gap <= TOLERANCE:
         return Report(f"the residuals differ by {gap:.1e} from those of the points within the limits {tuple(limits)}")
+    return Report()
+
+
+def residuals_are_of(law: Callable[[Tensor], Tensor], residuals: Tensor, sizes: Tensor, errors: Tensor) -> Report:
+    """Whether the residuals (M,) of a fit are ε̂/ε − 1 of the law at exactly these sizes (M, k) and errors (M,)."""
+    if residuals.shape != errors.shape:
+        return Report(f"the fit saw {len(residuals)} points, {len(errors)} were to be fitted")
+    gap = float((residuals.to(errors.device) - (law(sizes) / errors - 1)).abs().max())
+    if not gap <= TOLERANCE:
+        return Report(f"the residuals differ by {gap:.1e} from those of the points that were to be fitted")
     return Report()

@@ -36,8 +36,8 @@ def redundant_constant(context: Context) -> Verdict:
     ranks = _ranks(error(*four), four, {chance: 1})
     ensure(max(ranks) == 3, f"Jacobians in (a, b, c, eta) have the ranks {sorted(set(ranks))}")
     reason = (
-        f"the law is homogeneous of degree 0 in (a, b, c, eta): Euler's sum is 0; Jacobians at 6 sizes and {len(ranks)} "
-        f"rational constants have rank {max(ranks)} of 4"
+        "the law is homogeneous of degree 0 in (a, b, c, eta): Euler's sum is 0; Jacobians at 6 sizes and "
+        f"{len(ranks)} rational constants have rank {max(ranks)} of 4"
     )
     return Verdict(Status.PROVED, Evidence.SYMBOLIC, reason, {"rank": max(ranks), "constants": 4})
 
@@ -80,8 +80,8 @@ def planning(context: Context) -> Verdict:
     ensure(known == 1, f"u = r/sqrt(1 - r^2) is not the inverse: {known}")
     rows = _worked_example(context)
     reason = (
-        "the split is the unique stationary point of a strictly convex programme, needed sizes solve the law; the shipped "
-        f"law gives the {len(rows)} numbers of the worked example"
+        "the split is the unique stationary point of a strictly convex programme, needed sizes solve the law; the "
+        f"shipped law gives the {len(rows)} numbers of the worked example"
     )
     return Verdict(
         Status.PROVED, Evidence.SYMBOLIC, reason, {"numbers": len(rows)},
