@@ -58,7 +58,8 @@ def plateaus_eq(ratio: sympy.Expr) -> Report:
     at_zero = law().subs(D, 0).subs(Q, ratio)
     if sympy.simplify(sympy.expand_log(sympy.log(at_zero / HIGH), force=True)) != 0:
         return Report(f"at d = 0 the law is {sympy.powsimp(at_zero, force=True)}, not the high plateau")
-    if sympy.limit((D**2 + P**2 * Q**2) / (D**2 + P**2), D, sympy.oo) != 1:
+    base = sympy.powdenest((law() / LOW) ** (2 / GAMMA), force=True)
+    if sympy.limit(base, D, sympy.oo) != 1:
         return Report("the law does not tend to the low plateau")
     middle = sympy.simplify(law().subs(D, P * sympy.sqrt(Q)) / LOW / Q ** (GAMMA / 2))
     if middle != 1:
