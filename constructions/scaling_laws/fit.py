@@ -22,7 +22,7 @@ from torch import Tensor
 from constructions.errors import require_bool, require_choice, require_int, require_seed
 from constructions.scaling_laws.deviation import deviation_of
 from constructions.scaling_laws.intervals import FittedLaw, laws_of
-from constructions.scaling_laws.law import ScalingLaw, require_chance
+from constructions.scaling_laws.law import ScalingLaw, enveloped, require_chance
 from constructions.scaling_laws.points import Points, marked
 from constructions.scaling_laws.profile import starts
 from constructions.scaling_laws.refine import LOSSES, Bounds, Rows, evaluate, refine
@@ -117,10 +117,9 @@ def _least(rows: Rows, bounds: Bounds, constant: bool) -> tuple[Tensor, Tensor]:
     if rows.loss != "relative":  # Huber's loss has kinks: it starts from least squares of the logarithms, nearly
         theta = refine(theta.reshape(-1, p), replace(spread, loss="relative", weight=spread.weight / spread.target**2),
                        bounds, settled=1e-6)[0]  # fmt: skip
-    found, cost = refine(theta.reshape(-1, p), spread, bounds)
+    found, cost = refine(theta.reshape(-1, p), spread, bounds, settled=1e-8)
     best = cost.reshape(sets, count).argmin(1)
-    every = torch.arange(sets, device=theta.device)
-    return found.reshape(sets, count, p)[every, best], cost.reshape(sets, count)[every, best]
+    return refine(found.reshape(sets, count, p)[torch.arange(sets, device=theta.device), best], rows, bounds)
 
 
 def _stacked(parts: Sequence[Rows]) -> Rows:
@@ -172,7 +171,8 @@ class _Problem:
             row_of = torch.arange(len(points), device=logs.device)
         empty = logs.new_zeros(1, len(logs))
         bounds = Bounds.of(logs.shape[1], constant=constant, device=logs.device)
-        problem = cls(points, Rows((logs - centre)[None], empty, empty, points.chance, loss), row_of, centre, unit, bounds)
+        rows = Rows((logs - centre)[None], empty, empty, points.chance, loss)
+        problem = cls(points, rows, row_of, centre, unit, bounds)
         return replace(problem, rows=problem.counted(logs.new_ones(1, len(points))))
 
     @property
@@ -209,7 +209,7 @@ class _Problem:
             )
             rows = self.counted(times[:, number].to(best.device))
             # a thousandth of a standard deviation of the estimate changes the loss by 1e-6 of it over N
-            found.append(refine(best.expand(size, -1), rows, self.bounds, settled=1e-6 / len(number))[0])
+            found.append(refine(best[None], rows, self.bounds, settled=1e-6 / len(number))[0])
         return torch.cat(found)
 
     def natural(self, theta: Tensor) -> Tensor:
@@ -237,7 +237,7 @@ class _Problem:
         chance = self.points.chance
         square = u * u if math.isfinite(chance) else torch.zeros_like(u)
         first = (chance if math.isfinite(chance) else 1.0) * (1 + square) ** -1.5
-        jacobian = slope * (first / errors)[:, None]  # by (ln A′, α, …, C′), A′ for centred sizes
+        jacobian = (slope * first / errors).T  # by (ln A′, α, …, C′), A′ for centred sizes
         change = torch.eye(len(theta), dtype=torch.float64, device=theta.device)
         scale = self.natural(theta[None])[0, : len(theta)].clone()
         for axis in range(axes):
@@ -246,7 +246,7 @@ class _Problem:
         if self.constant:
             scale[-1] = self.unit
         free = ~self._stuck(theta)
-        value = (chance * u / torch.sqrt(1 + square)) if math.isfinite(chance) else u
+        value = enveloped(u, chance)
         freedom = max(1, len(errors) - int(free.sum()))
         variance = float(((value / errors - 1) ** 2).sum()) / freedom
         inner = _inverse((jacobian.T @ jacobian)[free][:, free], variance)

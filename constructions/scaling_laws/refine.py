@@ -17,6 +17,7 @@ References: D. Marquardt, J. SIAM 11 (1963); docs/scaling_laws.md.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -30,9 +31,10 @@ EXPONENT = (1e-3, 6.0)
 LOG_COEFFICIENT = (-40.0, 40.0)
 CONSTANT = (0.0, 1e12)
 STEPS = 400
-CHUNK_NUMBERS = 1 << 21
-LEAST_DAMPING, MOST_DAMPING = 1e-14, 1e13
+BLOCK_NUMBERS = 1 << 15
+LEAST_DAMPING, FIRST_DAMPING, MOST_DAMPING = 1e-14, 1e-4, 1e13
 TINY = 1e-290
+ROUNDING = 4e-16
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,18 @@ class Rows:
         """These fits of them."""
         sizes = self.log_sizes if len(self.log_sizes) == 1 else self.log_sizes[index]
         return replace(self, log_sizes=sizes, weight=self.weight[index], target=self.target[index])
+
+    def blocks(self) -> Iterator[Rows]:
+        """All fits, some rows at a time: few enough numbers to stay in a cache."""
+        count, size = self.weight.shape[1], max(64, BLOCK_NUMBERS // len(self.weight))
+        if size >= count:
+            yield self
+            return
+        for start in range(0, count, size):
+            part = slice(start, start + size)
+            yield replace(
+                self, log_sizes=self.log_sizes[:, part], weight=self.weight[:, part], target=self.target[:, part]
+            )
 
 
 @dataclass(frozen=True)
@@ -67,37 +81,26 @@ class Bounds:
 
 def refine(start: Tensor, rows: Rows, bounds: Bounds, *, settled: float = 1e-15) -> tuple[Tensor, Tensor]:
     """θ (R, p) and losses (R,) of R fits from the starts (R, p); a fit ends when a step lowers its loss by no more than
-    the share `settled` of it."""
-    size = max(1, CHUNK_NUMBERS // (rows.weight.shape[1] * (start.shape[1] + 2)))
-    parts = torch.arange(len(start), device=start.device).split(size)
-    found = [_refined(start[part], rows.take(part), bounds, settled) for part in parts]
-    return torch.cat([theta for theta, _ in found]), torch.cat([cost for _, cost in found])
-
-
-def evaluate(theta: Tensor, log_sizes: Tensor) -> tuple[Tensor, Tensor]:
-    """u (R, U) and ∂u/∂θ (R, U, p) of constants (R, p) at sizes (R or 1, U, k)."""
-    axes = log_sizes.shape[2]
-    terms = torch.exp(theta[:, None, 0 : 2 * axes : 2] - theta[:, None, 1 : 2 * axes : 2] * log_sizes)
-    u = terms.sum(2)
-    slope = torch.stack([terms, -terms * log_sizes], 3).flatten(2)
-    if theta.shape[1] > 2 * axes:
-        u = u + theta[:, -1:]
-        slope = torch.cat([slope, slope.new_ones(*u.shape, 1)], 2)
-    return u, slope
-
-
-def _refined(theta: Tensor, rows: Rows, bounds: Bounds, settled: float) -> tuple[Tensor, Tensor]:
-    theta = torch.clamp(theta, bounds.low, bounds.high)
+    the share `settled` of it. One start (1, p) is the start of all, and the first step is taken from it by one product of matrices."""
+    theta = torch.clamp(start, bounds.low, bounds.high)
     cost = _cost(theta, rows)
+    damping = torch.full_like(cost, FIRST_DAMPING)
+    if len(theta) == 1:
+        tried = torch.clamp(theta - _step(theta, *_common_model(theta, rows), damping, bounds), bounds.low, bounds.high)
+        value = _cost(tried, rows)
+        better = value < cost
+        theta, cost = torch.where(better[:, None], tried, theta), torch.where(better, value, cost)
     result, results = theta.clone(), cost.clone()
     at = torch.arange(len(theta), device=theta.device)
-    damping = torch.full_like(cost, 1e-4)
     model = _model(theta, rows)
     for _ in range(STEPS):
-        tried = torch.clamp(theta - _step(theta, *model, damping, bounds), bounds.low, bounds.high)
+        step = _step(theta, *model, damping, bounds)
+        tried = torch.clamp(theta - step, bounds.low, bounds.high)
         value = _cost(tried, rows)
         better = value < cost  # false for NaN
-        ended = (better & (cost - value <= settled * cost)) | (~better & (damping >= MOST_DAMPING))
+        hoped = (step * model[0]).sum(1)
+        ended = (better & (cost - value <= settled * cost)) | (hoped <= max(settled, ROUNDING) * cost)
+        ended = (ended & (damping <= FIRST_DAMPING)) | (~better & (damping >= MOST_DAMPING))
         theta = torch.where(better[:, None], tried, theta)
         cost = torch.where(better, value, cost)
         damping = torch.where(better, damping / 8, damping * 4).clamp(LEAST_DAMPING, MOST_DAMPING)
@@ -112,7 +115,26 @@ def _refined(theta: Tensor, rows: Rows, bounds: Bounds, settled: float) -> tuple
     return result, results
 
 
+def evaluate(theta: Tensor, log_sizes: Tensor) -> tuple[Tensor, Tensor]:
+    """u (R, U) and ∂u/∂θ (R, p, U) of constants (R, p) at sizes (R or 1, U, k)."""
+    axes = log_sizes.shape[2]
+    u, slope = None, []
+    for axis in range(axes):
+        logs = log_sizes[:, :, axis]
+        term = torch.exp(theta[:, 2 * axis, None] - theta[:, 2 * axis + 1, None] * logs)
+        u = term if u is None else u + term
+        slope += [term, -term * logs]
+    if theta.shape[1] > 2 * axes:
+        u = u + theta[:, -1:]
+        slope.append(torch.ones_like(u))
+    return u, torch.stack(slope, 1)
+
+
 def _cost(theta: Tensor, rows: Rows) -> Tensor:
+    return sum((_part_of_cost(theta, part) for part in rows.blocks()), torch.zeros_like(theta[:, 0]))
+
+
+def _part_of_cost(theta: Tensor, rows: Rows) -> Tensor:
     value = enveloped(_u(theta, rows.log_sizes), rows.chance)
     if rows.loss == "relative":
         return (rows.weight * (value - rows.target) ** 2).sum(1)
@@ -130,36 +152,73 @@ def _u(theta: Tensor, log_sizes: Tensor) -> Tensor:
 
 def _model(theta: Tensor, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
     """Gradient (R, p), matrix (R, p, p) and the scale of its diagonal (R, p), of half the loss or of the loss."""
+    part = _part_of_relative if rows.loss == "relative" else _part_of_huber
+    gradient, matrix, scale = (sum(parts) for parts in zip(*(part(theta, block) for block in rows.blocks()), strict=True))
+    return gradient, matrix, scale
+
+
+def _common_model(theta: Tensor, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
+    """`_model` at one θ (1, p) of data that differ in their weights: what weights are multiplied by is computed once."""
+    p = theta.shape[1]
+    gradient, matrix, scale = (theta.new_zeros(len(rows.weight), size) for size in (p, p * p, p))
+    for block in rows.blocks():
+        if rows.loss == "relative":
+            u, slope = evaluate(theta, block.log_sizes)
+            first, value = _envelope(u, rows.chance)
+            slope = (slope * first[:, None])[0]
+            gradient += (block.weight * (value - block.target)) @ slope.T
+            matrix += block.weight @ (slope[:, None] * slope[None]).flatten(0, 1).T
+        else:  # one row a point: each as a data set of its own
+            single = Rows(block.log_sizes.transpose(0, 1), torch.ones_like(block.target[:1]).T, block.target[:1].T,
+                          rows.chance, rows.loss)  # fmt: skip
+            parts = _part_of_huber(theta.expand(len(single.weight), -1), single)
+            gradient += block.weight @ parts[0]
+            matrix += block.weight @ parts[1].flatten(1)
+            scale += block.weight @ parts[2]
+    matrix = matrix.unflatten(1, (p, p))
+    return gradient, matrix, scale if rows.loss != "relative" else matrix.diagonal(dim1=1, dim2=2)
+
+
+def _envelope(u: Tensor, chance: float) -> tuple[Tensor, Tensor]:
+    """∂ε̂/∂u and ε̂."""
+    if math.isinf(chance):
+        return torch.ones_like(u), u
+    shrink = 1 / torch.sqrt(1 + u * u)
+    return chance * shrink * shrink * shrink, chance * u * shrink
+
+
+def _part_of_relative(theta: Tensor, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
     u, slope = evaluate(theta, rows.log_sizes)
-    finite = math.isfinite(rows.chance)
-    if rows.loss == "relative":
-        first = rows.chance * (1 + u * u) ** -1.5 if finite else torch.ones_like(u)
-        gap = rows.weight * first * (enveloped(u, rows.chance) - rows.target)
-        gradient = (gap[:, None] @ slope)[:, 0]
-        matrix = (slope * (rows.weight * first * first)[:, :, None]).transpose(1, 2) @ slope
-        return gradient, matrix, matrix.diagonal(dim1=1, dim2=2)
-    square = u * u if finite else torch.zeros_like(u)
-    first, second = 1 / (u * (1 + square)), -(1 + 3 * square) / (u * (1 + square)) ** 2  # of ln ε̂ by u
+    first, value = _envelope(u, rows.chance)
+    slope *= first[:, None]
+    weighted = slope * rows.weight[:, None]
+    matrix = weighted @ slope.transpose(1, 2)
+    return (weighted @ (value - rows.target)[:, :, None])[:, :, 0], matrix, matrix.diagonal(dim1=1, dim2=2)
+
+
+def _part_of_huber(theta: Tensor, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
+    u, slope = evaluate(theta, rows.log_sizes)
+    square = u * u if math.isfinite(rows.chance) else torch.zeros_like(u)
+    first = 1 / (u * (1 + square))  # of ln ε̂ by u; second is −(1 + 3u²)·first²
     off = enveloped(u, rows.chance).log() - rows.target.log()
     push = rows.weight * off.clamp(-HUBER, HUBER)
-    gradient = ((push * first)[:, None] @ slope)[:, 0]
-    robust = rows.weight * (HUBER / off.abs().clamp(min=HUBER))
-    scale = ((robust * first * first)[:, None] @ (slope * slope))[:, 0]
-    bend = rows.weight * (off.abs() <= HUBER) * first * first + push * second
-    matrix = (slope * bend[:, :, None]).transpose(1, 2) @ slope
+    robust = rows.weight * (HUBER / off.abs().clamp(min=HUBER)) * first * first
+    bend = (rows.weight * (off.abs() <= HUBER) - push * (1 + 3 * square)) * first * first
+    gradient = (slope @ (push * first)[:, :, None])[:, :, 0]
+    scale = ((slope * slope) @ robust[:, :, None])[:, :, 0]
+    matrix = (slope * bend[:, None]) @ slope.transpose(1, 2)
     return gradient, _add_curvature(matrix, push * first, slope, rows.log_sizes), scale
 
 
 def _add_curvature(matrix: Tensor, amount: Tensor, slope: Tensor, log_sizes: Tensor) -> Tensor:
     """Adds Σ amount·∂²u/∂θ²: of A s^−α by (ln A, α), the term times ((1, −ln s), (−ln s, ln² s))."""
-    matrix = matrix.clone()
     for axis in range(log_sizes.shape[2]):
-        a, e, logs = 2 * axis, 2 * axis + 1, log_sizes[:, :, axis]
-        matrix[:, a, a] += (amount * slope[:, :, a]).sum(1)
-        both = (amount * slope[:, :, e]).sum(1)
+        a, e = 2 * axis, 2 * axis + 1
+        matrix[:, a, a] += (amount * slope[:, a]).sum(1)
+        both = (amount * slope[:, e]).sum(1)
         matrix[:, a, e] += both
         matrix[:, e, a] += both
-        matrix[:, e, e] -= (amount * slope[:, :, e] * logs).sum(1)
+        matrix[:, e, e] -= (amount * slope[:, e] * log_sizes[:, :, axis]).sum(1)
     return matrix
 
 
