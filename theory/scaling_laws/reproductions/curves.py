@@ -230,8 +230,8 @@ def better_than_last_value(context: Context) -> Verdict:
     flat = found.medians(~found.decreasing)
     worse = float((found.errors["law"] > found.errors["last value"]).double().mean())
     numbers = {
-        "curves": len(every), "data sets": len(found.units.unique()), "law worse on": worse, "log ratio": ratio[0], "low": ratio[1],
-        "high": ratio[2], "median error, law": medians["law"], "median error, last value": medians["last value"],
+        "curves": len(every), "data sets": len(found.units.unique()), "law worse on": worse,
+        "log ratio": ratio[0], "low": ratio[1], "high": ratio[2], "median error, law": medians["law"], "median error, last value": medians["last value"],
         "not decreasing: law": flat["law"], "not decreasing: last value": flat["last value"],
     }  # fmt: skip
     ensure(ratio[1] > 0, f"the log ratio of errors, law to last value, is {_interval(ratio)}", **numbers)
@@ -240,8 +240,8 @@ def better_than_last_value(context: Context) -> Verdict:
         f"{numbers['data sets']} data sets {_interval(ratio)}"
     )
     reason = (
-        f"repeating the last value is the better rule on average over data sets, {_interval(ratio)}, if not on most curves "
-        f"(on {100 * worse:.0f} %); on curves that do not decrease the median errors are {flat['law']:.4f} and "
+        f"repeating the last value is the better rule on average over data sets, {_interval(ratio)}, if not on most "
+        f"curves (on {100 * worse:.0f} %); on curves that do not decrease the median errors are {flat['law']:.4f} and "
         f"{flat['last value']:.4f}"
     )
     return Verdict(Status.REFUTED, Evidence.SAMPLED, reason, numbers, witness=witness)
