@@ -230,10 +230,17 @@ def better_than_last_value(context: Context) -> Verdict:
     flat = found.medians(~found.decreasing)
     worse = float((found.errors["law"] > found.errors["last value"]).double().mean())
     numbers = {
-        "curves": len(every), "data sets": len(found.units.unique()), "law worse on": worse,
-        "log ratio": ratio[0], "low": ratio[1], "high": ratio[2], "median error, law": medians["law"], "median error, last value": medians["last value"],
-        "not decreasing: law": flat["law"], "not decreasing: last value": flat["last value"],
-    }  # fmt: skip
+        "curves": len(every),
+        "data sets": len(found.units.unique()),
+        "law worse on": worse,
+        "log ratio": ratio[0],
+        "low": ratio[1],
+        "high": ratio[2],
+        "median error, law": medians["law"],
+        "median error, last value": medians["last value"],
+        "not decreasing: law": flat["law"],
+        "not decreasing: last value": flat["last value"],
+    }
     ensure(ratio[1] > 0, f"the log ratio of errors, law to last value, is {_interval(ratio)}", **numbers)
     witness = (
         f"errors on anchors beyond n_max/8 of {len(every)} curves: mean log ratio, law to last value, over "
