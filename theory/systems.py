@@ -137,8 +137,9 @@ def select(patterns: Sequence[str]) -> list[Claim]:
 
 
 def _renamed(pattern: str) -> str:
-    former, dot, name = pattern.partition(".")
-    return f"{FORMER[former]}{dot}{name}" if former in FORMER else pattern
+    first, dot, name = pattern.partition(".")
+    names = FORMER | {system(known).short: known for known in NAMES if system(known).short}
+    return f"{names[first]}{dot}{name}" if first in names else pattern
 
 
 # --- figures and commands -------------------------------------------------------------------------------

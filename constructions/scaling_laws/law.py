@@ -85,7 +85,9 @@ class ScalingLaw:
         require_int("axis", axis, 0, self.axes - 1)
         given = dict(others or {})
         if set(given) != set(range(self.axes)) - {axis}:
-            raise ValueError(f"`others` must have a size for every axis but {axis}, of {self.axes}, got {shown(others)}")
+            raise ValueError(
+                f"`others` must have a size for every axis but {axis}, of {self.axes}, got {shown(others)}"
+            )
         left = self.inverse(target) - self.constant
         for other, size in given.items():
             if not (isinstance(size, (int, float)) and size > 0):

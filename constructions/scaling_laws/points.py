@@ -38,7 +38,9 @@ class Points:
         chance = require_chance(chance)
         sizes = require_sizes("sizes", sizes).detach()
         if not (len(sizes) and 1 <= sizes.shape[1] <= MOST_AXES):
-            raise ValueError(f"`sizes` must have shape (N, k), N ≥ 1 and k from 1 to {MOST_AXES}, got {tuple(sizes.shape)}")
+            raise ValueError(
+                f"`sizes` must have shape (N, k), N ≥ 1 and k from 1 to {MOST_AXES}, got {tuple(sizes.shape)}"
+            )
         if not bool(torch.isfinite(sizes).all()):
             raise ValueError("`sizes` must be finite")
         require_tensor("errors", errors, "(N,)")

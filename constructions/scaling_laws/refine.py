@@ -153,7 +153,9 @@ def _u(theta: Tensor, log_sizes: Tensor) -> Tensor:
 def _model(theta: Tensor, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
     """Gradient (R, p), matrix (R, p, p) and the scale of its diagonal (R, p), of half the loss or of the loss."""
     part = _part_of_relative if rows.loss == "relative" else _part_of_huber
-    gradient, matrix, scale = (sum(parts) for parts in zip(*(part(theta, block) for block in rows.blocks()), strict=True))
+    gradient, matrix, scale = (
+        sum(parts) for parts in zip(*(part(theta, block) for block in rows.blocks()), strict=True)
+    )
     return gradient, matrix, scale
 
 

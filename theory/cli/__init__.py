@@ -142,7 +142,9 @@ def _parser() -> argparse.ArgumentParser:
     for name, verb in GENERAL.items():
         _add(commands, name, name, verb)
     for system, verbs in systems.commands().items():
-        room = commands.add_parser(system, help=f"{systems.system(system).title}: {', '.join(verbs)}")
+        about = systems.system(system)
+        aliases = [about.short] if about.short else []
+        room = commands.add_parser(system, aliases=aliases, help=f"{about.title}: {', '.join(verbs)}")
         inside = room.add_subparsers(required=True, metavar="VERB", parser_class=_LaterParser)
         for name, verb in verbs.items():
             _add(inside, name, name, verb)

@@ -3,4 +3,6 @@
 from theory.sources import SCALING_THESIS
 from theory.system import System
 
-SYSTEM = System("scaling_laws", "Error laws across scale, pruning laws, Nyquist learners", SCALING_THESIS, short="scaling")
+SYSTEM = System(
+    "scaling_laws", "Error laws across scale, pruning laws, Nyquist learners", SCALING_THESIS, short="scaling"
+)

@@ -1,0 +1,73 @@
+"""The picture of a fitted law: errors against the first size, the law with its cone, held-out points hollow.
+
+Main definition: `law_figure`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from theory.scaling_laws.fitting import FAR, LEVEL, Findings
+
+MOST_CURVES = 6
+MOST_DOTS = 2000
+STEPS = 120
+
+
+def law_figure(found: Findings) -> Figure:
+    """Log-log. One curve for each of up to six values of the second size, and the cone of the largest; further sizes
+    are at their largest. Up to 10 times beyond the fitted sizes."""
+    figure = Figure(figsize=(7.5, 5), layout="constrained")
+    axes = figure.subplots()
+    names, points, far = found.question.axes, found.points, found.far
+    several = len(names) > 1
+    every = torch.cat([points.sizes, far.sizes])
+    curves = _spaced(every[:, 1].unique()) if several else [None]
+    x = np.geomspace(float(every[:, 0].min()), float(max(points.sizes[:, 0].max() * FAR, every[:, 0].max())), STEPS)
+    for number, value in enumerate(curves):
+        sizes = points.sizes.amax(0).repeat(STEPS, 1)
+        sizes[:, 0] = torch.from_numpy(x)
+        label = "law"
+        if value is not None:
+            sizes[:, 1], label = value, f"{names[1]} = {value:g}"
+        colour = f"C{number}"
+        axes.plot(x, found.fit.law(sizes).cpu(), color=colour, label=label)
+        if number == len(curves) - 1 and len(found.fit.draws):
+            _, low, high = found.fit.predict(sizes, LEVEL)
+            axes.fill_between(x, low.cpu(), high.cpu(), color=colour, alpha=0.15, lw=0, label=f"{LEVEL:.0%} interval")
+    for part, hollow in ((points, False), (far, True)):
+        _dots(axes, part.sizes, part.errors, curves, hollow)
+    axes.axvline(float(points.sizes[:, 0].max()), color="grey", lw=0.8, ls=":")
+    if found.fit.law.floor > 0:
+        axes.axhline(found.fit.law.floor, color="grey", lw=0.8, ls="--", label=f"floor {found.fit.law.floor:.3g}")
+    axes.set(xscale="log", yscale="log", xlabel=names[0], ylabel=found.question.error)
+    axes.legend(fontsize=8)
+    return figure
+
+
+def _spaced(values: Tensor) -> list[float]:
+    """Up to six of the values, spread by rank, the largest last."""
+    index = np.unique(np.linspace(0, len(values) - 1, min(MOST_CURVES, len(values))).round().astype(int))
+    return values[torch.from_numpy(index).to(values.device)].tolist()
+
+
+def _dots(axes, sizes: Tensor, errors: Tensor, curves: list[float | None], hollow: bool) -> None:
+    """Points in the colour of the curve nearest to their second size."""
+    if not len(errors):
+        return
+    if len(errors) > MOST_DOTS:  # a picture of all would be a blot
+        index = torch.linspace(0, len(errors) - 1, MOST_DOTS, device=errors.device).long()
+        sizes, errors = sizes[index], errors[index]
+    colours = ["C0"] * len(errors)
+    if curves[0] is not None:
+        logs = torch.tensor([math.log(value) for value in curves if value is not None], device=sizes.device)
+        colours = [f"C{i}" for i in (sizes[:, 1].log()[:, None] - logs).abs().argmin(1).tolist()]
+    axes.scatter(
+        sizes[:, 0].cpu(), errors.cpu(), s=22, zorder=3, lw=1.2, edgecolors=colours,
+        facecolors="none" if hollow else colours, label="held out" if hollow else "fitted",
+    )  # fmt: skip
