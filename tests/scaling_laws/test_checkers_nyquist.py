@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import pytest
 import sympy
+import torch
 
 from constructions.scaling_laws import nyquist
 from constructions.scaling_laws.nyquist import circle_basis, exact_recovery
@@ -21,7 +22,13 @@ from theory.scaling_laws.checkers.rational_nodes import (
     squared_norms,
     variance_factor,
 )
-from theory.scaling_laws.checkers.shallow import affine_residual_eq, kernel_is_not_negative, power_mean_holds
+from theory.scaling_laws.checkers.shallow import (
+    X,
+    affine_residual_eq,
+    kernel_is_not_negative,
+    power_mean_holds,
+    squared_error,
+)
 from theory.scaling_laws.checkers.spline import coefficient_eq, measured_error, spline_error_eq
 from theory.scaling_laws.reproductions.splines import sinc, stated_error
 
@@ -214,6 +221,18 @@ def test_the_shallow_bound():
     assert kernel_is_not_negative().holds
     assert power_mean_holds().holds
     assert bounds.shallow_lower_bound(2 * math.pi**2, 1 / 3, 0) == pytest.approx(0.0022270, abs=5e-8)
+
+
+def test_the_error_of_a_network_is_its_integral():
+    network = torch.nn.Sequential(torch.nn.Linear(1, 1, dtype=torch.float64))
+    with torch.no_grad():
+        network[0].weight.fill_(2.0)
+        network[0].bias.fill_(1.0)
+    # (2x + 1 − x²)² over [1, 3]
+    exact = sympy.integrate((2 * X + 1 - X**2) ** 2, (X, 1, 3))
+    assert squared_error(network, torch.square, 1.0, 3.0) == pytest.approx(float(exact), rel=1e-7)
+    far = squared_error(network, lambda x: 2 * x + 1 + (x > 2.5), 1.0, 3.0, cells=4)
+    assert far == pytest.approx(0.5)  # cells of 1/2, of which the last differs
 
 
 # --- closed bounds --------------------------------------------------------------------------------------

@@ -172,6 +172,13 @@ def test_pruned_weights_that_train_on_are_rejected(monkeypatch):
     assert witness.report(curve).failure.endswith("26 should be")
 
 
+def test_a_round_that_was_not_seen_decides_nothing():
+    witness = PruningWitness(*DATA.test, 0.5)
+    later = lambda number, stack, masks: witness(number, stack, masks) if number else None  # noqa: E731
+    curve = pruned_teacher_students(DATA, (4,), 2, (0, 1), PLAN, keep=0.5, rounds=2, rewind=5, finished=later)
+    assert witness.report(curve).failure == "round 1, network 0: the round before was not seen"
+
+
 def test_an_altered_curve_is_rejected():
     witness, curve = watched()
     errors, densities = curve.errors.clone(), curve.densities.clone()

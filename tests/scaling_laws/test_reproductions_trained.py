@@ -84,9 +84,9 @@ def test_altered_errors_are_found(monkeypatch):
 def realizable(monkeypatch, change=lambda errors: errors):
     true = trained._realizable
 
-    def small(context, widths, sizes, seeds, steps):
-        grid, teacher = true(context, (8,), sizes, seeds, 3)
-        n = torch.tensor(sizes, dtype=torch.float64)
+    def small(plan, context):
+        grid, teacher = true(replace(plan, widths=(8,), schedule=Schedule(3)), context)
+        n, seeds = torch.tensor(grid.sizes, dtype=torch.float64), len(grid.seeds)
         exact = (n**-0.7).expand(seeds, 1, -1) * torch.linspace(0.9, 1.1, seeds, dtype=torch.float64)[:, None, None]
         return replace(grid, errors=change(exact)), teacher
 

@@ -86,7 +86,7 @@ class PruningWitness:
             if not bool(kept.all()):
                 self.failure = f"{where}: {int((~kept).sum())} weights are 0 before any pruning"
             return
-        if len(self._before) <= g:
+        if not self._before:
             self.failure = f"{where}: the round before was not seen"
             return
         before = self._before[g].abs()

@@ -25,6 +25,8 @@ from theory.scaling_laws.checkers.spline import coefficient_eq, measured_error, 
 QUADRATURE_SLACK = 1e-6
 FREQUENCIES = {1: (1.0, 0.5), 3: (0.0, -2.0), 10: (0.3, 0.0)}
 HALF_LENGTH = 1 / 6
+WIDTHS_QUICK, WIDTHS_FULL = (1, 2, 4, 8), (1, 2, 4, 8, 16)
+STEPS_QUICK, STEPS_FULL = 200, 1500
 CURVATURE = 2 * math.pi**2
 """|f″| ≥ 4π² cos(π/3) of f = cos 2πx on |x| ≤ 1/6."""
 
@@ -70,7 +72,7 @@ def shallow_lower_bound(context: Context) -> Verdict:
     ensure(kernel_is_not_negative(), "the component along P2")
     ensure(power_mean_holds(), "the power mean")
     rows, nearest = [], math.inf
-    for width in (1, 2, 4, 8, 16) if context.full else (1, 2, 4, 8):
+    for width in WIDTHS_FULL if context.full else WIDTHS_QUICK:
         bound = bounds.shallow_lower_bound(CURVATURE, 2 * HALF_LENGTH, width)
         optimised = partial(squared_error, f=cosine, low=-HALF_LENGTH, high=HALF_LENGTH)
         best = optimised(best_knots(width, context.device))
@@ -127,7 +129,7 @@ def _network(knots, signs, coefficients, device) -> nn.Sequential:
 
 def trained_networks(width: int, context: Context) -> list[nn.Sequential]:
     """Four networks of W ReLUs trained on the interval's own points."""
-    seeds, steps = range(4), 1500 if context.full else 200
+    seeds, steps = range(4), STEPS_FULL if context.full else STEPS_QUICK
     stack = Stack.drawn(1, [width] * len(seeds), 1, 1, [seed_of(context.seed, s) for s in seeds], device=context.device)
     x = torch.linspace(-HALF_LENGTH, HALF_LENGTH, 256, dtype=torch.float64, device=context.device).view(1, -1, 1)
     examples = Examples(6 * x, cosine(x), torch.zeros(len(seeds), dtype=torch.int64, device=context.device))

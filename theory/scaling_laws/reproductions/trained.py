@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -129,15 +129,19 @@ def resampled(values: Tensor, statistic, *, draws: int = RESAMPLES) -> tuple[flo
 # --- realizable targets -------------------------------------------------------------------------------
 
 
-def _realizable(context: Context, widths, sizes, seeds: int, steps: int) -> tuple[ErrorGrid, ReLUTarget]:
-    plan = Grid(widths, sizes, (widths[-1], sizes[-1]), seeds, Schedule(steps), 2, 4000 if context.full else 2000)
+REALIZABLE_QUICK = Grid((64,), (128, 512, 2048), (64, 2048), 3, Schedule(500), 2, 2000)
+REALIZABLE_FULL = Grid((64,), (64, 128, 256, 512, 1024, 2048, 4096), (64, 4096), 5, Schedule(1500), 2, 4000)
+REALIZABLE_GRID = replace(REALIZABLE_FULL, widths=(4, 6, 8, 12, 16, 32, 64))
+
+
+def _realizable(plan: Grid, context: Context) -> tuple[ErrorGrid, ReLUTarget]:
     teacher = ReLUTarget(TEACHER, seed_of(context.seed, 8))
     return plan.train(teacher, context), teacher
 
 
 def realizable_error(context: Context) -> Verdict:
-    sizes = (64, 128, 256, 512, 1024, 2048, 4096) if context.full else (128, 512, 2048)
-    grid, teacher = _realizable(context, (64,), sizes, 5 if context.full else 3, 1500 if context.full else 500)
+    grid, teacher = _realizable(REALIZABLE_FULL if context.full else REALIZABLE_QUICK, context)
+    sizes = grid.sizes
     at = torch.tensor(sizes, dtype=torch.float64).log()
     centred = (at - at.mean()) / (at - at.mean()).square().sum()
     slope = lambda values: (values.mean(1).log() * centred).sum(-1)  # noqa: E731  of errors averaged over the seeds
@@ -169,8 +173,7 @@ def realizable_teacher(context: Context) -> Verdict:
     """Nothing is declared: two fits of the law to students of a teacher that they could equal, printed."""
     if not context.full:
         return undecided("exploratory, with the full budget alone; no expectation is declared")
-    sizes = (64, 128, 256, 512, 1024, 2048, 4096)
-    grid, _ = _realizable(context, (4, 6, 8, 12, 16, 32, 64), sizes, 5, 1500)
+    grid, _ = _realizable(REALIZABLE_GRID, context)
     points, means = grid.points()
     rows = []
     for limits in ((16, 1024), (12, 512)):
@@ -188,11 +191,13 @@ def realizable_teacher(context: Context) -> Verdict:
 BANDWIDTH, DIMENSION = 2, 2
 NYQUIST_BELOW, RELU_ABOVE = 1e-24, 1e-6
 UNITS = 64
+SIDES_QUICK, SIDES_FULL = (5, 8, 16), (5, 8, 11, 16, 32)
+STEPS_QUICK, STEPS_FULL = 500, 2000
 
 
 def nyquist_against_relu(context: Context) -> Verdict:
-    sides, seeds = ((5, 8, 11, 16, 32), 5) if context.full else ((5, 8, 16), 2)
-    steps = 2000 if context.full else 500
+    sides, seeds = (SIDES_FULL, 5) if context.full else (SIDES_QUICK, 2)
+    steps = STEPS_FULL if context.full else STEPS_QUICK
     functions = [_band_limited(seed_of(context.seed, s, 9), context.device) for s in range(seeds)]
     rows = []
     for side in sides:
