@@ -23,7 +23,7 @@ from constructions.errors import require_bool, require_choice, require_int, requ
 from constructions.scaling_laws.deviation import deviation_of
 from constructions.scaling_laws.intervals import FittedLaw, laws_of
 from constructions.scaling_laws.law import ScalingLaw, enveloped, require_chance
-from constructions.scaling_laws.points import Points, marked
+from constructions.scaling_laws.points import Points, distinct_rows, marked
 from constructions.scaling_laws.profile import starts
 from constructions.scaling_laws.refine import LOSSES, Bounds, Rows, evaluate, refine
 
@@ -165,7 +165,7 @@ class _Problem:
         logs = points.sizes.log()
         centre = logs.mean(0)
         if loss == "relative":
-            distinct, row_of = torch.unique(points.sizes, dim=0, return_inverse=True)
+            distinct, row_of = distinct_rows(points.sizes)
             logs = distinct.log()
         else:
             row_of = torch.arange(len(points), device=logs.device)

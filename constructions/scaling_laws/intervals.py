@@ -42,16 +42,18 @@ class FittedLaw:
     seed: int = 0
 
     def predict(self, sizes: Tensor, level: float = 0.95) -> tuple[Tensor, Tensor, Tensor]:
-        """(prediction, low, high), each (N,), at sizes (N, k): the interval is that of one new measurement."""
+        """(prediction, low, high), each (N,), at sizes (N, k): the interval is that of one new measurement.
+
+        Every refit has one residual for all sizes: each interval is as it should be, and a curve of them smooth."""
         sizes = require_sizes("sizes", sizes, self.law.axes)
         _require_level(level)
         draws = self._drawn().to(sizes.device)
-        spread = self._spread().to(sizes.device)
-        generator = torch.Generator().manual_seed(self.seed)
+        spread = self._spread().cpu()
+        pick = torch.randint(len(spread), (len(draws), 1), generator=torch.Generator().manual_seed(self.seed))
+        noise = spread[pick].to(sizes.device)
         low, high = [], []
         for part in sizes.split(max(1, CHUNK_NUMBERS // len(draws))):
-            pick = torch.randint(len(spread), (len(draws), len(part)), generator=generator).to(sizes.device)
-            ends = percentiles(_errors(draws, part, self.law.chance) * spread[pick], level)
+            ends = percentiles(_errors(draws, part, self.law.chance) * noise, level)
             low.append(ends[0])
             high.append(ends[1])
         return self.law(sizes), torch.cat(low) if low else sizes[:, 0], torch.cat(high) if high else sizes[:, 0]

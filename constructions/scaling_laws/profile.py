@@ -1,9 +1,9 @@
 """Where fits start: for given exponents the law is nearly linear in its other constants, so exponents are searched.
 
-In u, residuals of ε̂/ε are residuals of u with the weight 1/(u(1 + u²)) to first order. On a grid of exponents (A, C) ≥ 0
-of least squares are found for all grid points at once. All their normal equations are blocks of one: that of the columns
-s_j^(−α) of all axes and exponents, and 1. Of all subsets of constants that are positive the best feasible one is the
-minimum, since the problem is convex.
+In u, residuals of ε̂/ε are residuals of u with the weight 1/(u(1 + u²)) to first order. On a grid of exponents
+(A, C) ≥ 0 of least squares are found for all grid points at once. All their normal equations are blocks of one: that of
+the columns s_j^(−α) of all axes and exponents, and 1. Of all subsets of constants that are positive the best feasible
+one is the minimum, since the problem is convex.
 
 Main definitions: `starts`.
 References: G. Golub, V. Pereyra, Separable nonlinear least squares, Inverse Problems 19 (2003); docs/scaling_laws.md.

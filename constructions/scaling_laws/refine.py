@@ -81,7 +81,7 @@ class Bounds:
 
 def refine(start: Tensor, rows: Rows, bounds: Bounds, *, settled: float = 1e-15) -> tuple[Tensor, Tensor]:
     """θ (R, p) and losses (R,) of R fits from the starts (R, p); a fit ends when a step lowers its loss by no more than
-    the share `settled` of it. One start (1, p) is the start of all, and the first step is taken from it by one product of matrices."""
+    the share `settled` of it. One start (1, p) is that of all, and all first steps from it are products of matrices."""
     theta = torch.clamp(start, bounds.low, bounds.high)
     cost = _cost(theta, rows)
     damping = torch.full_like(cost, FIRST_DAMPING)
@@ -160,7 +160,7 @@ def _model(theta: Tensor, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _common_model(theta: Tensor, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
-    """`_model` at one θ (1, p) of data that differ in their weights: what weights are multiplied by is computed once."""
+    """`_model` at one θ (1, p) of data that differ in their weights: what these multiply is computed once."""
     p = theta.shape[1]
     gradient, matrix, scale = (theta.new_zeros(len(rows.weight), size) for size in (p, p * p, p))
     for block in rows.blocks():
@@ -241,7 +241,7 @@ def _step(theta: Tensor, gradient: Tensor, matrix: Tensor, scale: Tensor, dampin
 
 
 def _solved(scaled: Tensor, right: Tensor, fixed: Tensor, moved: Tensor, size: Tensor) -> Tensor:
-    """M x = r with x = `moved` where `fixed`; NaN where M is not positive definite on the others (the step is refused)."""
+    """M x = r with x = `moved` where `fixed`; NaN, which no step survives, where M is not positive definite."""
     free = (~fixed).to(scaled.dtype)
     right = (right - (scaled @ (moved * size)[:, :, None])[:, :, 0]) * free
     matrix = scaled * free[:, :, None] * free[:, None] + torch.diag_embed(1 - free)

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from constructions.errors import require_positive
 from constructions.scaling_laws.curves import MOST_LEFT, MOST_UPWARD, steps_of
-from constructions.scaling_laws.points import Points
+from constructions.scaling_laws.points import Points, distinct_rows
 
 MOST_VALUES = 32
 CELLS = 16
+BLOCK = 256
 A_RISE = 1.02
 """On one of several axes errors saturate where another is the limit: smaller rises are not counted there."""
 
@@ -26,7 +27,7 @@ def largest(sizes: Tensor, fraction: float) -> Tensor:
     require_positive("fraction", fraction)
     if not fraction < 1:
         raise ValueError(f"`fraction` must be between 0 and 1, got {fraction}")
-    distinct, where = torch.unique(sizes, dim=0, return_inverse=True)
+    distinct, where = distinct_rows(sizes)
     order = distinct.log().sum(1).argsort(stable=True)
     count = max(1, round(fraction * len(distinct)))
     far = torch.zeros(len(distinct), dtype=torch.bool, device=sizes.device)
@@ -36,7 +37,7 @@ def largest(sizes: Tensor, fraction: float) -> Tensor:
 
 def averaged(sizes: Tensor, errors: Tensor) -> tuple[Tensor, Tensor]:
     """The different sizes (U, k), in increasing order, and their mean errors (U,)."""
-    distinct, where = torch.unique(sizes, dim=0, return_inverse=True)
+    distinct, where = distinct_rows(sizes)
     count = torch.zeros(len(distinct), dtype=errors.dtype, device=errors.device).index_add_(
         0, where, torch.ones_like(errors)
     )
@@ -95,7 +96,7 @@ def _lines(sizes: Tensor, errors: Tensor, axis: int) -> list[Tensor]:
     """Errors along `axis`, in order, wherever there are two or more at the same other sizes."""
     others = [other for other in range(sizes.shape[1]) if other != axis]
     if others:
-        _, number = torch.unique(sizes[:, others], dim=0, return_inverse=True)
+        _, number = distinct_rows(sizes[:, others])
     else:
         number = torch.zeros(len(sizes), dtype=torch.int64, device=sizes.device)
     order = sizes[:, axis].argsort(stable=True)
@@ -111,12 +112,18 @@ def last_values(sizes: Tensor, errors: Tensor, at: Tensor) -> Tensor:
     product = known.log().sum(1)
     order = product.argsort(descending=True, stable=True)
     known, ordered = known[order], means[order]
-    predicted = []
-    for part in at.split(max(1, (1 << 22) // len(known))):
-        below = (known[None] <= part[:, None]).all(2)
+    predicted = means.min().expand(len(at)).clone()
+    waiting = torch.arange(len(at), device=at.device)
+    for start in range(0, len(known), BLOCK):  # most find theirs among the first
+        part = slice(start, start + BLOCK)
+        below = (known[None, part] <= at[waiting][:, None]).all(2)
+        found = below.any(1)
         first = below.to(torch.uint8).argmax(1)
-        predicted.append(torch.where(below.any(1), ordered[first], means.min()))
-    return torch.cat(predicted) if predicted else errors[:0]
+        predicted[waiting[found]] = ordered[part][first[found]]
+        waiting = waiting[~found]
+        if not len(waiting):
+            break
+    return predicted
 
 
 def beyond(sizes: Tensor, at: Tensor) -> float:

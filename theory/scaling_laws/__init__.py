@@ -1,4 +1,4 @@
-"""Error laws across scale: the fit and what it predicts, the pruning law, and Nyquist learners with their jump at D samples."""
+"""Error laws across scale: the fit and what it predicts, the law of pruned networks, and Nyquist learners."""
 
 from theory.sources import SCALING_THESIS
 from theory.system import System

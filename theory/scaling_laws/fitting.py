@@ -222,9 +222,10 @@ def _warnings(found: Findings) -> list[str]:
         if row.beyond > FAR * (1 + 1e-9):
             said.append(f"at {named(asked.axes, row.sizes)} the law is {row.beyond:.3g} times beyond what was fitted")
     for row in found.needed:
-        ends = [interval for _, interval in (*row.alone.values(), *row.cheapest.values()) if interval is not None]
+        sizes = [*row.alone.values(), *row.cheapest.values()]
+        ends = [interval for size, interval in sizes if interval is not None and math.isfinite(size)]
         if row.why is None and any(math.isinf(high) for _, high in ends):
-            said.append(f"for {row.target:g} a size may have no bound: the interval of the floor reaches the target")
+            said.append(f"for {row.target:g} a size may have no bound: by some of the refits it is out of reach")
         largest = found.points.sizes.amax(0).tolist()
         times = [size / top for (size, _), top in zip(row.alone.values(), largest, strict=True)]
         if row.why is None and any(FAR < t < math.inf for t in times):

@@ -17,6 +17,7 @@ from theory.scaling_laws.fitting import FAR, LEVEL, Findings
 MOST_CURVES = 6
 MOST_DOTS = 2000
 STEPS = 120
+FLOOR_SEEN = 0.3
 
 
 def law_figure(found: Findings) -> Figure:
@@ -43,7 +44,7 @@ def law_figure(found: Findings) -> Figure:
     for part, hollow in ((points, False), (far, True)):
         _dots(axes, part.sizes, part.errors, curves, hollow)
     axes.axvline(float(points.sizes[:, 0].max()), color="grey", lw=0.8, ls=":")
-    if found.fit.law.floor > 0:
+    if found.fit.law.floor > FLOOR_SEEN * float(found.points.errors.min()):  # one far below would stretch the picture
         axes.axhline(found.fit.law.floor, color="grey", lw=0.8, ls="--", label=f"floor {found.fit.law.floor:.3g}")
     axes.set(xscale="log", yscale="log", xlabel=names[0], ylabel=found.question.error)
     axes.legend(fontsize=8)

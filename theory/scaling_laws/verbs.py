@@ -205,7 +205,7 @@ def _say_needed(row: Needed, found: Findings) -> None:
         others = named(*zip(*((n, s) for n, s in largest_of.items() if n != name), strict=True)) if row.cheapest else ""
         beside = f" at {others}" if others else ""
         if math.isinf(size):
-            print_line(f"for {row.target:g}: no {name} is enough{beside}")
+            print_line(f"for {row.target:g}: no {name} is enough{beside}, whose part of the error is above it")
         else:
             print_line(f"for {row.target:g}: {name} = {size:.6g} {_between(interval)}{beside}")
     if row.cheapest:
