@@ -92,7 +92,7 @@ def test_honest_students_hold(grid):
 
 def test_an_altered_error_is_rejected(grid):
     errors = grid.errors.clone()
-    errors[1, 0, 1] *= 1.01
+    errors[1, 0, 1] *= 1.0015
     failure = student_errors_eq(replace(grid, errors=errors), TARGET).failure
     assert failure.startswith("seed 1, width 3, size 100: error")
 
@@ -179,12 +179,20 @@ def test_a_round_that_was_not_seen_decides_nothing():
     assert witness.report(curve).failure == "round 1, network 0: the round before was not seen"
 
 
+def test_a_round_that_prunes_nothing_holds():
+    # round(0.99·18) = 18
+    witness = PruningWitness(*DATA.test, 0.99)
+    curve = pruned_teacher_students(DATA, (2,), 1, (0, 1), PLAN, keep=0.99, rounds=1, rewind=5, finished=witness)
+    assert witness.report(curve).holds
+    assert curve.densities.tolist() == [[1.0, 1.0]] * 2
+
+
 def test_an_altered_curve_is_rejected():
     witness, curve = watched()
     errors, densities = curve.errors.clone(), curve.densities.clone()
-    errors[2, 1] += 0.05
+    errors[2, 1] += 3 / 150
     densities[3, 0] *= 0.9
-    assert witness.report(replace(curve, errors=errors)).failure == "the curve's error is 5.00e-02 off the module's"
+    assert witness.report(replace(curve, errors=errors)).failure == "the curve's error is 2.00e-02 off the module's"
     assert witness.report(replace(curve, densities=densities)).failure.startswith("the curve's density is")
     assert witness.report(replace(curve, errors=curve.errors[:2])).failure.startswith(
         "the curve has error of shape (2, 4)"
