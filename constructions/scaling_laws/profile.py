@@ -31,7 +31,7 @@ def starts(rows: Rows, count: int, *, constant: bool) -> Tensor:
     axes = rows.log_sizes.shape[2]
     values = torch.tensor(FINE if axes == 1 else EXPONENTS, dtype=torch.float64, device=rows.weight.device)
     u, weight = linearised(rows)
-    columns = torch.exp(-values[:, None] * rows.log_sizes[:, :, None]).flatten(2)  # (G, U, k·values), axis by axis
+    columns = torch.exp(-rows.log_sizes[..., None] * values).flatten(2)  # (G, U, k·values), axis by axis
     columns = torch.cat([columns, columns.new_ones(*columns.shape[:2], 1)], 2).expand(len(u), -1, -1)
     weighted = columns * weight[:, :, None]
     gram = weighted.transpose(1, 2) @ columns
