@@ -79,9 +79,7 @@ def fit_scaling_law(
         grouped = None if groups is None else others.groups
         deviation = deviation_of(law(others.sizes) / others.errors - 1, grouped, seed=seed)
     residuals = law(points.sizes) / points.errors - 1
-    return FittedLaw(
-        law, problem.covariance(best), residuals, problem.at_bounds(best), deviation, least, draws, count, seed
-    )
+    return FittedLaw(law, problem.covariance(best), residuals, problem.at_bounds(best), deviation, least, draws, count)
 
 
 def fit_curves(

@@ -22,6 +22,7 @@ from constructions.scaling_laws.deviation import Deviation
 from constructions.scaling_laws.law import ScalingLaw, enveloped, require_sizes
 
 CHUNK_NUMBERS = 1 << 22
+MOST_RESIDUALS = 41
 
 
 @dataclass(frozen=True)
@@ -39,21 +40,21 @@ class FittedLaw:
     loss: float
     draws: Tensor
     groups: int
-    seed: int = 0
 
     def predict(self, sizes: Tensor, level: float = 0.95) -> tuple[Tensor, Tensor, Tensor]:
         """(prediction, low, high), each (N,), at sizes (N, k): the interval is that of one new measurement.
 
-        Every refit has one residual for all sizes: each interval is as it should be, and a curve of them smooth."""
+        Its ends are percentiles over all pairs of a refit and a residual, of many residuals a sample at equal ranks."""
         sizes = require_sizes("sizes", sizes, self.law.axes)
         _require_level(level)
         draws = self._drawn().to(sizes.device)
-        spread = self._spread().cpu()
-        pick = torch.randint(len(spread), (len(draws), 1), generator=torch.Generator().manual_seed(self.seed))
-        noise = spread[pick].to(sizes.device)
+        spread = self._spread().sort().values.to(sizes.device)
+        ranks = torch.linspace(0, len(spread) - 1, min(len(spread), MOST_RESIDUALS), device=sizes.device).round().long()
+        noise = spread[ranks]
         low, high = [], []
-        for part in sizes.split(max(1, CHUNK_NUMBERS // len(draws))):
-            ends = percentiles(_errors(draws, part, self.law.chance) * noise, level)
+        for part in sizes.split(max(1, CHUNK_NUMBERS // (len(draws) * len(noise)))):
+            pairs = _errors(draws, part, self.law.chance)[:, None] * noise[:, None]
+            ends = percentiles(pairs.flatten(0, 1), level)
             low.append(ends[0])
             high.append(ends[1])
         return self.law(sizes), torch.cat(low) if low else sizes[:, 0], torch.cat(high) if high else sizes[:, 0]
