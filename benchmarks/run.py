@@ -20,6 +20,7 @@ import data_and_machines
 import lipschitz_expressiveness
 import numpy as np
 import routers
+import scaling_laws
 import shattering
 import sublinear_training
 import tables
@@ -111,6 +112,7 @@ def main() -> None:
     rows.extend(lipschitz_expressiveness.rows(quick=args.quick))
     rows.extend(bit_extraction())
     rows.extend(sublinear_training.steps(quick=args.quick))
+    rows.extend(scaling_laws.fits_and_stacks(quick=args.quick))
     rows.extend(am_gm.report(quick=args.quick))
     curve = data_and_machines.throughput(quick=args.quick)
     rows.extend(curve)
