@@ -118,12 +118,14 @@ def refine(start: Tensor, rows: Rows, bounds: Bounds, *, settled: float = 1e-15)
 def evaluate(theta: Tensor, log_sizes: Tensor) -> tuple[Tensor, Tensor]:
     """u (R, U) and ∂u/∂θ (R, p, U) of constants (R, p) at sizes (R or 1, U, k)."""
     axes = log_sizes.shape[2]
-    u, slope = None, []
+    terms, slope = [], []
     for axis in range(axes):
         logs = log_sizes[:, :, axis]
-        term = torch.exp(theta[:, 2 * axis, None] - theta[:, 2 * axis + 1, None] * logs)
-        u = term if u is None else u + term
-        slope += [term, -term * logs]
+        terms.append(torch.exp(theta[:, 2 * axis, None] - theta[:, 2 * axis + 1, None] * logs))
+        slope += [terms[-1], -terms[-1] * logs]
+    u = terms[0]
+    for term in terms[1:]:
+        u = u + term
     if theta.shape[1] > 2 * axes:
         u = u + theta[:, -1:]
         slope.append(torch.ones_like(u))
@@ -153,9 +155,10 @@ def _u(theta: Tensor, log_sizes: Tensor) -> Tensor:
 def _model(theta: Tensor, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
     """Gradient (R, p), matrix (R, p, p) and the scale of its diagonal (R, p), of half the loss or of the loss."""
     part = _part_of_relative if rows.loss == "relative" else _part_of_huber
-    gradient, matrix, scale = (
-        sum(parts) for parts in zip(*(part(theta, block) for block in rows.blocks()), strict=True)
-    )
+    first, *others = (part(theta, block) for block in rows.blocks())
+    gradient, matrix, scale = first
+    for other in others:
+        gradient, matrix, scale = gradient + other[0], matrix + other[1], scale + other[2]
     return gradient, matrix, scale
 
 

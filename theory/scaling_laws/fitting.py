@@ -97,7 +97,7 @@ def points_of(asked: Question, device: torch.device) -> tuple[Points, list[str]]
     """The points of the table's rows, and what is to be said about rows that were left out."""
     table = asked.table
     columns = np.stack([table.numbers(name) for name in (*asked.axes, asked.error)], 1)
-    known = ~np.isnan(columns).any(1)
+    known = np.asarray(~np.isnan(columns).any(1))
     said = []
     if not known.all():
         where = table.lines[~known]
@@ -111,7 +111,7 @@ def points_of(asked: Question, device: torch.device) -> tuple[Points, list[str]]
         _require_range(table.name, name, columns[:, index], lines, top)
     groups = None
     if asked.group is not None:
-        groups = [name for name, there in zip(table.text(asked.group), known, strict=True) if there]
+        groups = [name for name, there in zip(table.text(asked.group), known.tolist(), strict=True) if there]
     sizes, errors = (torch.from_numpy(part.copy()).to(device) for part in (columns[:, :-1], columns[:, -1]))
     return Points.of(sizes, errors, groups, asked.chance, asked.axes), said
 

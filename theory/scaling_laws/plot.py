@@ -6,6 +6,7 @@ Main definition: `law_figure`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -57,7 +58,7 @@ def _spaced(values: Tensor) -> list[float]:
     return values[torch.from_numpy(index).to(values.device)].tolist()
 
 
-def _dots(axes, sizes: Tensor, errors: Tensor, curves: list[float | None], hollow: bool) -> None:
+def _dots(axes, sizes: Tensor, errors: Tensor, curves: Sequence[float | None], hollow: bool) -> None:
     """Points in the colour of the curve nearest to their second size."""
     if not len(errors):
         return
