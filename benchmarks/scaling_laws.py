@@ -24,7 +24,7 @@ from constructions.scaling_laws.training import Schedule
 
 CURVES = 60
 STARTS = 3
-STUDENTS = {"widths": (4, 8, 16), "sizes": (64, 128, 256), "seeds": (0, 1, 2), "steps": 60}
+STUDENTS = {"widths": (4, 8), "sizes": (64, 128), "seeds": (0, 1), "steps": 60}
 
 
 def fits_and_stacks(*, quick: bool) -> list[dict]:
