@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from constructions.scaling_laws.curves import learning_curves
+from constructions.scaling_laws.training import Schedule
 from tests.house import pretend_accelerator
 from theory.am_gm.reproductions import random_matrices as am_gm_samples
 from theory.am_gm.reproductions import sampling as am_gm_sampling
@@ -18,6 +20,9 @@ from theory.lipschitz_expressiveness.reproductions import mixtures as gentle_mix
 from theory.momlp.reproductions import mixtures as momlp
 from theory.momlp.reproductions import rates
 from theory.pathway_tree import reproductions as pathway_tree
+from theory.scaling_laws.reproductions import curves as measured_curves
+from theory.scaling_laws.reproductions import pruned, splines
+from theory.scaling_laws.reproductions import trained as trained_students
 from theory.shapley_interactions.reproductions import estimator, regression
 from theory.sublinear_training import runs as sublinear_runs
 from theory.sublinear_training.reproductions import counts as sublinear_counts
@@ -60,6 +65,11 @@ ON_THE_HOST = {
     "lipschitz_expressiveness.upper_bound": SYMBOLS,
     "lipschitz_expressiveness.width": SYMBOLS,
     "pathway_tree.nearest_prototype": "graphs in rationals",
+    "scaling_laws.bandwidth_of_real_data": "rationals",
+    "scaling_laws.nyquist_jump": "rationals",
+    "scaling_laws.pruning_slope_is_gamma": SYMBOLS,
+    "scaling_laws.realizable_teacher": "with the full budget alone",
+    "scaling_laws.redundant_constant": SYMBOLS,
     "sublinear_training.distinct_points": "rationals",
     "sublinear_training.expected_visits": SYMBOLS,
     "sublinear_training.identities": "rationals",
@@ -87,7 +97,9 @@ ON_THE_HOST = {
 }
 """Claims whose work is on the host wherever they are asked to run, and why."""
 
-UNDECIDED = {f"trained_momlp.{task}" for task in (*trained_momlp.TASKS, "two_spirals_short")}
+UNDECIDED = {f"trained_momlp.{task}" for task in (*trained_momlp.TASKS, "two_spirals_short")} | {
+    f"scaling_laws.{name}" for name in ("better_than_last_value", "pruning", "realizable_error", "trained_grid")
+}
 """Claims that the small sizes leave open, or decide the other way."""
 
 COUNTS_ITS_PLACE = {"distributed_momlp.memory_budget", "trained_momlp.budgeted_training"}
@@ -103,6 +115,8 @@ SUMS_IN_ANOTHER_ORDER = {
 THERE = sorted(set(REGISTRY) - set(NOT_THERE))
 
 FEW_SETTINGS = lambda context: [sublinear_runs.Setting(12, 6, 2**10, 0.24, 5)]  # noqa: E731
+
+ALL_CURVES = learning_curves()
 
 SIZES = {
     am_gm_samples: {"TUPLES": 25, "SEARCH_STEPS": 3},
@@ -162,6 +176,15 @@ SIZES = {
         "_cloud": lambda name, n, context: pathway_tree.embedded(name, n, count=1000, generator=context.generator()),
     },
     rates: {"INPUTS": (1, 3), "EXPONENTS": range(2, 3), "TWO_OUTPUTS_EPS": 0.5, "WIDE_DOMAIN_EPS": 0.2},
+    measured_curves: {"DRAWS": 3, "LEAST_COVERAGE": 0.3, "measured_curves": lambda: ALL_CURVES[::12], "EVERY": 1},
+    trained_students: {
+        "QUICK": replace(trained_students.QUICK, seeds=2, schedule=Schedule(150, decay=1e-3, watch=50), test=500),
+        "REALIZABLE_QUICK": replace(trained_students.REALIZABLE_QUICK, seeds=2, schedule=Schedule(20)),
+        "SIDES_QUICK": (5,),
+        "STEPS_QUICK": 20,
+    },
+    splines: {"WIDTHS_QUICK": (1, 2), "STEPS_QUICK": 20},
+    pruned: {"QUICK": replace(pruned.QUICK, rounds=4, schedule=replace(pruned.QUICK.schedule, steps=40))},
     estimator: {"CASES": ((6, 3),), "GAMES": ((10, 30),), "DRAWS": 6},
     regression: {"SYMBOLIC_ORDERS": 2, "SCALAR_ORDERS": 3, "SCALAR_PLAYERS": 12, "LARGEST": 5},
     super_expressive: {"ENUMERATED": (1, 2), "SAMPLED": (16,), "FLOATS": (torch.float32,)},

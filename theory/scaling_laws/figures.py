@@ -88,7 +88,11 @@ def samples_figure() -> Figure:
     axes.plot([1, needed - 1, needed, needed], [1, 1, 1, 1e-7], "--", color=INK, label="known bandwidth, worst case")
     nodes = [round(needed * 2 ** (k / 4)) for k in range(26)]
     axes.plot(
-        nodes, [bounds.spline_error(bandwidth / n) for n in nodes], "-.", color=WARM, label="linear spline of exp(20πix)"
+        nodes,
+        [bounds.spline_error(bandwidth / n) for n in nodes],
+        "-.",
+        color=WARM,
+        label="linear spline of exp(20πix)",
     )
     axes.set_xscale("log")
     axes.set_yscale("log")

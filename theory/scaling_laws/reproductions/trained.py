@@ -172,7 +172,7 @@ def realizable_error(context: Context) -> Verdict:
 def realizable_teacher(context: Context) -> Verdict:
     """Nothing is declared: two fits of the law to students of a teacher that they could equal, printed."""
     if not context.full:
-        return undecided("exploratory, with the full budget alone; no expectation is declared")
+        return undecided("exploratory, with the full budget alone; no expectation is declared", grids=0)
     grid, _ = _realizable(REALIZABLE_GRID, context)
     points, means = grid.points()
     rows = []
