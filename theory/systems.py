@@ -31,6 +31,7 @@ NAMES = (
     "shapley_interactions",
     "lipschitz_expressiveness",
     "am_gm",
+    "demo_optimizer",
 )
 
 FORMER = {"rates": "momlp"}
