@@ -86,6 +86,10 @@ class DecoupledMomentum(torch.optim.Optimizer):
             raise
         self._planned = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        mine = {"wire_dtype": self.wire_dtype, "zero_tol": self.zero_tol, "last_step": None, "_planned": None}
+        return super().__getstate__() | mine
+
     def _parameters(self) -> list[tuple[int, Tensor]]:
         """All parameters, each with the number of its group."""
         return [(g, p) for g, group in enumerate(self.param_groups) for p in group["params"]]

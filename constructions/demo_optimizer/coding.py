@@ -67,7 +67,9 @@ def encode(
 
 def mean_over_senders(places: Sequence[Tensor], values: Sequence[Tensor], size: int, dtype: torch.dtype) -> Tensor:
     """Coefficients (C, size) from what each worker sent, places and values (C, k): the mean over those who sent it, 0
-    where nobody did. Added worker by worker, the first one first; none sends a place twice, so no sum depends on luck."""
+    where nobody did.
+
+    Added worker by worker, the first one first; none sends a place twice, so no sum depends on luck."""
     total = torch.zeros(len(places[0]), size, dtype=dtype, device=places[0].device)
     senders = torch.zeros_like(total)
     for at, sent in zip(places, values, strict=True):

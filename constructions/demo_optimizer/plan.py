@@ -150,7 +150,7 @@ class Plan:
         return self._headed(empty, flag, torch.tensor(chunk, device=self.device), options)
 
     def _headed(self, message: Tensor, flag: Tensor, chunk: Tensor, options: bytes) -> Tensor:
-        """`message` with its head; where the flag is up, the number of the chunk takes the place of the first values."""
+        """`message` with its head; where the flag is up, its first values make room for the number of the chunk."""
         rest = torch.frombuffer(bytearray(options[: HEAD - 1]), dtype=torch.uint8).to(message.device)
         body = message[HEAD:]
         room = min(8, len(body))

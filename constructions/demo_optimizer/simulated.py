@@ -86,6 +86,9 @@ class SimulatedDeMo(DecoupledMomentum):
         """What a worker has not sent yet of a parameter's momentum, in the parameter's shape."""
         return self._residual(parameter)[require_int("worker", worker, 0, self.workers - 1)]
 
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"workers": self.workers, "messages": []}
+
     def _residual(self, p: Tensor) -> Tensor:
         state = self.state[p]
         if "residual" not in state:

@@ -5,6 +5,7 @@ Main definitions: `Basis`, `basis`, `dct_matrix`, `hadamard_matrix`, `random_ort
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -86,6 +87,13 @@ class Basis:
     def rounds(self) -> bool:
         """Whether numbers are changed at all."""
         return self.left is not None or self.right is not None
+
+    def digest(self) -> str:
+        """A short text that is the same only for the same numbers."""
+        found = hashlib.blake2b(repr(self.scale).encode(), digest_size=16)
+        for matrix in (self.left, self.right):
+            found.update(b"-" if matrix is None else matrix.cpu().double().contiguous().numpy().tobytes())
+        return found.hexdigest()
 
     def to(self, *, device: torch.device, dtype: torch.dtype) -> Basis:
         """The same on `device` in `dtype`."""
