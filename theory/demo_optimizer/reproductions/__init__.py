@@ -1,0 +1,48 @@
+"""DeMo, claim by claim."""
+
+from theory.demo_optimizer.reproductions.bytes import overhead, payload, payload_measured, wire
+from theory.demo_optimizer.reproductions.quadratics import (
+    converges_at_any_curvature,
+    descent_direction,
+    quadratic_convergence,
+)
+from theory.demo_optimizer.reproductions.steps import (
+    conservation,
+    contraction,
+    controlled_divergence,
+    full_topk_is_signsgd,
+    workers_agree,
+)
+from theory.demo_optimizer.reproductions.training import (
+    compaction_explains_it,
+    comparable_breast_cancer,
+    comparable_digits,
+    dense_transform,
+    energy_compaction_digits,
+    energy_compaction_text,
+    matches_or_exceeds_breast_cancer,
+    matches_or_exceeds_digits,
+)
+
+__all__ = [
+    "comparable_breast_cancer",
+    "comparable_digits",
+    "compaction_explains_it",
+    "conservation",
+    "contraction",
+    "controlled_divergence",
+    "converges_at_any_curvature",
+    "dense_transform",
+    "descent_direction",
+    "energy_compaction_digits",
+    "energy_compaction_text",
+    "full_topk_is_signsgd",
+    "matches_or_exceeds_breast_cancer",
+    "matches_or_exceeds_digits",
+    "overhead",
+    "payload",
+    "payload_measured",
+    "quadratic_convergence",
+    "wire",
+    "workers_agree",
+]
