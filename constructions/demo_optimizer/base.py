@@ -1,11 +1,12 @@
 """What DeMo on one rank of many and DeMo with simulated workers share: options, their checks, and the step's end.
 
-Main definitions: `DecoupledMomentum`, `StepCounts`, `GradientRefused`.
+Main definitions: `DecoupledMomentum`, `StepCounts`, `GradientRefused`, `OptionsDiffer`,
+`raise_flags`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,18 +110,18 @@ class DecoupledMomentum(torch.optim.Optimizer):
         before = self.param_groups[: next(i for i, g in enumerate(self.param_groups) if g is group)]
         return sum(len(g["params"]) for g in before) + within
 
-    def _plan(self) -> tuple[Plan, bool]:
-        """The plan of this step, and whether it is new."""
+    def _plan(self) -> Plan:
+        """The plan of this step, the same object until something changes."""
         parameters = self._parameters()
         options = [tuple(group[key] for key in ("topk", "chunk", "transform", "seed")) for group in self.param_groups]
         key = [(g, p.requires_grad, p.dtype, p.device, tuple(p.shape)) for g, p in parameters], options
         if self._planned is not None and self._planned[0] == key:
-            return self._planned[1], False
+            return self._planned[1]
         for group in self.param_groups:
             _check_options(group)
         plan = Plan.of(parameters, self.param_groups, self.wire_dtype)
         self._planned = key, plan
-        return plan, True
+        return plan
 
     def _sparse(self, plan: Plan, gradients: Sequence[Tensor | None]) -> int | None:
         """The first parameter whose gradient is refused for its kind."""
@@ -136,25 +137,7 @@ class DecoupledMomentum(torch.optim.Optimizer):
 
     def _raise_flags(self, plan: Plan, messages: Sequence[Tensor], options: bytes, who: str) -> None:
         """An error on every worker when one of the messages reports one, or differs in its options."""
-        heads = torch.stack([m[:HEAD] for m in messages]).cpu()
-        flags = heads[:, 0].tolist()
-        bad = [w for w, flag in enumerate(flags) if flag != FINE]
-        others = [w for w, head in enumerate(heads[:, 1:].tolist()) if bytes(head) != options]
-        if others:
-            raise OptionsDiffer(f"lr, decay, weight_decay, zero_tol or the step differ on {_those(who, others)}")
-        if not bad:
-            return
-        kind = flags[bad[0]]
-        ranks = _those(who, [w for w in bad if flags[w] == kind])
-        if kind == FAILED:
-            raise RankFailed(f"{ranks} failed in the closure, see the message there")
-        tail = messages[bad[0]][HEAD : HEAD + 8].cpu().tolist()
-        name = self.parameter_name(plan.member(int.from_bytes(bytes(tail), "little")))
-        if kind == NOT_FINITE:
-            raise GradientRefused(
-                f"the momentum of parameter {name} is not finite on {ranks}: a gradient is NaN or too large"
-            )
-        raise GradientRefused(f"the gradient of parameter {name} must be dense and real, it is not on {ranks}")
+        raise_flags(messages, options, who, lambda chunk: f"parameter {self.parameter_name(plan.member(chunk))}")
 
     def _move(self, signs: dict[int, Tensor]) -> None:
         """p ← (1 − ηλ)·p − η·sign."""
@@ -169,6 +152,31 @@ class DecoupledMomentum(torch.optim.Optimizer):
     def _count(self, plan: Plan, message: Tensor, messages: int) -> None:
         size = message.nbytes
         self.last_step = StepCounts(plan.coefficients, size - HEAD, size, messages)
+
+
+def raise_flags(messages: Sequence[Tensor], options: bytes, who: str, named: Callable[[int], str]) -> None:
+    """An error on every worker when one of the messages reports one, or was not made for these `options`.
+
+    `who` is what a sender is called, `named` what a chunk belongs to.
+    """
+    heads = torch.stack([m[:HEAD] for m in messages]).cpu()
+    flags = heads[:, 0].tolist()
+    others = [w for w, head in enumerate(heads[:, 1:].tolist()) if bytes(head) != options]
+    if others:
+        raise OptionsDiffer(f"lr, decay, weight_decay, zero_tol or the step differ on {_those(who, others)}")
+    bad = [w for w, flag in enumerate(flags) if flag != FINE]
+    if not bad:
+        return
+    kind = flags[bad[0]]
+    senders = _those(who, [w for w in bad if flags[w] == kind])
+    if kind == FAILED:
+        raise RankFailed(f"{senders} failed in the closure, see the message there")
+    number = int.from_bytes(bytes(messages[bad[0]][HEAD : HEAD + 8].cpu().tolist()), "little")
+    if kind == NOT_FINITE:
+        raise GradientRefused(
+            f"the momentum of {named(number)} is not finite on {senders}: a gradient is NaN or too large"
+        )
+    raise GradientRefused(f"the gradient of {named(number)} must be dense and real, it is not on {senders}")
 
 
 def _those(who: str, numbers: Sequence[int]) -> str:

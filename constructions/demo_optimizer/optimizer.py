@@ -16,7 +16,8 @@ from torch import Tensor
 from constructions.demo_optimizer.agreement import Workers, require_agreement
 from constructions.demo_optimizer.base import DecoupledMomentum, OptionsDiffer
 from constructions.demo_optimizer.checkpoint import one_residual_for_all, own_state
-from constructions.demo_optimizer.plan import FAILED, REFUSED, Plan, Sent
+from constructions.demo_optimizer.coding import Sent
+from constructions.demo_optimizer.plan import CHANGED, FAILED, REFUSED, Plan
 from constructions.demo_optimizer.transforms import Transform
 from constructions.demo_optimizer.wire import HEAD
 from constructions.errors import require_bool, require_int
@@ -61,6 +62,8 @@ class DeMo(DecoupledMomentum):
         self.check_every = require_int("check_every", check_every, 0)
         self.process_group = process_group
         self._first_steps = _FirstSteps()
+        self._place: tuple[int, int] | None = None
+        self._agreed: Plan | None = None
         super().__init__(
             params,
             lr,
@@ -81,16 +84,14 @@ class DeMo(DecoupledMomentum):
         GradientRefused, OptionsDiffer or WorkersDiverged on all ranks when some rank has cause for it, RankFailed where
         another one fails in its closure, RankLost when one is gone.
         """
-        workers = self._workers()
+        workers = self._same_workers()
         loss, failure = _evaluated(closure, workers)
-        plan, new = self._plan()
-        if new:
-            self._start(plan, workers)
+        plan = self._plan()
         parameters = [p for _, p in self._parameters()]
         number = self._ready(plan, parameters)
         options = self._options(number)
         sent, message = self._encoded(plan, parameters, options, failure)
-        messages = workers.gather(message, "exchanging the coefficients of a step")
+        messages = self._exchanged(plan, message, options, workers)
         if failure is not None:
             raise failure
         self._raise_flags(plan, messages, options, "rank")
@@ -140,7 +141,7 @@ class DeMo(DecoupledMomentum):
         else:
             chosen = own_state(state_dict, workers.rank, workers.world)
         super().load_state_dict(self._fitting(chosen))
-        self._planned = None
+        self._place = None
 
     def _fitting(self, state_dict: Mapping[str, Any]) -> dict[str, Any]:
         """`state_dict` for torch, its residuals of the parameters' shapes; ValueError otherwise."""
@@ -163,22 +164,39 @@ class DeMo(DecoupledMomentum):
     def __getstate__(self) -> dict[str, Any]:
         if self.process_group is not None:
             raise TypeError("an optimiser with a `process_group` cannot be copied: use its state_dict")
-        kept = {"check_every": self.check_every, "process_group": None, "_first_steps": _FirstSteps()}
+        kept = {
+            "check_every": self.check_every,
+            "process_group": None,
+            "_first_steps": _FirstSteps(),
+            "_place": None,
+            "_agreed": None,
+        }
         return super().__getstate__() | kept
 
     def _workers(self) -> Workers:
         return Workers.of(self.process_group)
 
+    def _same_workers(self) -> Workers:
+        """The workers of the last step; OptionsDiffer when this rank is another one now: its residuals are not."""
+        workers = self._workers()
+        place = workers.rank, workers.world
+        if self._place not in (None, place):
+            raise OptionsDiffer(
+                f"this was rank {self._place[0]} of {self._place[1]} and is rank {place[0]} of {place[1]}: "
+                "load a state with redistribute=True"
+            )
+        self._place = place
+        return workers
+
     def _ready(self, plan: Plan, parameters: Sequence[Tensor]) -> int:
         """Make the states that are missing; returns how many steps were taken."""
         steps = [0]
-        for bucket in plan.buckets:
-            for i in bucket.members:
-                state = self.state[parameters[i]]
-                if "residual" not in state:
-                    state["residual"] = torch.zeros_like(parameters[i], memory_format=torch.preserve_format)
-                    state["step"] = 0
-                steps.append(state["step"])
+        for i in plan.members:
+            state = self.state[parameters[i]]
+            if "residual" not in state:
+                state["residual"] = torch.zeros_like(parameters[i], memory_format=torch.preserve_format)
+                state["step"] = 0
+            steps.append(state["step"])
         return max(steps)
 
     def _encoded(
@@ -191,9 +209,26 @@ class DeMo(DecoupledMomentum):
         refused = self._sparse(plan, gradients)
         if refused is not None:
             return [], plan.flagged(REFUSED, plan.first_chunk(refused), options)
-        residuals = [self.state[p].get("residual") for p in parameters]
+        residuals = [self.state[p]["residual"] if p in self.state else None for p in parameters]
         sent = plan.encode(gradients, residuals, self.param_groups)
         return sent, plan.message(sent, options)
+
+    def _exchanged(self, plan: Plan, message: Tensor, options: bytes, workers: Workers) -> list[Tensor]:
+        """The messages of all ranks, by one collective.
+
+        Where the plan of some rank is new it says so in a message of the old size, and all ranks compare what they are
+        about to do: messages of unequal sizes would kill processes.
+        """
+        stage, before = "exchanging the coefficients of a step", self._agreed
+        if before is not None:
+            changed = plan is not before
+            messages = workers.gather(before.flagged(CHANGED, 0, options) if changed else message, stage)
+            if not changed and all(int(m[0]) != CHANGED for m in messages):
+                return messages
+        self._agreed = None
+        self._start(plan, workers)
+        self._agreed = plan
+        return workers.gather(message, stage)
 
     def _start(self, plan: Plan, workers: Workers) -> None:
         """OptionsDiffer or WorkersDiverged when ranks are not about to take the same steps from the same parameters."""
@@ -217,7 +252,8 @@ class DeMo(DecoupledMomentum):
         for g, group in enumerate(self.param_groups):
             said += [(f"{key} of group {g}", repr(group[key])) for key in ("topk", "chunk", "seed")]
         for bucket in plan.buckets:
-            said.append((f"transform of group {bucket.group}", bucket.basis.digest()))
+            high, wide = bucket.sides
+            said.append((f"transform of {high}×{wide} chunks of group {bucket.group}", bucket.basis.digest()))
         return said
 
 
@@ -252,10 +288,11 @@ def _evaluated(closure: Callable[[], Any] | None, workers: Workers) -> tuple[Any
 
 def _first_difference(everybody: Sequence[list[tuple[str, str]]]) -> str:
     """The first entry in which some rank differs from rank 0, in words."""
+    ours = dict(everybody[0])
     for r, said in enumerate(everybody):
-        if len(said) != len(everybody[0]):
-            return f"ranks 0 and {r} have parameters or groups of different number"
-        for (what, ours), (_, theirs) in zip(everybody[0], said, strict=True):
-            if ours != theirs:
-                return f"{what} differs: {ours} on rank 0, {theirs} on rank {r}"
+        theirs = dict(said)
+        for what in [*ours, *theirs]:
+            mine, other = ours.get(what, "absent"), theirs.get(what, "absent")
+            if mine != other:
+                return f"{what} differs: {mine} on rank 0, {other} on rank {r}"
     return "the options of the ranks differ"

@@ -3,7 +3,8 @@
 Chunks of equal sides, dtype, device and options form a bucket, whatever parameters they come from: a step costs two
 matrix products each way, one top-k and W scatters a bucket.
 
-Main definitions: `Bucket`, `Plan`, `FINE`, `NOT_FINITE`, `REFUSED`, `FAILED`.
+Main definitions: `Bucket`, `Plan`, `FINE`, `NOT_FINITE`, `REFUSED`, `FAILED`,
+`CHANGED`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from constructions.demo_optimizer.coding import Sent, decode, encode, working_dt
 from constructions.demo_optimizer.transforms import Basis, basis
 from constructions.demo_optimizer.wire import HEAD, index_dtype
 
-FINE, NOT_FINITE, REFUSED, FAILED = range(4)
+FINE, NOT_FINITE, REFUSED, FAILED, CHANGED = range(5)
 """The first byte of a message."""
 
 Group = Mapping[str, Any]
@@ -103,6 +104,11 @@ class Plan:
         return self.buckets[0].device if self.buckets else torch.device("cpu")
 
     @property
+    def members(self) -> list[int]:
+        """The parameters that take part."""
+        return [i for bucket in self.buckets for i in bucket.members]
+
+    @property
     def coefficients(self) -> int:
         return sum(count * k for count, k in (b.coefficients for b in self.buckets))
 
@@ -113,7 +119,7 @@ class Plan:
         return HEAD + sum(item * count * k for item, count, k in parts)
 
     def encode(
-        self, gradients: Sequence[Tensor | None], residuals: Sequence[Tensor], groups: Sequence[Group]
+        self, gradients: Sequence[Tensor | None], residuals: Sequence[Tensor | None], groups: Sequence[Group]
     ) -> list[Sent]:
         """What a worker with these gradients and residuals sends and keeps, bucket by bucket."""
         return [

@@ -5,7 +5,7 @@ Main definition: `SimulatedDeMo`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -58,9 +58,9 @@ class SimulatedDeMo(DecoupledMomentum):
         """One step of all workers; `messages` then holds what each of them sent."""
         parameters = [p for _, p in self._parameters()]
         _check_gradients(gradients, parameters, self.workers)
-        plan, _ = self._plan()
-        residuals = [self._residual(p) for p in parameters]
-        number = self._step_number(plan, parameters)
+        plan = self._plan()
+        residuals = {i: self._residual(parameters[i]) for i in plan.members}
+        number = max((self.state[parameters[i]]["step"] for i in plan.members), default=0)
         options = self._options(number)
         kept, messages = [], []
         for w in range(self.workers):
@@ -68,7 +68,7 @@ class SimulatedDeMo(DecoupledMomentum):
             if refused is not None:
                 messages.append(plan.flagged(REFUSED, plan.first_chunk(refused), options))
                 continue
-            sent = plan.encode(gradients[w], [r[w] for r in residuals], self.param_groups)
+            sent = plan.encode(gradients[w], _of(w, residuals, len(parameters)), self.param_groups)
             kept.append(plan.residuals(sent))
             messages.append(plan.message(sent, options))
         self._raise_flags(plan, messages, options, "worker")
@@ -76,9 +76,8 @@ class SimulatedDeMo(DecoupledMomentum):
             for i, residual in mine.items():
                 residuals[i][w].copy_(residual)
         self._move(plan.decode(messages, self.zero_tol))
-        for bucket in plan.buckets:
-            for i in bucket.members:
-                self.state[parameters[i]]["step"] = number + 1
+        for i in plan.members:
+            self.state[parameters[i]]["step"] = number + 1
         self.messages = messages
         self._count(plan, messages[0], 1)
 
@@ -96,9 +95,10 @@ class SimulatedDeMo(DecoupledMomentum):
             state["step"] = 0
         return state["residual"]
 
-    def _step_number(self, plan, parameters: Sequence[Tensor]) -> int:
-        steps = [self.state[parameters[i]]["step"] for bucket in plan.buckets for i in bucket.members]
-        return max(steps, default=0)
+
+def _of(worker: int, residuals: Mapping[int, Tensor], count: int) -> list[Tensor | None]:
+    """One worker's residuals of `count` parameters."""
+    return [residuals[i][worker] if i in residuals else None for i in range(count)]
 
 
 def _check_gradients(gradients: Any, parameters: Sequence[Tensor], workers: int) -> None:
