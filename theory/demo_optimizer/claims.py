@@ -61,14 +61,14 @@ STATEMENTS = {
         statement=r"0<\|e_v-e_w\|\le\frac{2q\eta G}{1-q\beta}",
         source=DEMO_V1.at("abstract"),
         expected=Status.NOT_REFUTED,
-        hypotheses=("digits, four workers", "G measured in every chunk"),
+        hypotheses=("ten noisy classes, four workers", "G measured in every chunk"),
     ),
     "workers_agree": Statement(
         title="Parameters stay bitwise equal on all ranks, and equal to those of simulated workers",
         statement=r"p_v=p_w\ \text{bitwise}",
         source=PAGE,
         expected=Status.NOT_REFUTED,
-        hypotheses=("gloo, processes of one machine", "float32 and float64, 50 steps on digits"),
+        hypotheses=("gloo, processes of one machine", "float32 and float64, 50 steps of a perceptron"),
     ),
     "quadratic_convergence": Statement(
         title="On separable quadratics the gradient falls to A η within the stated number of steps, and stays there",
@@ -129,7 +129,7 @@ STATEMENTS = {
 }
 
 COMPARED = {"digits": (Status.NOT_REFUTED, Status.REFUTED), "breast_cancer": (Status.NOT_REFUTED, Status.OPEN)}
-COMPARED["text"] = (Status.REFUTED, Status.REFUTED)
+COMPARED["text"] = (Status.NOT_REFUTED, Status.OPEN)
 """What the loss of DeMo with k = 32 is to AdamW's: at most 0.05 more, at most as large."""
 
 for _task, (_comparable, _matches) in COMPARED.items():
@@ -140,7 +140,7 @@ for _task, (_comparable, _matches) in COMPARED.items():
         source=DEMO_V2.at("abstract"),
         expected=_comparable,
         hypotheses=("paired over seeds, interval at 95 %", PROTOCOL, NOT_THE_PAPERS),
-        slow=_task != "breast_cancer",
+        slow=True,
     )
     STATEMENTS[f"matches_or_exceeds_{_task}"] = Statement(
         title=f"On {_called}, DeMo with k = 32 matches or exceeds AdamW in validation loss",
@@ -148,5 +148,5 @@ for _task, (_comparable, _matches) in COMPARED.items():
         source=DEMO_V1.at("abstract"),
         expected=_matches,
         hypotheses=("paired over seeds, interval at 95 %", PROTOCOL, NOT_THE_PAPERS),
-        slow=_task != "breast_cancer",
+        slow=True,
     )

@@ -2,7 +2,7 @@
 
 `python -m theory.demo_optimizer.runs_on_ranks` is one rank, and prints what it saw as JSON.
 
-Main definitions: `on_ranks`, `trained_parameters`, `Digits`.
+Main definitions: `on_ranks`, `trained_parameters`, `Classes`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch.nn import functional
 from theory.torchrun import alone, free_port
 
 HEAD = 8
-STEPS, COUNTED = 50, 3
+STEPS, COUNTED = 50, 2
 RATE, TOPK, DECAY = 1e-2, 8, 0.9
 DTYPES = ("float32", "float64")
 LIMIT = 300.0
@@ -52,14 +52,13 @@ def on_ranks(world: int, every_k: bool) -> list[dict[str, Any]]:
     return [json.loads(out.splitlines()[-1]) for out, _ in said]
 
 
-class Digits:
-    """A perceptron 64-32-10 on digits, the gradients of worker w of W at a step from rows of its own."""
+class Classes:
+    """A perceptron 64-32-10 on ten noisy centres; the gradients of a worker at a step are those of rows of its own."""
 
     def __init__(self, dtype: torch.dtype):
-        from theory.demo_optimizer.tasks import digits
-
-        task, g = digits(), torch.Generator().manual_seed(7)
-        self.x, self.y = task.inputs.to(dtype), task.targets
+        g = torch.Generator().manual_seed(7)
+        self.y = torch.arange(1000) % 10
+        self.x = (torch.randn(10, 64, generator=g)[self.y] + torch.randn(1000, 64, generator=g)).to(dtype)
         shapes = ((32, 64), (32,), (10, 32), (10,))
         self.weights = [(torch.randn(s, generator=g) * s[-1] ** -0.5).to(dtype).requires_grad_() for s in shapes]
 
@@ -67,11 +66,13 @@ class Digits:
         g = torch.Generator().manual_seed(1000 * step + worker)
         rows = torch.randint(len(self.x), (16,), generator=g)
         a, b, c, d = self.weights
-        loss = functional.cross_entropy(functional.linear(functional.linear(self.x[rows], a, b).relu(), c, d), self.y[rows])
+        loss = functional.cross_entropy(
+            functional.linear(functional.linear(self.x[rows], a, b).relu(), c, d), self.y[rows]
+        )
         return list(torch.autograd.grad(loss, self.weights))
 
 
-def trained_parameters(take: Callable[[Digits, int], None], work: Digits, steps: int = STEPS) -> str:
+def trained_parameters(take: Callable[[Classes, int], None], work: Classes, steps: int = STEPS) -> str:
     """A digest of all parameters' bytes after `steps` steps."""
     for t in range(steps):
         take(work, t)
@@ -130,10 +131,10 @@ def _counts(topks: tuple[int, ...]) -> list[dict[str, Any]]:
 def _trained(dtype: torch.dtype) -> str:
     from constructions.demo_optimizer import DeMo
 
-    work, rank = Digits(dtype), int(os.environ["RANK"])
+    work, rank = Classes(dtype), int(os.environ["RANK"])
     optimizer = DeMo(work.weights, lr=RATE, topk=TOPK, decay=DECAY)
 
-    def take(work: Digits, t: int) -> None:
+    def take(work: Classes, t: int) -> None:
         for p, g in zip(work.weights, work.gradients(rank, t), strict=True):
             p.grad = g
         optimizer.step()

@@ -157,8 +157,8 @@ def _scaled(x: Tensor, scale: Tensor) -> Tensor:
 
 
 @cache
-def text() -> Task:
-    """Letters of Python's manual, 16 at a time; one transformer block of width 32, 21088 weights, 400 steps."""
+def text(steps: int = 100) -> Task:
+    """Letters of Python's manual, 16 at a time; one transformer block of width 32, 21088 weights."""
     said, _ = manual()
     letters = {letter: i for i, letter in enumerate(sorted(set(said)))}
     codes = torch.from_numpy(np.array([letters[letter] for letter in said]))
@@ -169,7 +169,8 @@ def text() -> Task:
         held_out = torch.randint(first_held_out + LENGTH, len(windows), (HELD_OUT,), generator=g)
         return torch.arange(first_held_out), held_out
 
-    return Task("text", 400, 8, _text_start, _text_logits, windows[:, :-1], windows[:, 1:], split)
+    return Task("text", steps, 8, _text_start, _text_logits, windows[:, :-1], windows[:, 1:], split)
 
 
 TASKS: dict[str, Callable[[], Task]] = {"digits": digits, "breast_cancer": breast_cancer, "text": text}
+TASKS["longer text"] = lambda: text(400)

@@ -60,9 +60,7 @@ class ExactDeMo:
         self.k, self.beta = max(1, min(k, len(self.p))), beta
         self.residuals: list[Row] = [[Fraction(0)] * len(self.p) for _ in range(workers)]
 
-    def step(
-        self, gradients: Sequence[Sequence[Fraction]], eta: Fraction, shrink: Fraction = Fraction(0)
-    ) -> ExactStep:
+    def step(self, gradients: Sequence[Sequence[Fraction]], eta: Fraction, shrink: Fraction = Fraction(0)) -> ExactStep:
         """One step at rate η with decoupled weight decay `shrink`; changes the parameters and the residuals."""
         n = len(self.p)
         momenta, coefficients, chosen, sent, kept, tied = [], [], [], [], [], False

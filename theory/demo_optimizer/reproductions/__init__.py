@@ -17,16 +17,19 @@ from theory.demo_optimizer.reproductions.training import (
     compaction_explains_it,
     comparable_breast_cancer,
     comparable_digits,
+    comparable_text,
     dense_transform,
     energy_compaction_digits,
     energy_compaction_text,
     matches_or_exceeds_breast_cancer,
     matches_or_exceeds_digits,
+    matches_or_exceeds_text,
 )
 
 __all__ = [
     "comparable_breast_cancer",
     "comparable_digits",
+    "comparable_text",
     "compaction_explains_it",
     "conservation",
     "contraction",
@@ -39,6 +42,7 @@ __all__ = [
     "full_topk_is_signsgd",
     "matches_or_exceeds_breast_cancer",
     "matches_or_exceeds_digits",
+    "matches_or_exceeds_text",
     "overhead",
     "payload",
     "payload_measured",

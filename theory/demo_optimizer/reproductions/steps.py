@@ -13,11 +13,12 @@ from torch import Tensor
 from constructions.demo_optimizer import SimulatedDeMo, compress, decompress
 from theory.claim import Context, Evidence, Report, Status, Table, Verdict, ensure
 from theory.demo_optimizer import bounds
+from theory.demo_optimizer.checkers.messages import sent_entries
 from theory.demo_optimizer.checkers.rationals import ExactDeMo, Matrix, conserved, hadamard, identity, sign
 from theory.demo_optimizer.checkers.slow import SlowDeMo, conserves, contracted, cut, same_parameters
-from theory.demo_optimizer.runs_on_ranks import DECAY, DTYPES, RATE, STEPS, TOPK, Digits, on_ranks, trained_parameters
+from theory.demo_optimizer.runs_on_ranks import DECAY, DTYPES, RATE, STEPS, TOPK, Classes, on_ranks, trained_parameters
 
-INSTANCES, LENGTH = 20, 30
+INSTANCES, LENGTH, CHECKED_EVERY = 20, 30, 5
 SYMBOLS = 12
 LARGEST = 200
 SHAPES = ((32, 24), (16,), (10, 6), (7,), ())
@@ -35,7 +36,7 @@ def dyadic_run(transform: str, n: int, workers: int, g: random.Random, device: t
     matrix: Matrix = MATRICES[transform](n)
     exact = ExactDeMo([Fraction(0)] * n, workers, matrix, k=k, beta=beta)
     side = int(n**0.5)
-    p = torch.zeros(side, side, dtype=torch.float64, device=device)
+    p = torch.zeros(side, side, dtype=torch.float64, device=device, requires_grad=True)
     ours = SimulatedDeMo([p], workers, lr=0.5, decay=0.5, topk=k, transform=transform)
     rates, gradients, sent, same, alive = [], [], [], 0, True
     for t in range(LENGTH):
@@ -45,7 +46,7 @@ def dyadic_run(transform: str, n: int, workers: int, g: random.Random, device: t
         rates.append(eta)
         gradients.append(rows)
         sent.append(step.sent)
-        for w in range(workers):
+        for w in range(workers if (t + 1) % CHECKED_EVERY == 0 else 0):
             mine = conserved([r[w] for r in gradients], [s[w] for s in sent], rates, beta, step.residuals[w])
             ensure(mine, f"{transform}, n={n}, step {t + 1}, worker {w}")
         everything = [*step.momenta, *step.coefficients, *step.residuals, exact.p]
@@ -64,7 +65,9 @@ def dyadic_run(transform: str, n: int, workers: int, g: random.Random, device: t
 def same_bits(tensor: Tensor, row: list[Fraction]) -> Report:
     """Whether the entries are these rationals, exactly."""
     found = [Fraction(x) for x in tensor.flatten().tolist()]
-    return Report() if found == row else Report(f"{sum(a != b for a, b in zip(found, row, strict=True))} entries differ")
+    return (
+        Report() if found == row else Report(f"{sum(a != b for a, b in zip(found, row, strict=True))} entries differ")
+    )
 
 
 def induction() -> Report:
@@ -88,7 +91,7 @@ def slow_and_ours(context: Context, workers: int, steps: int) -> float:
     g = np.random.default_rng(context.seed)
     start = [g.standard_normal(s) for s in SHAPES]
     slow = SlowDeMo(start, workers, decay=0.9, k=8, shrink=0.1)
-    ps = [torch.tensor(p, dtype=torch.float64, device=context.device) for p in start]
+    ps = [torch.tensor(p, dtype=torch.float64, device=context.device, requires_grad=True) for p in start]
     ours = SimulatedDeMo(ps, workers, lr=0.01, decay=0.9, topk=8, weight_decay=0.1)
     history: list[tuple[list[list[np.ndarray]], list[list[np.ndarray]], float]] = []
     for t in range(steps):
@@ -97,7 +100,9 @@ def slow_and_ours(context: Context, workers: int, steps: int) -> float:
         history.append((gradients, slow.step(gradients, rate), rate))
         ours.param_groups[0]["lr"] = rate
         ours.step([[torch.tensor(x, device=context.device) for x in row] for row in gradients])
-        ensure(same_parameters([p.cpu().numpy() for p in ps], slow.p, rate), f"step {t + 1}")
+        ensure(same_parameters([p.detach().cpu().numpy() for p in ps], slow.p, rate), f"step {t + 1}")
+    off = max(float(np.abs(p.detach().cpu().numpy() - q).max()) for p, q in zip(ps, slow.p, strict=True))
+    ensure(off <= 1e-13, f"weights are off by {off:.3g}")
     worst = 0.0
     for w in range(workers):
         for i, p in enumerate(ps):
@@ -108,8 +113,31 @@ def slow_and_ours(context: Context, workers: int, steps: int) -> float:
     return worst
 
 
+def rounded_on_the_wire(context: Context, dtype: torch.dtype, steps: int = 6) -> Report:
+    """Whether what two workers' messages say, and their residuals, add up when values are rounded before they leave."""
+    shape, k, g = (64, 128), 5, context.generator()
+    p = torch.zeros(shape, dtype=torch.float64, device=context.device, requires_grad=True)
+    ours = SimulatedDeMo([p], 2, lr=0.01, decay=0.9, topk=k, wire_dtype=dtype)
+    gradients, sent, rates = [], [], []
+    for t in range(steps):
+        rates.append(0.01 / (1 + t))
+        ours.param_groups[0]["lr"] = rates[-1]
+        pair = [torch.randn(shape, generator=g, dtype=torch.float64) for _ in range(2)]
+        ours.step([[x.to(p.device)] for x in pair])
+        gradients.append([x.numpy() for x in pair])
+        sent.append([sent_entries(m.cpu().numpy(), shape, k, dtype.itemsize) for m in ours.messages])
+    for w in range(2):
+        kept = ours.residual(p, w).cpu().numpy()
+        found = conserves([x[w] for x in gradients], [x[w] for x in sent], rates, 0.9, kept)
+        if not found.holds:
+            return Report(f"worker {w}: {found.failure}")
+    return Report()
+
+
 def conservation(context: Context) -> Verdict:
     ensure(induction(), "the induction")
+    for dtype in (torch.bfloat16, torch.float32):
+        ensure(rounded_on_the_wire(context, dtype), f"values sent as {dtype}")
     g, steps, same = random.Random(context.seed), 0, 0
     for i in range(INSTANCES):
         transform, n = ("hadamard", "identity")[i % 2], (4, 16)[i // 2 % 2]
@@ -118,7 +146,7 @@ def conservation(context: Context) -> Verdict:
     ensure(same >= 4 * INSTANCES, f"only {same} steps stayed in 53 bits and without ties")
     worst = slow_and_ours(context, 2, 10)
     ensure(worst <= 1e-14, f"residuals differ by {worst:.3g} from the slow twin's")
-    reason = f"{steps} rational steps conserve, {same} of them bit by bit in float64 as far as 53 bits reach"
+    reason = f"{steps} rational steps lose nothing, {same} of them bit by bit in float64: as far as 53 bits reach"
     numbers = {"steps": steps, "the same bits": same, "residuals against the slow twin": worst}
     return Verdict(Status.PROVED, Evidence.EXACT, reason, numbers)
 
@@ -130,14 +158,14 @@ def full_topk_is_signsgd(context: Context) -> Verdict:
             for workers in (1, 2, 4):
                 n, eta = 16, Fraction(1, 4)
                 exact = ExactDeMo([Fraction(0)] * n, workers, MATRICES[transform](n), k=n, beta=beta)
-                p = torch.zeros(4, 4, dtype=torch.float64, device=context.device)
+                p = torch.zeros(4, 4, dtype=torch.float64, device=context.device, requires_grad=True)
                 ours = SimulatedDeMo([p], workers, 0.25, decay=float(beta), topk=n + 5, transform=transform)
                 plain = [Fraction(0)] * n
                 for _ in range(6):
                     rows = [[Fraction(g.randint(-3, 3)) for _ in range(n)] for _ in range(workers)]
                     step = exact.step(rows, eta)
                     plain = [a - eta * sign(sum(c)) for a, c in zip(plain, zip(*rows, strict=True), strict=True)]
-                    ours.step([[torch.tensor([int(x) for x in r]).to(p).view_as(p)] for r in rows])
+                    ours.step([[torch.tensor([int(x) for x in r]).to(p).view(4, 4)] for r in rows])
                     where = f"{transform}, β={beta}, W={workers}"
                     ensure(exact.p == plain, f"{where}: another step than sign descent's")
                     ensure(not any(any(e) for e in step.residuals), f"{where}: something is left")
@@ -175,7 +203,7 @@ def geometric() -> Report:
 def constant_gradient(device: torch.device) -> float:
     """‖e‖ in units of ηG of a gradient all of whose cosine coefficients are as large, after many cycles."""
     n, k, beta = CYCLIC
-    p = torch.zeros(n, dtype=torch.float64, device=device)
+    p = torch.zeros(n, dtype=torch.float64, device=device, requires_grad=True)
     everywhere = compress(p + 1, topk=n)
     even = 1 - 1e-9 * torch.arange(n, dtype=torch.float64, device=device)[None]  # so that nothing is tied
     g = decompress(type(everywhere)(**{**everywhere.__dict__, "values": even / n**0.5}))
@@ -209,10 +237,10 @@ def contraction(context: Context) -> Verdict:
 
 def controlled_divergence(context: Context) -> Verdict:
     workers, steps = 4, 200 if context.full else 60
-    work = Digits(torch.float64)
-    ps = [w.detach().to(context.device) for w in work.weights]
+    work = Classes(torch.float64)
+    ps = [w.detach().clone().to(context.device).requires_grad_() for w in work.weights]
     ours = SimulatedDeMo(ps, workers, lr=RATE, decay=DECAY, topk=TOPK)
-    chunked = [len(cut(p.cpu().numpy())) for p in ps]
+    chunked = [len(cut(p.detach().cpu().numpy())) for p in ps]
     largest = [[0.0] * count for count in chunked]
     apart = share = 0.0
     for t in range(steps):
@@ -223,7 +251,7 @@ def controlled_divergence(context: Context) -> Verdict:
                 largest[i] = [max(a, b) for a, b in zip(largest[i], norms, strict=True)]
         ours.step([[g.to(context.device) for g in row] for row in gradients])
         for w, p in zip(work.weights, ps, strict=True):
-            w.data.copy_(p)
+            w.data.copy_(p.detach())
     for i, p in enumerate(ps):
         kept = [cut(ours.residual(p, w).cpu().numpy()) for w in range(workers)]
         for at in range(chunked[i]):
@@ -232,7 +260,9 @@ def controlled_divergence(context: Context) -> Verdict:
             for v in range(workers):
                 for w in range(v):
                     distance = float(np.linalg.norm(kept[v][at] - kept[w][at]))
-                    ensure(distance <= 2 * bound + 1e-12, f"parameter {i}: {distance:.3g} apart, {2 * bound:.3g} allowed")
+                    ensure(
+                        distance <= 2 * bound + 1e-12, f"parameter {i}: {distance:.3g} apart, {2 * bound:.3g} allowed"
+                    )
                     apart = max(apart, distance)
                     share = max(share, distance / (2 * bound) if bound > 0 else 0.0)
     ensure(apart > 0, "all residuals are the same")
@@ -246,7 +276,7 @@ def workers_agree(context: Context) -> Verdict:
         context.log(f"{world} ranks")
         seen = on_ranks(world, context.full)
         for name in DTYPES:
-            work = Digits(getattr(torch, name))
+            work = Classes(getattr(torch, name))
             ours = SimulatedDeMo(work.weights, world, lr=RATE, topk=TOPK, decay=DECAY)
             take = lambda w, t: ours.step([w.gradients(r, t) for r in range(world)])  # noqa: B023, E731
             alone = trained_parameters(take, work)

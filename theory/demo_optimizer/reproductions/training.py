@@ -13,7 +13,7 @@ from theory.demo_optimizer.tasks import NoText, manual
 from theory.demo_optimizer.training import ADAMW, DEMO, EdgeOfGrid, Method, Paired, Trained, Tuned, paired, trained
 
 MARGIN = 0.05
-SEEDS = {"digits": (24, 36), "breast_cancer": (6, 24), "digits, k=8": (8, 24)}
+SEEDS = {"digits": (24, 36), "breast_cancer": (6, 24), "text": (8, 24), "digits, k=8": (8, 24)}
 """Seeds of the quick and of the full budget."""
 SMALL_K = 8
 ENERGY_SEEDS, ENERGY_TOPKS = (6, 12), (8, 32, 128)
@@ -87,8 +87,10 @@ def _against_adamw(task: str, margin: float, between: Status) -> Callable[[Conte
 
 comparable_digits = _against_adamw("digits", MARGIN, Status.INCONCLUSIVE)
 comparable_breast_cancer = _against_adamw("breast_cancer", MARGIN, Status.INCONCLUSIVE)
+comparable_text = _against_adamw("text", MARGIN, Status.INCONCLUSIVE)
 matches_or_exceeds_digits = _against_adamw("digits", 0.0, Status.OPEN)
 matches_or_exceeds_breast_cancer = _against_adamw("breast_cancer", 0.0, Status.OPEN)
+matches_or_exceeds_text = _against_adamw("text", 0.0, Status.OPEN)
 
 
 def dense_transform(context: Context) -> Verdict:
@@ -113,8 +115,7 @@ def _energy(task: str, context: Context) -> tuple[Paired, dict[str, float], Tabl
     seeds = tuple(range(ENERGY_SEEDS[context.full]))
     context.log(f"momentum on {task}")
     try:
-        steps = STEPS[task] if context.full or task == "digits" else STEPS[task] // 5
-        found = momentum_shares(task, seeds, steps, ENERGY_TOPKS, context.device)
+        found = momentum_shares(task, seeds, STEPS[task][context.full], ENERGY_TOPKS, context.device)
     except NoText as failure:
         ensure(False, str(failure))
         raise AssertionError from failure
@@ -136,9 +137,7 @@ def energy_compaction(task: str, context: Context) -> Verdict:
     numbers = {**known, "difference": difference.mean, "lower end": difference.low, "upper end": difference.high}
     said = f"cosines − entries on {task}, k={COMPARED_K}: {difference} of the energy over {difference.seeds} seeds"
     if difference.high < 0:
-        return Verdict(
-            Status.REFUTED, Evidence.SAMPLED, said, numbers, witness=f"{said}", tables={"shares": table}
-        )
+        return Verdict(Status.REFUTED, Evidence.SAMPLED, said, numbers, witness=f"{said}", tables={"shares": table})
     if not all(one.low > 0 for one in single):
         return undecided(f"{said}, weight by weight {', '.join(map(str, single))}", **numbers, shares=table)
     return Verdict(Status.NOT_REFUTED, Evidence.SAMPLED, said, numbers, tables={"shares": table})
