@@ -150,7 +150,7 @@ class DecoupledMomentum(torch.optim.Optimizer):
             p.sub_(sign.mul_(rate).to(p.dtype))
 
     def _count(self, plan: Plan, message: Tensor, messages: int) -> None:
-        size = message.nbytes
+        size = message.numel()  # of bytes
         self.last_step = StepCounts(plan.coefficients, size - HEAD, size, messages)
 
 

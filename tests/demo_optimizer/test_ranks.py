@@ -209,7 +209,7 @@ UNLIKE = {
     "rate": (OptionsDiffer, "lr, decay, weight_decay, zero_tol or the step differ on rank"),
     "group": (
         OptionsDiffer,
-        "parameter 7 differs: absent on rank 0, (3, 5), torch.float64, group 2, trained on rank 1",
+        "parameter 7 differs: absent on rank 0, (3, 5), torch.float32, group 2, trained on rank 1",
     ),
     "trained": (OptionsDiffer, "parameter 1 differs: (7,), torch.float64, group 0, trained on rank 0, (7,), torch."),
 }
