@@ -16,7 +16,7 @@ PROTOCOL = "rates tuned on two other seeds until the best is inside of the grid;
 STATEMENTS = {
     "payload": Statement(
         title="A worker sends chunks·min(k,n)·(place + value) bytes a step; exactly the listed readings give 256/3",
-        statement=r"\frac{\mathrm{dense}}{\mathrm{payload}}=\frac{4096\,b_g}{k(b_i+b_v)},\quad=\tfrac{256}3\iff k(b_i+b_v)=48\,b_g",
+        statement=r"\mathrm{dense}/\mathrm{payload}=4096\,b_g/(k(b_i+b_v)),\quad=\tfrac{256}3\iff k(b_i+b_v)=48\,b_g",
         source=DEMO_V2.at("abstract"),
         expected=Status.PROVED,
         hypotheses=("k = 1, 2, …, 64, gradients of 2 or 4 bytes, the usual widths", "sides that are multiples of 64"),
@@ -103,7 +103,7 @@ STATEMENTS = {
         statement=r"\|\mathrm{top}_{32}(Tm)\|^2>\|\mathrm{top}_{32}(m)\|^2",
         source=DEMO_V1.at("abstract"),
         expected=Status.REFUTED,
-        hypotheses=("all matrices of a small transformer, chunks of at least 512, paired over seeds", NOT_THE_PAPERS),
+        hypotheses=("all matrices of a small transformer, chunks of at least 1024, paired over seeds", NOT_THE_PAPERS),
     ),
     "dense_transform": Statement(
         title="At k = 8 training with the cosine transform beats training without any, each at its best rate",

@@ -20,7 +20,7 @@ RATE, MOMENTUM = 1e-2, 0.9
 BASES = ("dct", "identity", "random")
 STEPS = {"digits": (150, 150), "text": (60, 300)}
 """Of the quick and of the full budget."""
-LEAST_CHUNK = 512
+LEAST_CHUNK = 1024
 
 
 class Shares(NamedTuple):
@@ -36,7 +36,7 @@ class Shares(NamedTuple):
 def momentum_shares(
     task: str, seeds: tuple[int, ...], steps: int, topks: tuple[int, ...], device: torch.device
 ) -> tuple[Shares, ...]:
-    """Of every matrix with chunks of at least 512 numbers; the momentum is Σ 0.9^(t−s) of the mean gradients."""
+    """Of every matrix with chunks of at least 1024 numbers; the momentum is Σ 0.9^(t−s) of the mean gradients."""
     replicas = Replicas(TASKS[task](), seeds, device)
     trained = optimiser(replicas.weights, ADAMW)
     momentum = {name: torch.zeros_like(w) for name, w in replicas.weights.items()}

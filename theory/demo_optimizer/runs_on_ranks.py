@@ -85,7 +85,7 @@ def counted_collectives() -> Iterator[list[int]]:
     import torch.distributed as dist
 
     handed: list[int] = []
-    names = [n for n in ("all_gather", "all_gather_into_tensor", "all_gather_single", "all_reduce", "broadcast")]
+    names = ["all_gather", "all_gather_into_tensor", "all_gather_single", "all_reduce", "broadcast"]
     names += ["all_gather_object", "gather", "scatter", "send", "all_to_all", "all_to_all_single", "reduce_scatter"]
     originals = {name: getattr(dist, name) for name in names if hasattr(dist, name)}
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -61,7 +62,7 @@ class Task:
 def _perceptron_start(sizes: tuple[int, ...]) -> Callable[[torch.Generator], Weights]:
     def start(g: torch.Generator) -> Weights:
         weights: Weights = {}
-        for layer, (a, b) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        for layer, (a, b) in enumerate(pairwise(sizes)):
             weights[f"{layer}.weight"] = torch.randn(b, a, generator=g) * math.sqrt(2 / a)
             weights[f"{layer}.bias"] = torch.zeros(b)
         return weights

@@ -5,6 +5,7 @@ Main definitions: `ExactDeMo`, `ExactStep`, `hadamard`, `identity`, `conserved`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -28,7 +29,17 @@ def hadamard(n: int) -> Matrix:
 
 
 def times(matrix: Matrix, x: Sequence[Fraction]) -> Row:
-    return [sum((a * b for a, b in zip(row, x, strict=True)), Fraction(0)) for row in matrix]
+    numerators, common = _over_one_denominator(x)
+    found = []
+    for row in matrix:
+        entries, below = _over_one_denominator(row)
+        found.append(Fraction(sum(a * b for a, b in zip(entries, numerators, strict=True)), below * common))
+    return found
+
+
+def _over_one_denominator(x: Sequence[Fraction]) -> tuple[list[int], int]:
+    common = math.lcm(*(v.denominator for v in x))
+    return [v.numerator * (common // v.denominator) for v in x], common
 
 
 def transposed(matrix: Matrix) -> Matrix:

@@ -27,10 +27,10 @@ from theory.demo_optimizer.reproductions.training import (
 )
 
 __all__ = [
+    "compaction_explains_it",
     "comparable_breast_cancer",
     "comparable_digits",
     "comparable_text",
-    "compaction_explains_it",
     "conservation",
     "contraction",
     "controlled_divergence",
