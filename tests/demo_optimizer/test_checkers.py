@@ -171,7 +171,7 @@ def test_a_first_row_that_is_too_long(monkeypatch):
         "dct_matrix",
         broken,
     )
-    with pytest.raises(Undecided, match="entries differ|residual is off"):
+    with pytest.raises(Undecided, match=r"entries differ|residual is off"):
         steps.slow_and_ours(HERE, 2, 3)
 
 
@@ -276,9 +276,10 @@ def test_the_order_of_workers_matters():
     """Three values whose sum depends on the order: a rank that begins with its own takes another step."""
     places = [torch.zeros(1, 1, dtype=torch.long)] * 3
     values = [torch.tensor([[v]], dtype=torch.float64) for v in (1e16, -1e16, 1.0)]
-    step = lambda order: coding.decode(
-        places, [values[i] for i in order], Basis(None, None), (1, 2), dtype=torch.float64
-    )
+
+    def step(order):
+        return coding.decode(places, [values[i] for i in order], Basis(None, None), (1, 2), dtype=torch.float64)
+
     assert not torch.equal(step((0, 1, 2)), step((1, 2, 0)))
 
 
