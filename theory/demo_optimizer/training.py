@@ -26,7 +26,7 @@ from theory.demo_optimizer.tasks import TASKS, WORKERS, Task, Weights
 TUNING = (100, 101)
 SEEDS = tuple(range(12))
 GRID, ADAMW_GRID = (1e-3, 3e-3, 1e-2, 3e-2), (3e-3, 1e-2, 3e-2)
-MOST_EXTENSIONS = 5
+MOST_EXTENSIONS = 8
 WARM_UP, LAST = 20, 0.1
 DECAY, CHUNK = 0.999, 64
 BETAS, EPSILON, SHRINK, SIGNUM = (0.9, 0.95), 1e-8, 0.01, 0.9
@@ -234,7 +234,7 @@ class Tuned(NamedTuple):
 def tuned_rate(task: str, method: Method, device: torch.device, wide: bool = True) -> Tuned:
     """The rate with the least mean validation loss on two seeds of their own, which is inside of what was tried.
 
-    A grid whose best rate is its first or last grows there by a factor 3; EdgeOfGrid after five times. The narrow grid
+    A grid whose best rate is its first or last grows there by a factor 3; EdgeOfGrid after eight times. The narrow grid
     begins with three rates around what the wide one has found before.
     """
     means: dict[float, float] = {}
