@@ -41,6 +41,7 @@ def test_the_whole_run_ends(modules, monkeypatch, tmp_path, capsys):
     for name in ("certificates", "bit_extraction"):
         monkeypatch.setattr(run, name, lambda *args: [])
     monkeypatch.setattr(modules["sublinear_training"], "WIDTHS", (128,))
+    monkeypatch.setattr(modules["demo_optimizer"], "SHAPES", [(64, 64), (7,)])
     monkeypatch.setattr(modules["shattering"], "exhaustive", lambda: run.row("set", "loop", "pairs/s", 4.0, None))
     monkeypatch.setattr(sys, "argv", ["run.py", "--quick", "--out", str(tmp_path)])
     run.main()
