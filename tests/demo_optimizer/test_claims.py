@@ -10,7 +10,9 @@ import torch
 
 from theory.claim import Context, Status, Undecided
 from theory.demo_optimizer import bounds, energy, runs_on_ranks, tasks, training
+from theory.demo_optimizer.mixtures import Mixtures
 from theory.demo_optimizer.reproductions import bytes as counted
+from theory.demo_optimizer.reproductions import mixtures
 from theory.demo_optimizer.reproductions import steps
 from theory.demo_optimizer.reproductions import training as comparisons
 from theory.demo_optimizer.training import (
@@ -140,6 +142,37 @@ def _failing_ranks():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runs_on_ranks.sys, "executable", "/bin/false")
         runs_on_ranks.on_ranks(1, False)
+
+
+def mixtures_of(errors, **changes):
+    stated = mixtures.message_bytes("weierstrass")
+    one = {"rate": 0.1, "digest": "x", "errors": list(errors), "handed": {str(stated): 1000}}
+    return lambda world, task, seeds: [one | (changes if rank else {}) for rank in range(world)]
+
+
+@pytest.mark.parametrize(
+    ("errors", "changes", "status", "reason"),
+    [
+        ([0.11, 0.12] * 3, {}, Status.NOT_REFUTED, "the same bits on all ranks"),
+        ([0.21, 0.22] * 3, {}, Status.REFUTED, "by AdamW"),
+        ([0.11, 0.15] * 3, {}, Status.INCONCLUSIVE, "by AdamW"),
+        ([0.11, 0.12] * 3, {"digest": "y"}, Status.INCONCLUSIVE, "weierstrass: 2 ranks end with different mixtures"),
+        ([0.11, 0.12] * 3, {"handed": {"329": 1000}}, Status.INCONCLUSIVE, "messages of 328 bytes were handed over"),
+        ([math.inf] * 6, {}, None, "must be finite"),
+    ],
+)
+def test_mixtures_on_ranks(monkeypatch, errors, changes, status, reason):
+    alone = Mixtures(0.1, ((0.1, 0.1),), (0.11, 0.12) * 3, "z")
+    monkeypatch.setattr(mixtures, "train_mixtures", lambda task, optimizer, seeds: alone)
+    monkeypatch.setattr(mixtures, "mixtures_on_ranks", mixtures_of(errors, **changes))
+    claim = REGISTRY["demo_optimizer.trains_momlp"]
+    if status is None:
+        with pytest.raises(ValueError, match=reason):
+            claim.verdict(HERE)
+        return
+    verdict = claim.verdict(HERE)
+    assert verdict.status is status
+    assert reason in verdict.reason
 
 
 # --- comparisons ---------------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ from theory.vc_dimension.reproductions import shattered_sets, stated_rate, upper
 PROCESSES = "compares processes of their own, which work on the CPU (gloo) wherever the claim is asked to run"
 NOT_THERE = {
     "demo_optimizer.payload_measured": PROCESSES,
+    "demo_optimizer.trains_momlp": PROCESSES,
     "demo_optimizer.workers_agree": PROCESSES,
     "distributed_momlp.device_plan": PROCESSES,
     "distributed_momlp.same_outputs": PROCESSES,
@@ -152,7 +153,7 @@ SIZES = {
     },
     bit_rates: {"SAMPLES": 500, "BUILT": [(2, 1, 0.3, "1/2")]},
     distributed_momlp: {"BUDGETED": (0.03, 100), "BATCH": 20, "TIMES_SMALLER": 10},
-    demo_training: {"TASKS": FEW_STEPS, "tuned_rate": UNTUNED},
+    demo_training: {"TASKS": FEW_STEPS, "tuned_rate": UNTUNED, "train": demo_training.train.__wrapped__},
     demo_energy: {"STEPS": dict.fromkeys(("digits", "text"), (3, 3))},
     demo_comparisons: {"SEEDS": dict.fromkeys(demo_comparisons.SEEDS, (2, 2)), "ENERGY_SEEDS": (2, 2)},
     demo_quadratics: {"INSTANCES": 20},

@@ -119,6 +119,14 @@ STATEMENTS = {
         expected=Status.OPEN,
         hypotheses=("digits", PROTOCOL, NOT_THE_PAPERS),
     ),
+    "trains_momlp": Statement(
+        title="Mixtures of MLPs trained data-parallel by DeMo have a test error at most 0.02 above those by AdamW",
+        statement=r"\overline{\mathrm{err}(\mathrm{DeMo})-\mathrm{err}(\mathrm{AdamW})}\le0.02",
+        source=PAGE,
+        expected=Status.NOT_REFUTED,
+        hypotheses=("weierstrass on 2 ranks, in full also on 4", "150 steps, k = 4 of 64", "paired over seeds"),
+        slow=True,
+    ),
     "overhead": Statement(
         title="DeMo keeps P numbers, AdamW 2 P, and its transforms cost 6(h + w) operations a weight and step",
         statement=r"\text{state}=P,\quad\text{flops}=6(h+w)P",

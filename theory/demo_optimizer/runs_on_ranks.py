@@ -2,7 +2,7 @@
 
 `python -m theory.demo_optimizer.runs_on_ranks` is one rank, and prints what it saw as JSON.
 
-Main definitions: `on_ranks`, `trained_parameters`, `Classes`.
+Main definitions: `on_ranks`, `mixtures_on_ranks`, `trained_parameters`, `Classes`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import cache
 from typing import Any
 
@@ -33,8 +35,19 @@ LIMIT = 300.0
 @cache
 def on_ranks(world: int, every_k: bool) -> list[dict[str, Any]]:
     """What each of `world` ranks saw: "counts" of bytes, "parameters" by dtype. RuntimeError when one fails."""
+    return _on_ranks(world, "all" if every_k else "few")
+
+
+@cache
+def mixtures_on_ranks(world: int, task: str, seeds: tuple[int, ...]) -> list[dict[str, Any]]:
+    """What each of `world` ranks found when they trained mixtures together: fields of `Mixtures`, and "handed": how
+    often it handed how many bytes to a collective."""
+    return _on_ranks(world, "mixtures", task, *map(str, seeds))
+
+
+def _on_ranks(world: int, *words: str) -> list[dict[str, Any]]:
     port = str(free_port())
-    command = [sys.executable, "-m", "theory.demo_optimizer.runs_on_ranks", "all" if every_k else "few"]
+    command = [sys.executable, "-m", "theory.demo_optimizer.runs_on_ranks", *words]
     started = []
     try:
         for rank in range(world):
@@ -142,6 +155,14 @@ def _trained(dtype: torch.dtype) -> str:
     return trained_parameters(take, work)
 
 
+def _mixtures(task: str, seeds: tuple[int, ...]) -> dict[str, Any]:
+    from theory.demo_optimizer.mixtures import train_mixtures
+
+    with counted_collectives() as handed:
+        found = train_mixtures(task, "demo", seeds)
+    return asdict(found) | {"handed": dict(Counter(handed))}
+
+
 def main(arguments: list[str]) -> None:
     """One rank."""
     from constructions.ranks import Ranks
@@ -149,10 +170,13 @@ def main(arguments: list[str]) -> None:
 
     torch.set_num_threads(1)
     with Ranks.start(timeout=60.0):
-        seen = {
-            "counts": _counts(TOPKS if arguments == ["all"] else (8, 32)),
-            "parameters": {name: _trained(getattr(torch, name)) for name in DTYPES},
-        }
+        if arguments[0] == "mixtures":
+            seen = _mixtures(arguments[1], tuple(map(int, arguments[2:])))
+        else:
+            seen = {
+                "counts": _counts(TOPKS if arguments == ["all"] else (8, 32)),
+                "parameters": {name: _trained(getattr(torch, name)) for name in DTYPES},
+            }
     print(json.dumps(seen))
 
 

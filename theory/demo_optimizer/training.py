@@ -240,7 +240,7 @@ def tuned_rate(task: str, method: Method, device: torch.device, wide: bool = Tru
     means: dict[float, float] = {}
     found_before = FOUND_BEFORE.get((task, method))
     narrow = found_before is not None and not wide
-    new = [_next(found_before, d) for d in (-1, 0, 1)] if narrow else list(method.grid)
+    new = [next_rate(found_before, d) for d in (-1, 0, 1)] if narrow else list(method.grid)
     for _ in range(MOST_EXTENSIONS + 1):
         pairs = tuple((seed, rate) for rate in new for seed in TUNING)
         found = train(task, method, pairs, device).loss
@@ -252,11 +252,11 @@ def tuned_rate(task: str, method: Method, device: torch.device, wide: bool = Tru
             raise EdgeOfGrid(f"{method} on {task}: no rate has a finite loss")
         if best not in (rates[0], rates[-1]):
             return Tuned(best, tuple((rate, means[rate]) for rate in rates))
-        new = [_next(best, -1)] if best == rates[0] else [_next(best, 1)]
+        new = [next_rate(best, -1)] if best == rates[0] else [next_rate(best, 1)]
     raise EdgeOfGrid(f"{method} on {task}: the best rate {best:g} is at the edge of {rates[0]:g} … {rates[-1]:g}")
 
 
-def _next(rate: float, direction: int) -> float:
+def next_rate(rate: float, direction: int) -> float:
     """The neighbour in 1, 3, 10, 30, …"""
     exponent = round(2 * math.log10(rate)) + direction
     return float(f"{3 if exponent % 2 else 1}e{exponent // 2}")

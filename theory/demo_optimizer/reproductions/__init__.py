@@ -1,6 +1,7 @@
 """DeMo, claim by claim."""
 
 from theory.demo_optimizer.reproductions.bytes import overhead, payload, payload_measured, wire
+from theory.demo_optimizer.reproductions.mixtures import trains_momlp
 from theory.demo_optimizer.reproductions.quadratics import (
     converges_at_any_curvature,
     descent_direction,
@@ -47,6 +48,7 @@ __all__ = [
     "payload",
     "payload_measured",
     "quadratic_convergence",
+    "trains_momlp",
     "wire",
     "workers_agree",
 ]
