@@ -38,16 +38,18 @@ def on_a_rank(rank, world, task, folder):
     whole = trained(task)
     budget = trained(task, budget_bytes=400_000)
     file = f"{folder}/{world}-{task}.ckpt"
-    training.CHECKPOINT_SECONDS = 0.0
-    seen = []
+    asked = []
 
-    def stop(message):
-        seen.append(message)
-        if len(seen) == 3:
+    def due(saver):
+        asked.append(1)
+        if len(asked) == 2:
             raise KeyboardInterrupt
+        return True
 
+    due_before, training._Saver.due = training._Saver.due, due
     with pytest.raises(KeyboardInterrupt):
-        trained(task, checkpoint=file, log=stop)
+        trained(task, checkpoint=file)
+    training._Saver.due = due_before
     resumed = trained(task, checkpoint=file)
     return (
         numbers(whole),

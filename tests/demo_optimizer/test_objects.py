@@ -357,7 +357,7 @@ def test_the_arithmetic_of_a_step_compiles():
 
 
 def test_a_compiled_step_is_the_step():
-    mine, theirs = parameters(), parameters()
+    mine, theirs = parameters([(8, 8)]), parameters([(8, 8)])
     plain, compiled = DeMo(mine, 0.1, topk=2), DeMo(theirs, 0.1, topk=2)
     step = torch.compile(compiled.step, backend="aot_eager")
     for number in range(2):

@@ -49,7 +49,7 @@ def _answer(pipe: Any) -> Any:
         return TimeoutError("no answer")
     try:
         return pipe.recv()
-    except EOFError:
+    except (EOFError, ConnectionResetError):
         return None
 
 
@@ -63,3 +63,5 @@ def _one(pipe: Any, rank: int, world: int, port: int, timeout: float, task: Call
     except Exception as error:  # whatever a rank says is the answer
         traceback.print_exc()
         pipe.send(type(error)(str(error)))
+    except BaseException as error:  # pytest's own failures are none of Exception's
+        pipe.send(AssertionError(f"{type(error).__name__}: {error}"))
