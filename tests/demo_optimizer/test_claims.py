@@ -12,8 +12,7 @@ from theory.claim import Context, Status, Undecided
 from theory.demo_optimizer import bounds, energy, runs_on_ranks, tasks, training
 from theory.demo_optimizer.mixtures import Mixtures
 from theory.demo_optimizer.reproductions import bytes as counted
-from theory.demo_optimizer.reproductions import mixtures
-from theory.demo_optimizer.reproductions import steps
+from theory.demo_optimizer.reproductions import mixtures, steps
 from theory.demo_optimizer.reproductions import training as comparisons
 from theory.demo_optimizer.training import (
     ADAMW,
