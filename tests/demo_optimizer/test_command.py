@@ -36,7 +36,7 @@ def numbers(model):
 def on_a_rank(rank, world, task, folder):
     """Whole, in groups under a budget, and stopped and resumed: numbers and what was sent."""
     whole = trained(task)
-    budget = trained(task, budget_bytes=400_000)
+    budget = trained(task, budget_bytes=120_000)
     file = f"{folder}/{world}-{task}.ckpt"
     asked = []
 
