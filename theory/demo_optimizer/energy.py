@@ -18,7 +18,7 @@ from theory.demo_optimizer.training import ADAMW, Replicas, optimiser
 
 RATE, MOMENTUM = 1e-2, 0.9
 BASES = ("dct", "identity", "random")
-STEPS = {"digits": (150, 150), "text": (60, 300)}
+STEPS = {"digits": (150, 150), "text": (60, 100)}
 """Of the quick and of the full budget."""
 LEAST_CHUNK = 1024
 

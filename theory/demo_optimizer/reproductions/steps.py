@@ -236,7 +236,7 @@ def contraction(context: Context) -> Verdict:
 
 
 def controlled_divergence(context: Context) -> Verdict:
-    workers, steps = 4, 200 if context.full else 60
+    workers, steps = 4, 100 if context.full else 60
     work = Classes(torch.float64)
     ps = [w.detach().clone().to(context.device).requires_grad_() for w in work.weights]
     ours = SimulatedDeMo(ps, workers, lr=RATE, decay=DECAY, topk=TOPK)
