@@ -85,9 +85,9 @@ def _no_digests() -> Tensor:
     return torch.zeros(0, DIGEST, dtype=torch.uint8)
 
 
-def _bytes(tensor: Tensor) -> memoryview:
+def _bytes(tensor: Tensor) -> bytes:
     flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return memoryview(flat.view(torch.uint8).numpy())
+    return flat.view(torch.uint8).numpy().tobytes()
 
 
 def require_agreement(names: Sequence[str], tensors: Sequence[Tensor], workers: Workers) -> None:
