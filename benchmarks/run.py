@@ -17,6 +17,7 @@ from pathlib import Path
 import am_gm
 import certificates as against_crown
 import data_and_machines
+import demo_optimizer
 import lipschitz_expressiveness
 import numpy as np
 import routers
@@ -113,6 +114,7 @@ def main() -> None:
     rows.extend(bit_extraction())
     rows.extend(sublinear_training.steps(quick=args.quick))
     rows.extend(scaling_laws.fits_and_stacks(quick=args.quick))
+    rows.extend(demo_optimizer.steps(quick=args.quick))
     rows.extend(am_gm.report(quick=args.quick))
     curve = data_and_machines.throughput(quick=args.quick)
     rows.extend(curve)

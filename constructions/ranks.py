@@ -2,7 +2,7 @@
 
 Built on torch.distributed (gloo on CPU, nccl on CUDA), started with torchrun; one process alone works too, without it.
 
-Main definition: `Ranks`.
+Main definitions: `Ranks`, `clear_loss`.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Ranks:
             place = torch.device("cuda", _variable(variables, "LOCAL_RANK", default=0))
             torch.cuda.set_device(place)
         backend = "nccl" if place.type == "cuda" else "gloo"
-        with _clear_loss("joining the other ranks", _variable(variables, "RANK"), timeout):
+        with clear_loss("joining the other ranks", _variable(variables, "RANK"), timeout):
             store, rank, world = next(rendezvous("env://", timeout=timedelta(seconds=timeout)))
             shared = PrefixStore("momlp", store)
             dist.init_process_group(
@@ -100,7 +100,7 @@ class Ranks:
         if self.world == 1:
             return rows
         result = rows.new_empty(sum(expected), *rows.shape[1:])
-        with _clear_loss(stage, self.rank, self.timeout):
+        with clear_loss(stage, self.rank, self.timeout):
             dist.all_to_all_single(result, rows.contiguous(), list(expected), list(counts))
         sent = self.traffic.setdefault(stage, Traffic())
         sent.messages += self.world - 1
@@ -115,7 +115,7 @@ class Ranks:
         """Raise on every rank when one has an error: its own error there, `RankFailed` elsewhere."""
         if self.world > 1:
             worst = torch.tensor([0 if error is None else self.rank + 1], device=self.device)
-            with _clear_loss(stage, self.rank, self.timeout):
+            with clear_loss(stage, self.rank, self.timeout):
                 dist.all_reduce(worst, op=dist.ReduceOp.MAX)
             if error is None and int(worst):
                 raise RankFailed(f"rank {self.rank} stops: rank {int(worst) - 1} failed while {stage}, see its message")
@@ -127,29 +127,29 @@ class Ranks:
         if self.world == 1:
             return [value]
         values: list[Any] = [None] * self.world
-        with _clear_loss(stage, self.rank, self.timeout):
+        with clear_loss(stage, self.rank, self.timeout):
             dist.all_gather_object(values, value)
         return values
 
     def take(self, name: str) -> int:
         """The next number, from 0 on, that no rank has taken under this name."""
-        with _clear_loss(f"taking the next of the {name}", self.rank, self.timeout):
+        with clear_loss(f"taking the next of the {name}", self.rank, self.timeout):
             return self.store.add(name, 1) - 1
 
     def publish(self, key: str, text: str) -> None:
         """Let all ranks read `text` under `key`, also after this one is gone."""
-        with _clear_loss(f"publishing {key}", self.rank, self.timeout):
+        with clear_loss(f"publishing {key}", self.rank, self.timeout):
             self.store.set(key, text)
 
     def published(self, key: str) -> str | None:
         """What some rank published under `key`, None if none has."""
-        with _clear_loss(f"reading {key}", self.rank, self.timeout):
+        with clear_loss(f"reading {key}", self.rank, self.timeout):
             return self.store.get(key).decode() if self.store.check([key]) else None
 
     def wait_for_all(self, stage: str) -> None:
         """Return when every rank is here; `RankLost` at once when one dies, or after `patience` seconds."""
         if self.world > 1:
-            with _clear_loss(stage, self.rank, self.patience):
+            with clear_loss(stage, self.rank, self.patience):
                 dist.barrier(group=self.patient)
 
 
@@ -174,14 +174,13 @@ def _variable(variables: Mapping[str, str], name: str, *, low: int = 0, default:
 
 
 @contextmanager
-def _clear_loss(stage: str, rank: int, timeout: float) -> Iterator[None]:
-    """Errors of the transport as one sentence."""
+def clear_loss(stage: str, rank: int, timeout: float | None) -> Iterator[None]:
+    """Errors of the transport as one sentence; `timeout` in seconds, None when the group's is not known."""
     try:
         yield
     except (RuntimeError, OSError) as err:
         if isinstance(err, (RankLost, RankFailed)):
             raise
         why = str(err).strip().splitlines()[0][:200] if str(err).strip() else type(err).__name__
-        raise RankLost(
-            f"rank {rank}: another rank died or stopped answering while {stage} (timeout {timeout:g} s): {why}"
-        ) from err
+        limit = "" if timeout is None else f" (timeout {timeout:g} s)"
+        raise RankLost(f"rank {rank}: another rank died or stopped answering while {stage}{limit}: {why}") from err

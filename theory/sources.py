@@ -163,6 +163,20 @@ BROKEN_LAW = Paper(
     2023,
     "https://arxiv.org/abs/2210.14891",
 )
+DEMO_V1 = Paper(
+    "arXiv:2411.19870v1",
+    "Bowen Peng, Jeffrey Quesnelle, Diederik P. Kingma",
+    "DeMo: Decoupled Momentum Optimization",
+    2024,
+    "https://arxiv.org/abs/2411.19870v1",
+)
+DEMO_V2 = Paper(
+    "arXiv:2411.19870v2",
+    "Bowen Peng, Lizhang Chen, Baiyu Su, Jeffrey Quesnelle, Diederik P. Kingma, Qiang Liu",
+    "DeMo: Decoupled Momentum Optimization",
+    2026,
+    "https://arxiv.org/abs/2411.19870v2",
+)
 
 OURS = Paper("momlp", "The momlp developers", "momlp's own documentation", 2026, "docs/")
 """Statements of this project, with their proofs on the named page of its documentation."""

@@ -30,6 +30,7 @@ NAMES = (
     "sublinear_training",
     "scaling_laws",
     "shapley_interactions",
+    "demo_optimizer",
     "lipschitz_expressiveness",
     "am_gm",
 )

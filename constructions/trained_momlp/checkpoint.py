@@ -23,7 +23,7 @@ class State:
     """Finished rows of all experts so far, and the group of experts from `first` on that is being trained.
 
     `best` and `best_loss` are what early stopping keeps, `waited` counts evaluations without improvement, `average` and
-    `square` are AdamW's moments.
+    `square` are AdamW's moments, or the residuals of all workers and nothing.
     """
 
     finished: Tensor
@@ -67,8 +67,8 @@ def read_state(path: Path, run: str) -> State | None:
     return State(first=place[0], step=place[1], **tensors)
 
 
-def fresh_state(initial: Tensor, first: int, end: int, previous: State | None) -> State:
-    """The start of the group of experts first … end − 1 of the bank `initial` (E, P)."""
+def fresh_state(initial: Tensor, first: int, end: int, previous: State | None, moments: tuple[Tensor, Tensor]) -> State:
+    """The start of the group of experts first … end − 1 of the bank `initial` (E, P), with its `moments`."""
     count = len(initial)
     rows = initial[first:end].clone()
     return State(
@@ -81,6 +81,6 @@ def fresh_state(initial: Tensor, first: int, end: int, previous: State | None) -
         best=rows.clone(),
         best_loss=torch.full((len(rows),), torch.inf, dtype=rows.dtype),
         waited=torch.zeros(len(rows), dtype=torch.int64),
-        average=torch.zeros_like(rows),
-        square=torch.zeros_like(rows),
+        average=moments[0],
+        square=moments[1],
     )

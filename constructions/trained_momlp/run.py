@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from constructions.demo_optimizer.base import StepCounts
 from constructions.errors import (
     BudgetExceeded,
     first_row,
@@ -28,6 +29,7 @@ from constructions.errors import (
 from constructions.pathway_tree.prototype_tree import PrototypeTree
 from constructions.progress import Log, require_log, silent
 from constructions.trained_momlp.bank import Widths, hidden_widths, initial, parameters, rescaled
+from constructions.trained_momlp.data_parallel import method_named
 from constructions.trained_momlp.groups import Groups, spread
 from constructions.trained_momlp.model import TASKS, TrainedMoMLP
 from constructions.trained_momlp.routing import Routing, routing_of
@@ -42,12 +44,13 @@ MOST_PARAMETERS = 1 << 36
 @dataclass(frozen=True)
 class TrainingReport:
     """What training did: validation loss (L,) (of standardised targets) and steps (L,) of each expert, expert groups
-    that were on the device one after another, seconds."""
+    that were on the device one after another, seconds, and what this worker sent if it trained with others."""
 
     validation_loss: Tensor
     steps: Tensor
     groups: int
     seconds: float
+    sent: StepCounts | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ class Prepared:
             task=self.task,
             router=self.router,
         )
-        model.report = TrainingReport(trained.losses, trained.stopped, trained.groups, trained.seconds)
+        model.report = TrainingReport(trained.losses, trained.stopped, trained.groups, trained.seconds, trained.sent)
         return model
 
 
@@ -104,6 +107,10 @@ def train_momlp(
     generator: torch.Generator | None = None,
     device: torch.device | str | None = None,
     dtype: torch.dtype = torch.float64,
+    optimizer: str = "adamw",
+    process_group: Any = None,
+    topk: int = 4,
+    decay: float = 0.999,
     **former: Any,
 ) -> TrainedMoMLP:
     """A MoMLP of `leaves` experts with hidden widths `expert_hidden`, trained on points x (N, n).
@@ -112,13 +119,19 @@ def train_momlp(
     points find their experts, `validation` is a share, or a mask (N,) of the rows kept for early stopping. With
     `budget_bytes` experts are trained group after group, so that what is on `device` fits, with the same result.
     `checkpoint` is a file to resume from; it belongs to this data, these options and this seed. The model stays on
-    the CPU; `model.report` says what training did. `former` takes the fields of `routing` one by one, for one release.
+    the CPU; `model.report` says what training did.
+    With `optimizer` "demo" all ranks of `process_group` (None: the default one, or none) train together, called with
+    the same arguments: each on every W-th point of an expert, and each step sends the `topk` largest cosine
+    coefficients of every 64 numbers of an expert's momentum, which keeps `decay` of itself from step to step. All ranks
+    return the same model; rank 0 alone writes the checkpoint.
+    `former` takes the fields of `routing` one by one, for one release.
     Raises ValueError naming the argument, `BudgetExceeded`, `StoreError` for a foreign checkpoint.
     """
     require_instance("options", options, (Options, type(None)))
     place = None if device is None else require_device("device", device)
     file = None if checkpoint is None else require_path("checkpoint", checkpoint)
     require_log(log)
+    method = method_named(optimizer, process_group=process_group, topk=topk, decay=decay)
     if budget_bytes is not None:
         require_int("budget_bytes", budget_bytes, 1)
     data = {"task": task, "validation": validation, "generator": generator, "dtype": dtype}
@@ -134,6 +147,7 @@ def train_momlp(
         device=place,
         checkpoint=file,
         log=log,
+        method=method,
     )
     return ready.finish(trained)
 

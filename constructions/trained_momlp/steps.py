@@ -1,6 +1,6 @@
 """Losses, gradients and AdamW steps of a bank of MLPs, such that experts cannot feel who is trained beside them.
 
-Main definitions: `Layout`, `Pass`, `Targets`, `Bank`, `each_alone`, `all_at_once`.
+Main definitions: `Layout`, `Pass`, `Targets`, `Descent`, `AdamW`, `Bank`, `each_alone`, `all_at_once`.
 Main statement: with `each_alone`, every bit of an expert's loss, gradient and step depends on that expert's own
 numbers, the widths and the number of points alone, whichever experts are in the bank with it. For
 - a matrix product is one library call an expert. Its operands have the same shape and strides in any bank, and begin at
@@ -18,6 +18,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -155,24 +156,62 @@ class Targets:
         return slope * (self.inside.to(out.dtype) / self.count[:, None])[..., None]
 
 
-class Bank:
-    """Rows (E, P) at work: their gradients, and AdamW's moments.
+class Descent(Protocol):
+    """A bank's optimiser, with its state."""
 
-    AdamW is decoupled weight decay (Loshchilov and Hutter 2019) with torch's constants. torch's own step is made of
-    `lerp`, `addcmul` and `addcdiv`, whose rounding depends on the place in the tensor.
+    def step(self, rows: Tensor, slope: Tensor, *, rate: float, weight_decay: float, number: int) -> None:
+        """Move the work rows (E, size) down their gradient `slope`, which may be overwritten."""
+        ...
+
+    def numbers(self) -> tuple[Tensor, Tensor]:
+        """Copies of both parts of its state, experts first."""
+        ...
+
+
+class AdamW:
+    """Decoupled weight decay (Loshchilov and Hutter 2019) with torch's constants; `average` and `square` are (E, P).
+
+    torch's own step is made of `lerp`, `addcmul` and `addcdiv`, whose rounding depends on the place in the tensor.
     """
 
     BETA, BETA_SQUARE, EPS = 0.9, 0.999, 1e-8
 
-    def __init__(self, layout: Layout, product: Product, rows: Tensor, average: Tensor, square: Tensor):
+    def __init__(self, layout: Layout, average: Tensor, square: Tensor):
+        self.layout, self._average, self._square = layout, layout.work_rows(average), layout.work_rows(square)
+
+    def numbers(self) -> tuple[Tensor, Tensor]:
+        """Copies (E, P) of both moments."""
+        return self.layout.rows(self._average), self.layout.rows(self._square)
+
+    def step(self, rows: Tensor, slope: Tensor, *, rate: float, weight_decay: float, number: int) -> None:
+        """AdamW's step of this number, from 1 on."""
+        rows.mul_(1 - rate * weight_decay)
+        self._average.mul_(self.BETA).add_(slope * (1 - self.BETA))
+        self._square.mul_(self.BETA_SQUARE).add_(slope.mul_(slope).mul_(1 - self.BETA_SQUARE))
+        root = self._square.sqrt().mul_(1 / math.sqrt(1 - self.BETA_SQUARE**number)).add_(self.EPS)
+        rows.sub_(torch.div(self._average, root, out=root).mul_(rate / (1 - self.BETA**number)))
+
+
+class Bank:
+    """Rows (E, P) at work: their gradients, and the `descent` with its state `average` and `square`."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        product: Product,
+        rows: Tensor,
+        average: Tensor,
+        square: Tensor,
+        descent: Callable[[Layout, Tensor, Tensor], Descent] = AdamW,
+    ):
         self.layout, self.product = layout, product
-        self._rows, self._average, self._square = (layout.work_rows(t) for t in (rows, average, square))
+        self._rows, self._descent = layout.work_rows(rows), descent(layout, average, square)
         self._gradient = torch.zeros_like(self._rows)
         self._matrices, self._slopes = layout.matrices(self._rows), layout.matrices(self._gradient)
 
     def numbers(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Copies (E, P) of the rows and of both moments."""
-        return self.rows(), self.layout.rows(self._average), self.layout.rows(self._square)
+        """Copies of the rows (E, P) and of both parts of the optimiser's state."""
+        return self.rows(), *self._descent.numbers()
 
     def rows(self) -> Tensor:
         return self.layout.rows(self._rows)
@@ -185,11 +224,6 @@ class Bank:
         return room.forward(x, self._matrices)
 
     def descend(self, gradient: Tensor, room: Pass, *, rate: float, weight_decay: float, number: int) -> None:
-        """AdamW's step of this number, from 1 on, down the `gradient` (E, S, m) of the outputs just computed."""
+        """The step of this number, from 1 on, down the `gradient` (E, S, m) of the outputs just computed."""
         room.backward(gradient, self._matrices, self._slopes)
-        slope = self._gradient
-        self._rows.mul_(1 - rate * weight_decay)
-        self._average.mul_(self.BETA).add_(slope * (1 - self.BETA))
-        self._square.mul_(self.BETA_SQUARE).add_(slope.mul_(slope).mul_(1 - self.BETA_SQUARE))
-        root = self._square.sqrt().mul_(1 / math.sqrt(1 - self.BETA_SQUARE**number)).add_(self.EPS)
-        self._rows.sub_(torch.div(self._average, root, out=root).mul_(rate / (1 - self.BETA**number)))
+        self._descent.step(self._rows, self._gradient, rate=rate, weight_decay=weight_decay, number=number)

@@ -19,11 +19,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from constructions.demo_optimizer.base import StepCounts
 from constructions.errors import BudgetExceeded, require_int, require_positive
 from constructions.progress import Log, silent, tracked
 from constructions.runs import run_digest
 from constructions.trained_momlp.bank import Widths, parameters
 from constructions.trained_momlp.checkpoint import State, fresh_state, read_state, write_state
+from constructions.trained_momlp.data_parallel import ALONE, Method
 from constructions.trained_momlp.groups import Groups
 from constructions.trained_momlp.steps import Bank, Layout, Product, Targets, each_alone, filled_up
 
@@ -82,6 +84,7 @@ class Trained:
     stopped: Tensor
     groups: int
     seconds: float
+    sent: StepCounts | None = None
 
 
 def bytes_per_expert(problem: Problem, widths: Widths, options: Options) -> int:
@@ -105,11 +108,13 @@ def bytes_per_expert(problem: Problem, widths: Widths, options: Options) -> int:
     return weights * item + data + max(step, evaluation) + 4096
 
 
-def group_size(problem: Problem, widths: Widths, options: Options, budget_bytes: int | None) -> int:
+def group_size(
+    problem: Problem, widths: Widths, options: Options, budget_bytes: int | None, method: Method = ALONE
+) -> int:
     """How many experts fit the budget at once; BudgetExceeded when not even one does."""
     if budget_bytes is None:
         return problem.experts
-    each = bytes_per_expert(problem, widths, options)
+    each = bytes_per_expert(problem, widths, options) + method.bytes_per_expert(widths, problem.z.element_size())
     if budget_bytes < each:
         raise BudgetExceeded(f"`budget_bytes` must hold one expert with its data, {each} bytes, got {budget_bytes}")
     return min(problem.experts, budget_bytes // each)
@@ -127,35 +132,40 @@ def train_bank(
     checkpoint: Path | None = None,
     log: Log = silent,
     product: Product = each_alone,
+    method: Method = ALONE,
 ) -> Trained:
     """Train rows `initial` (E, P), host memory, on `device`; they are overwritten with the trained ones.
 
     `budget_bytes` bounds what is on the device at once. `checkpoint` is written about every 20 seconds and on Ctrl-C,
-    and resumed from when it exists. StoreError when it is of another run.
+    and resumed from when it exists. StoreError when it is of another run. `method` says who trains together: then the
+    ranks read one checkpoint, which rank 0 writes.
     """
     started = time.perf_counter()
     place = torch.device("cpu") if device is None else device
-    size = group_size(problem, widths, options, budget_bytes)
+    problem = replace(problem, validation=method.held_alike(problem.train, problem.validation))
+    size = group_size(problem, widths, options, budget_bytes, method)
     run = ""
-    state = None
-    if checkpoint is not None:
+    if checkpoint is not None or method is not ALONE:
         data = (problem.z, problem.y, problem.train.rows, problem.train.start, problem.validation.rows, initial)
-        run = run_digest(data, {**asdict(options), "widths": widths, "seed": seed, "group": size})
-        state = read_state(checkpoint, run)
+        about = {**asdict(options), "widths": widths, "seed": seed, "group": size, **method.options()}
+        run = run_digest(data, about)
+    method.start(run)
+    state = None if checkpoint is None else read_state(checkpoint, run)
     first = 0 if state is None else state.first
     for start in range(first, problem.experts, size):
         end = min(start + size, problem.experts)
         if state is None or state.first != start:
-            state = fresh_state(initial, start, end, state)
-        group = _Group(problem, Layout.of(widths), options, (start, end), seed, place, product)
-        saver = _Saver(checkpoint, run)
+            state = fresh_state(initial, start, end, state, method.fresh(initial[start:end]))
+        group = _Group(problem, method, Layout.of(widths), options, (start, end), seed, place, product)
+        saver = _Saver(checkpoint, run, method.leads)
         state = group.train(state, saver, f"experts {start + 1} to {end} of {problem.experts}", log)
         if saver.path is not None:
             saver.write(state)
     assert state is not None
     _forget_untrained(problem, widths, state)
+    method.finish(state.finished)
     count = math.ceil(problem.experts / size)
-    return Trained(state.finished, state.losses, state.stopped, count, time.perf_counter() - started)
+    return Trained(state.finished, state.losses, state.stopped, count, time.perf_counter() - started, method.sent)
 
 
 def _forget_untrained(problem: Problem, widths: Widths, state: State) -> None:
@@ -171,15 +181,18 @@ def _forget_untrained(problem: Problem, widths: Widths, state: State) -> None:
 
 
 class _Saver:
-    def __init__(self, path: Path | None, run: str):
-        self.path, self.run, self.last = path, run, time.monotonic()
+    """Writes checkpoints where this process leads."""
+
+    def __init__(self, path: Path | None, run: str, leads: bool):
+        self.path, self.run, self.leads, self.last = path, run, leads, time.monotonic()
 
     def due(self) -> bool:
         return self.path is not None and time.monotonic() - self.last > CHECKPOINT_SECONDS
 
     def write(self, state: State) -> None:
         assert self.path is not None
-        write_state(self.path, state, self.run)
+        if self.leads:
+            write_state(self.path, state, self.run)
         self.last = time.monotonic()
 
 
@@ -189,6 +202,7 @@ class _Group:
     def __init__(
         self,
         problem: Problem,
+        method: Method,
         layout: Layout,
         options: Options,
         span: tuple[int, int],
@@ -197,11 +211,12 @@ class _Group:
         product: Product,
     ):
         self.layout, self.options, self.seed, self.place, self.product = layout, options, seed, place, product
-        self.train_rows, self.ids = problem.train, torch.arange(*span)
+        self.descent = method.descent(product)
+        self.train_rows, self.ids = method.share(problem.train), torch.arange(*span)
         # the widths of batches come from the whole problem, so that they do not depend on the grouping
-        self.width = min(options.batch_size, problem.train.largest)
-        self.redraws = bool((problem.train.sizes[self.ids] > self.width).any())
-        train, inside = problem.train.whole(self.ids, problem.train.largest)
+        self.width = min(options.batch_size, self.train_rows.largest)
+        self.redraws = bool((self.train_rows.sizes[self.ids] > self.width).any())
+        train, inside = self.train_rows.whole(self.ids, self.train_rows.largest)
         held, held_inside = problem.validation.whole(self.ids, problem.validation.largest)
         none = ~held_inside.any(-1)
         self.owned = torch.unique(torch.cat([train[inside], held[held_inside]]))
@@ -229,7 +244,7 @@ class _Group:
         options = self.options
         names = ("rows", "best", "best_loss", "waited", "average", "square")
         state = replace(state, **{name: getattr(state, name).to(self.place) for name in names})
-        bank = Bank(self.layout, self.product, state.rows, state.average, state.square)
+        bank = Bank(self.layout, self.product, state.rows, state.average, state.square, self.descent)
         # the last evaluation may come early: after it nothing is left to do
         done, every = math.ceil(state.step / options.evaluate_every), math.ceil(options.steps / options.evaluate_every)
         chunks = range(done, every)

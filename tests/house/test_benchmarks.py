@@ -43,6 +43,7 @@ def test_the_whole_run_ends(modules, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(modules["sublinear_training"], "WIDTHS", (128,))
     monkeypatch.setattr(modules["scaling_laws"], "CURVES", 3)
     monkeypatch.setitem(modules["scaling_laws"].STUDENTS, "steps", 3)
+    monkeypatch.setattr(modules["demo_optimizer"], "SHAPES", [(64, 64), (7,)])
     monkeypatch.setattr(modules["shattering"], "exhaustive", lambda: run.row("set", "loop", "pairs/s", 4.0, None))
     monkeypatch.setattr(sys, "argv", ["run.py", "--quick", "--out", str(tmp_path)])
     run.main()

@@ -14,6 +14,13 @@ from theory.bit_extraction.reproductions import networks
 from theory.bit_extraction.reproductions import rates as bit_rates
 from theory.checkers.uniform_error import certify, sampled, target_values
 from theory.claim import Context, Table
+from theory.demo_optimizer import energy as demo_energy
+from theory.demo_optimizer import tasks as demo_tasks
+from theory.demo_optimizer import training as demo_training
+from theory.demo_optimizer.claims import COMPARED
+from theory.demo_optimizer.reproductions import quadratics as demo_quadratics
+from theory.demo_optimizer.reproductions import steps as demo_steps
+from theory.demo_optimizer.reproductions import training as demo_comparisons
 from theory.distributed_momlp import reproductions as distributed_momlp
 from theory.lipschitz_expressiveness.reproductions import bits, gaussian, growth, measured, methods, points, sharp
 from theory.lipschitz_expressiveness.reproductions import mixtures as gentle_mixtures
@@ -35,6 +42,9 @@ from theory.vc_dimension.reproductions import shattered_sets, stated_rate, upper
 
 PROCESSES = "compares processes of their own, which work on the CPU (gloo) wherever the claim is asked to run"
 NOT_THERE = {
+    "demo_optimizer.payload_measured": PROCESSES,
+    "demo_optimizer.trains_momlp": PROCESSES,
+    "demo_optimizer.workers_agree": PROCESSES,
     "distributed_momlp.device_plan": PROCESSES,
     "distributed_momlp.same_outputs": PROCESSES,
 }
@@ -57,6 +67,11 @@ ON_THE_HOST = {
     "am_gm.two_forms": SYMBOLS,
     "bit_extraction.parameters": "sizes of layers, which are built on the host",
     "bit_extraction.rate": SYMBOLS,
+    "demo_optimizer.converges_at_any_curvature": "rationals",
+    "demo_optimizer.descent_direction": "balls and integers",
+    "demo_optimizer.payload": SYMBOLS,
+    "demo_optimizer.quadratic_convergence": "rationals",
+    "demo_optimizer.wire": SYMBOLS,
     "lipschitz_expressiveness.coupled_lipsdp": "two units in rationals",
     "lipschitz_expressiveness.every_activation": "products of small matrices in rationals",
     "lipschitz_expressiveness.he_threshold": "symbols and balls; no tensor is made",
@@ -100,6 +115,11 @@ ON_THE_HOST = {
 UNDECIDED = {f"trained_momlp.{task}" for task in (*trained_momlp.TASKS, "two_spirals_short")} | {
     f"scaling_laws.{name}" for name in ("better_than_last_value", "pruning", "realizable_error", "trained_grid")
 }
+UNDECIDED |= {
+    f"demo_optimizer.{name}"
+    for name in ("dense_transform", "compaction_explains_it", "energy_compaction_digits", "energy_compaction_text")
+}
+UNDECIDED |= {f"demo_optimizer.{a}_{b}" for a in ("comparable", "matches_or_exceeds") for b in COMPARED}
 """Claims that the small sizes leave open, or decide the other way."""
 
 COUNTS_ITS_PLACE = {"distributed_momlp.memory_budget", "trained_momlp.budgeted_training"}
@@ -113,6 +133,9 @@ SUMS_IN_ANOTHER_ORDER = {
 """Claims whose floating sums are matrix products on a device: their numbers agree to rounding, integers exactly."""
 
 THERE = sorted(set(REGISTRY) - set(NOT_THERE))
+
+FEW_STEPS = {name: (lambda name=name: replace(demo_tasks.TASKS[name](), steps=3)) for name in COMPARED}
+UNTUNED = lambda task, method, device, wide=True: demo_training.Tuned(1e-2, ((1e-2, 1.0),))  # noqa: E731
 
 FEW_SETTINGS = lambda context: [sublinear_runs.Setting(12, 6, 2**10, 0.24, 5)]  # noqa: E731
 
@@ -145,6 +168,11 @@ SIZES = {
     },
     bit_rates: {"SAMPLES": 500, "BUILT": [(2, 1, 0.3, "1/2")]},
     distributed_momlp: {"BUDGETED": (0.03, 100), "BATCH": 20, "TIMES_SMALLER": 10},
+    demo_training: {"TASKS": FEW_STEPS, "tuned_rate": UNTUNED, "train": demo_training.train.__wrapped__},
+    demo_energy: {"STEPS": dict.fromkeys(("digits", "text"), (3, 3))},
+    demo_comparisons: {"SEEDS": dict.fromkeys(demo_comparisons.SEEDS, (2, 2)), "ENERGY_SEEDS": (2, 2)},
+    demo_quadratics: {"INSTANCES": 20},
+    demo_steps: {"INSTANCES": 8, "LENGTH": 10},
     bits: {"MODELS": ((1, 0.01, "wide"),), "POINTS": 50},
     gaussian: {"SHAPES": ((2, 3), (5, 20)), "DEPTHS": (1, 2), "DRAWS": {32: 40, 64: 20, 96: 10}},
     gentle_mixtures: {"MODELS": ((1, 0.05), (2, 0.1)), "PAIRS": 500},

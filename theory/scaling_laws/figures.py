@@ -92,7 +92,7 @@ def samples_figure() -> Figure:
         [bounds.spline_error(bandwidth / n) for n in nodes],
         "-.",
         color=WARM,
-        label="linear spline of exp(20πix)",
+        label="spline of exp(20πix)",
     )
     axes.set_xscale("log")
     axes.set_yscale("log")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,11 +14,14 @@ from rich.table import Table
 from torch import Tensor
 
 from constructions import Routing, TrainedMoMLP, save, train_momlp
+from constructions.demo_optimizer import StepCounts
 from constructions.files import array_file, points_file
 from constructions.pathway_tree.tree import NET_METHODS
+from constructions.progress import silent
+from constructions.trained_momlp.data_parallel import OPTIMIZERS
 from constructions.trained_momlp.model import ROUTERS, TASKS
 from constructions.trained_momlp.training import Options
-from theory.command import device_named, err, out, output_file, require_writable, seed, working
+from theory.command import add_patience, device_named, err, joined, out, output_file, require_writable, seed, working
 
 
 def add_train(sub: argparse.ArgumentParser) -> None:
@@ -39,28 +44,48 @@ def add_train(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--rate", type=float, default=defaults.learning_rate)
     sub.add_argument("--budget-bytes", type=int, help="train group after group within this many bytes")
     sub.add_argument("--checkpoint", type=output_file, metavar="FILE", help="write it while training, resume from it")
+    sub.add_argument(
+        "--optimizer", choices=OPTIMIZERS, default="adamw", help="demo: data-parallel, with all that torchrun started"
+    )
+    sub.add_argument("--topk", type=int, help="coefficients that demo sends of each 64 numbers (default 4)")
+    sub.add_argument("--decay", type=float, help="what demo keeps of the momentum from step to step (default 0.999)")
     sub.add_argument("--seed", type=seed, default=0)
     sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu")
+    add_patience(sub)
 
 
 def run_train(args: argparse.Namespace) -> int:
     require_writable(args.out, args.points, args.values, args.checkpoint)
     require_writable(args.checkpoint, args.points, args.values)
+    demo = {key: getattr(args, key) for key in ("topk", "decay") if getattr(args, key) is not None}
+    if demo and args.optimizer != "demo":
+        raise ValueError(f"`--{next(iter(demo))}` is for --optimizer demo, got {args.optimizer}")
     x = torch.from_numpy(np.array(points_file(args.points, None, name="--points"), dtype=np.float64))
     y = _values(args.values, args.task)
-    try:
-        with working("training") as log:
-            model = _trained(args, x, y, log)
-    except KeyboardInterrupt:
-        if args.checkpoint is not None and args.checkpoint.exists():
-            err.print(f"the same command goes on from {args.checkpoint}", highlight=False)
-        raise
-    out.print(_table(model, x, y))
-    out.print(f"stored in {save(model, args.out)}", highlight=False)
+    with joined(args, device_named(args.device)) as ranks:
+        if ranks.world > 1 and args.optimizer != "demo":
+            raise ValueError(f"`--optimizer` must be demo under torchrun, got {args.optimizer}")
+        try:
+            with working("training") if ranks.leads else nullcontext(silent) as log:
+                model = _trained(args, x, y, ranks.device, demo, log)
+        except KeyboardInterrupt:
+            if ranks.leads and args.checkpoint is not None and args.checkpoint.exists():
+                err.print(f"the same command goes on from {args.checkpoint}", highlight=False)
+            raise
+        if ranks.leads:
+            out.print(_table(model, x, y, ranks.world))
+            out.print(f"stored in {save(model, args.out)}", highlight=False)
     return 0
 
 
-def _trained(args: argparse.Namespace, x: Tensor, y: Tensor, log: Callable[[str], None]) -> TrainedMoMLP:
+def _trained(
+    args: argparse.Namespace,
+    x: Tensor,
+    y: Tensor,
+    device: torch.device,
+    demo: dict[str, Any],
+    log: Callable[[str], None],
+) -> TrainedMoMLP:
     return train_momlp(
         x,
         y,
@@ -74,7 +99,9 @@ def _trained(args: argparse.Namespace, x: Tensor, y: Tensor, log: Callable[[str]
         checkpoint=args.checkpoint,
         log=log,
         generator=torch.Generator().manual_seed(args.seed),
-        device=device_named(args.device),
+        device=device,
+        optimizer=args.optimizer,
+        **demo,
     )
 
 
@@ -94,13 +121,14 @@ def _widths(text: str) -> tuple[int, ...]:
         raise ValueError(f"`--hidden` must be integers separated by commas, got {text!r}") from error
 
 
-def _table(model: TrainedMoMLP, x: Tensor, y: Tensor) -> Table:
+def _table(model: TrainedMoMLP, x: Tensor, y: Tensor, ranks: int) -> Table:
     report, found = model.report, model.predict(x)
     if model.task == "classification":
         name, error = "share of wrong classes, all points given", float((found != y).double().mean())
     else:
         name = "root mean square error, all points given"
         error = float((found - y.reshape(found.shape)).square().mean().sqrt())
+    sent = () if report.sent is None else _sent(report.sent, ranks)
     table = Table("quantity", "value")
     for row in (
         ("experts L", model.num_leaves),
@@ -109,8 +137,18 @@ def _table(model: TrainedMoMLP, x: Tensor, y: Tensor) -> Table:
         ("height of the tree", model.tree.height),
         ("steps of an expert", f"{int(report.steps.min())} to {int(report.steps.max())}"),
         ("groups on the device one after another", report.groups),
+        *sent,
         (name, f"{error:.6g}"),
         ("seconds", f"{report.seconds:.2f}"),
     ):
         table.add_row(row[0], str(row[1]))
     return table
+
+
+def _sent(counts: StepCounts, ranks: int) -> tuple[tuple[str, object], ...]:
+    """The rows about training data-parallel."""
+    return (
+        ("ranks", ranks),
+        ("steps together", counts.messages),
+        ("bytes of coefficients a rank and step", counts.payload_bytes // max(1, counts.messages)),
+    )

@@ -298,6 +298,6 @@ def bandwidth_of_real_data(context: Context) -> Verdict:
     numbers = {"data sets": 4, "consistent with bandwidth (n - 1)/2": consistent}
     ensure(consistent == 4, "2k + 1 samples are not consistent with bandwidth k", **numbers)
     reason = (
-        "2k + 1 samples of anything are consistent with bandwidth k: no finite data set refutes it, and none proves it"
+        "2k + 1 samples of anything are consistent with bandwidth k: no finite data set refutes or proves it"
     )
     return Verdict(Status.OPEN, Evidence.SAMPLED, reason, numbers)
