@@ -98,8 +98,8 @@ def translation_curves() -> list[LearningCurve]:
     for model, points in found.items():
         points.sort()
         sizes, errors, far = zip(*points, strict=True)
-        tensors = (torch.tensor(v, dtype=torch.float64) for v in (sizes, errors))
-        curves.append(LearningCurve(model, model, *tensors, torch.tensor(far)))
+        x, y = (torch.tensor(v, dtype=torch.float64) for v in (sizes, errors))
+        curves.append(LearningCurve(model, model, x, y, torch.tensor(far)))
     return curves
 
 

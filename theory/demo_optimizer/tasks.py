@@ -104,7 +104,7 @@ def breast_cancer() -> Task:
     """569 tumours by 30 measures, two classes; 30-64-64-2, 6274 weights, 100 steps."""
     from sklearn.datasets import load_breast_cancer
 
-    x, y = load_breast_cancer(return_X_y=True)
+    x, y = map(np.asarray, load_breast_cancer(return_X_y=True))
     x = torch.tensor((x - x.mean(0)) / x.std(0), dtype=torch.float32)
     start = _perceptron_start((30, *FIELDS, 2))
     return Task("breast_cancer", 100, 16, start, _perceptron(3), x, torch.tensor(y), _quarter(len(x)))

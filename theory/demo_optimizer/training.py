@@ -239,8 +239,9 @@ def tuned_rate(task: str, method: Method, device: torch.device, wide: bool = Tru
     """
     means: dict[float, float] = {}
     found_before = FOUND_BEFORE.get((task, method))
-    narrow = found_before is not None and not wide
-    new = [next_rate(found_before, d) for d in (-1, 0, 1)] if narrow else list(method.grid)
+    new = list(method.grid)
+    if found_before is not None and not wide:
+        new = [next_rate(found_before, d) for d in (-1, 0, 1)]
     for _ in range(MOST_EXTENSIONS + 1):
         pairs = tuple((seed, rate) for rate in new for seed in TUNING)
         found = train(task, method, pairs, device).loss

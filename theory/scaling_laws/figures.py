@@ -83,7 +83,11 @@ def samples_figure() -> Figure:
     axes = figure.add_subplot()
     below = list(range(1, needed + 1))
     axes.plot(
-        below, [bounds.average_error(n, bandwidth) for n in below], "-", color=ACCENT, label="known bandwidth, average"
+        below,
+        [float(bounds.average_error(n, bandwidth)) for n in below],
+        "-",
+        color=ACCENT,
+        label="known bandwidth, average",
     )
     axes.plot([1, needed - 1, needed, needed], [1, 1, 1, 1e-7], "--", color=INK, label="known bandwidth, worst case")
     nodes = [round(needed * 2 ** (k / 4)) for k in range(26)]

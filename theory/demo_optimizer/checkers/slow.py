@@ -86,10 +86,10 @@ class SlowDeMo:
         return sent
 
     def _forward(self, x: np.ndarray) -> np.ndarray:
-        return x if self.transform == "identity" else dctn(x, type=2, norm="ortho")
+        return x if self.transform == "identity" else np.asarray(dctn(x, type=2, norm="ortho"))
 
     def _inverse(self, c: np.ndarray) -> np.ndarray:
-        return c if self.transform == "identity" else idctn(c, type=2, norm="ortho")
+        return c if self.transform == "identity" else np.asarray(idctn(c, type=2, norm="ortho"))
 
     def _signs(self, u: np.ndarray) -> np.ndarray:
         """Signs, 0 for what is rounding beside the largest entry."""
@@ -153,7 +153,7 @@ def share(x: np.ndarray, k: int, basis: str = "dct", chunk: int = 64, seed: int 
     for part in cut(x, chunk):
         c = part
         if basis == "dct":
-            c = dctn(part, type=2, norm="ortho")
+            c = np.asarray(dctn(part, type=2, norm="ortho"))
         elif basis == "random":
             c = rotation(part.shape[0], seed) @ part @ rotation(part.shape[1], seed + 1).T
         squares = np.sort((c * c).ravel())[::-1]

@@ -164,7 +164,9 @@ def full_topk_is_signsgd(context: Context) -> Verdict:
                 for _ in range(6):
                     rows = [[Fraction(g.randint(-3, 3)) for _ in range(n)] for _ in range(workers)]
                     step = exact.step(rows, eta)
-                    plain = [a - eta * sign(sum(c)) for a, c in zip(plain, zip(*rows, strict=True), strict=True)]
+                    plain = [
+                        a - eta * sign(sum(c, Fraction(0))) for a, c in zip(plain, zip(*rows, strict=True), strict=True)
+                    ]
                     ours.step([[torch.tensor([int(x) for x in r]).to(p).view(4, 4)] for r in rows])
                     where = f"{transform}, β={beta}, W={workers}"
                     ensure(exact.p == plain, f"{where}: another step than sign descent's")

@@ -297,7 +297,5 @@ def bandwidth_of_real_data(context: Context) -> Verdict:
         consistent += exact_recovery(k, nodes[: 2 * k + 1], values).consistent
     numbers = {"data sets": 4, "consistent with bandwidth (n - 1)/2": consistent}
     ensure(consistent == 4, "2k + 1 samples are not consistent with bandwidth k", **numbers)
-    reason = (
-        "2k + 1 samples of anything are consistent with bandwidth k: no finite data set refutes or proves it"
-    )
+    reason = "2k + 1 samples of anything are consistent with bandwidth k: no finite data set refutes or proves it"
     return Verdict(Status.OPEN, Evidence.SAMPLED, reason, numbers)

@@ -27,7 +27,7 @@ def redundant_constant(context: Context) -> Verdict:
     four = (a, b, c, eta)
     moved = sympy.simplify(error(*(kappa * v for v in four)) - error(*four))
     ensure(moved == 0, f"scaling by kappa changes the law by {moved}")
-    euler = sympy.simplify(sum(v * sympy.diff(error(*four), v) for v in four))
+    euler = sympy.simplify(sympy.Add(*(v * sympy.diff(error(*four), v) for v in four)))
     ensure(euler == 0, f"the derivative along (a, b, c, eta) is {euler}")
     # the gauge u = e/eta keeps everything that is determined
     u = (a * N**-ALPHA + b * M**-BETA + c) / eta
@@ -59,7 +59,7 @@ def planning(context: Context) -> Verdict:
     n_best = (A * (ALPHA + BETA) / (BETA * w)) ** (1 / ALPHA)
     m_best = (B * (ALPHA + BETA) / (ALPHA * w)) ** (1 / BETA)
     shares = [sympy.simplify(A * n_best**-ALPHA / w), sympy.simplify(B * m_best**-BETA / w)]
-    ensure(sympy.simplify(sum(shares) - 1) == 0, f"the split {shares} does not reach the target")
+    ensure(sympy.simplify(sympy.Add(*shares) - 1) == 0, f"the split {shares} does not reach the target")
     # Lagrange in x = ln n, y = ln m: both exponentials times their exponents are equal; they are convex
     balance = sympy.simplify(ALPHA * shares[0] - BETA * shares[1])
     ensure(balance == 0, f"alpha A n^-alpha - beta B m^-beta is {balance}")
