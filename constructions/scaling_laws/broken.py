@@ -1,4 +1,4 @@
-"""A law with one break, for curves that flatten faster than any A n^(−α) + C: exploratory, for looking, not for planning.
+"""A law with one break, for curves that flatten faster than any A n^(−α) + C: exploratory, not for planning.
 
     ε̂ = C + B x^(−c₀)·(1 + (x/d)^{1/f})^(−c₁ f)
 

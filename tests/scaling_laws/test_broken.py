@@ -1,4 +1,4 @@
-"""The law with one break: found again, better than the law where curves flatten, and refused where nothing can be told."""
+"""The law with one break: found again, better than the law where curves flatten, refused where nothing is told."""
 
 import pytest
 import torch
