@@ -14,11 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from constructions.errors import require_path, shown
+from constructions.errors import shown
+from constructions.files import require_regular
 
 MISSING = {"", "nan", "na", "n/a", "null", "none", "-"}
 DELIMITERS = ",;\t|"
 SNIFFED = 1 << 16
+MOST_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,11 @@ def _all_numbers(cells: Sequence[str]) -> bool:
 def read_table(path: str | Path) -> Table:
     """The table in a CSV file: separated by commas, semicolons, tabs or bars, UTF-8 with or without a mark; blank lines
     do not count. ValueError with the line where it is not one, OSError where it cannot be read."""
-    path = require_path("path", path)
+    path = require_regular(path)
     with open(path, "rb") as file:
-        raw = file.read()
+        raw = file.read(MOST_BYTES + 1)
+    if len(raw) > MOST_BYTES:
+        raise ValueError(f"{path} must have at most {MOST_BYTES} bytes to be read as a table of runs")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

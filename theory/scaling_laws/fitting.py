@@ -108,7 +108,8 @@ def points_of(asked: Question, device: torch.device) -> tuple[Points, list[str]]
         raise ValueError(f"{table.name} must have a row with numbers in {', '.join((*asked.axes, asked.error))}")
     for index, name in enumerate((*asked.axes, asked.error)):
         top = asked.chance if name == asked.error else math.inf
-        _require_range(table.name, name, columns[:, index], lines, top)
+        hint = "" if name == asked.error else " (is it a size? --sizes names those, --group what belongs together)"
+        _require_range(table.name, name, columns[:, index], lines, top, hint)
     groups = None
     if asked.group is not None:
         groups = [name for name, there in zip(table.text(asked.group), known.tolist(), strict=True) if there]
@@ -116,13 +117,13 @@ def points_of(asked: Question, device: torch.device) -> tuple[Points, list[str]]
     return Points.of(sizes, errors, groups, asked.chance, asked.axes), said
 
 
-def _require_range(file: str, name: str, values: np.ndarray, lines: np.ndarray, top: float) -> None:
+def _require_range(file: str, name: str, values: np.ndarray, lines: np.ndarray, top: float, hint: str) -> None:
     wrong = ~((values > 0) & (values < top))
     if not wrong.any():
         return
     row = int(wrong.argmax())
     what = "a positive finite number" if math.isinf(top) else f"positive and below --chance = {top:g}"
-    raise ValueError(f"{file}, line {lines[row]}: `{name}` must be {what}, got {values[row]:g}")
+    raise ValueError(f"{file}, line {lines[row]}: `{name}` must be {what}, got {values[row]:g}{hint}")
 
 
 # --- the whole -------------------------------------------------------------------------------------------
