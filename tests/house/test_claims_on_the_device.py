@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from constructions.scaling_laws.curves import learning_curves
+from constructions.scaling_laws.curves import language_models, learning_curves
 from constructions.scaling_laws.training import Schedule
 from tests.house import pretend_accelerator
 from theory.am_gm.reproductions import random_matrices as am_gm_samples
@@ -140,6 +140,7 @@ UNTUNED = lambda task, method, device, wide=True: demo_training.Tuned(1e-2, ((1e
 FEW_SETTINGS = lambda context: [sublinear_runs.Setting(12, 6, 2**10, 0.24, 5)]  # noqa: E731
 
 ALL_CURVES = learning_curves()
+ONE_SET = {"SHUFFLES": 1, "runs_of_language_models": lambda: language_models()[:1]}
 
 SIZES = {
     am_gm_samples: {"TUPLES": 25, "SEARCH_STEPS": 3},
@@ -204,9 +205,15 @@ SIZES = {
         "_cloud": lambda name, n, context: pathway_tree.embedded(name, n, count=1000, generator=context.generator()),
     },
     rates: {"INPUTS": (1, 3), "EXPONENTS": range(2, 3), "TWO_OUTPUTS_EPS": 0.5, "WIDE_DOMAIN_EPS": 0.2},
-    measured_curves: {"DRAWS": 3, "LEAST_COVERAGE": 0.3, "measured_curves": lambda: ALL_CURVES[::12], "EVERY": 1},
+    measured_curves: {
+        "DRAWS": 3,
+        "LEAST_COVERAGE": 0.3,
+        "measured_curves": lambda: ALL_CURVES[::40],
+        "EVERY": 1,
+        **ONE_SET,
+    },
     trained_students: {
-        "QUICK": replace(trained_students.QUICK, seeds=2, schedule=Schedule(150, decay=1e-3, watch=50), test=500),
+        "QUICK": replace(trained_students.QUICK, schedule=Schedule(400, decay=1e-3, watch=100), test=1000),
         "REALIZABLE_QUICK": replace(trained_students.REALIZABLE_QUICK, seeds=2, schedule=Schedule(20)),
         "SIDES_QUICK": (5,),
         "STEPS_QUICK": 20,

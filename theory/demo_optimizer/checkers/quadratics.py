@@ -61,7 +61,7 @@ def settles(problem: Quadratic, seen: Run, within: int, *, radius: Fraction | No
     A run that is shorter decides nothing, and is a failure.
     """
     most = rational(max(problem.curvatures) * problem.eta if radius is None else radius)
-    if len(seen.points) <= within:
+    if not within < len(seen.points):
         return Report(f"{len(seen.points) - 1} steps were seen, {within} are needed")
     first = None
     for t, p in enumerate(seen.points):

@@ -17,7 +17,7 @@ EVIDENCE = {
     Status.NOT_REFUTED: {Evidence.SAMPLED, Evidence.FITTED},
     Status.REFUTED: {Evidence.SYMBOLIC, Evidence.SAMPLED},
     Status.OPEN: {Evidence.SAMPLED},
-    Status.INCONCLUSIVE: {Evidence.SAMPLED},
+    Status.INCONCLUSIVE: {Evidence.NONE},
 }
 
 
@@ -25,7 +25,10 @@ def test_there_are_twenty_one_claims():
     assert len(CLAIMS) == 21
 
 
-@pytest.mark.parametrize("key", CLAIMS)
+TRAINED = {f"scaling_laws.{name}" for name in ("trained_grid", "pruning", "realizable_error", "nyquist_against_relu")}
+
+
+@pytest.mark.parametrize("key", sorted(set(CLAIMS) - TRAINED))
 def test_evidence_has_its_rank(key, verdict_of):
     verdict = verdict_of(key)
     assert verdict.status is REGISTRY[key].expected, verdict.reason
