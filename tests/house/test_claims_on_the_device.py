@@ -140,7 +140,14 @@ UNTUNED = lambda task, method, device, wide=True: demo_training.Tuned(1e-2, ((1e
 FEW_SETTINGS = lambda context: [sublinear_runs.Setting(12, 6, 2**10, 0.24, 5)]  # noqa: E731
 
 ALL_CURVES = learning_curves()
-ONE_SET = {"SHUFFLES": 1, "runs_of_language_models": lambda: language_models()[:1]}
+FEW_CURVES = {
+    "DRAWS": 3,
+    "LEAST_COVERAGE": 0.3,
+    "measured_curves": lambda: ALL_CURVES[::40],
+    "EVERY": 1,
+    "SHUFFLES": 1,
+    "runs_of_language_models": lambda: language_models()[:1],
+}
 
 SIZES = {
     am_gm_samples: {"TUPLES": 25, "SEARCH_STEPS": 3},
