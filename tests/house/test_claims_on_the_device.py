@@ -212,13 +212,7 @@ SIZES = {
         "_cloud": lambda name, n, context: pathway_tree.embedded(name, n, count=1000, generator=context.generator()),
     },
     rates: {"INPUTS": (1, 3), "EXPONENTS": range(2, 3), "TWO_OUTPUTS_EPS": 0.5, "WIDE_DOMAIN_EPS": 0.2},
-    measured_curves: {
-        "DRAWS": 3,
-        "LEAST_COVERAGE": 0.3,
-        "measured_curves": lambda: ALL_CURVES[::40],
-        "EVERY": 1,
-        **ONE_SET,
-    },
+    measured_curves: FEW_CURVES,
     trained_students: {
         "QUICK": replace(trained_students.QUICK, schedule=Schedule(400, decay=1e-3, watch=100), test=1000),
         "REALIZABLE_QUICK": replace(trained_students.REALIZABLE_QUICK, seeds=2, schedule=Schedule(20)),
