@@ -47,7 +47,9 @@ class Chunks:
     @classmethod
     def of(cls, shape: Sequence[int], chunk: int | tuple[int, int] = 64) -> Chunks:
         """Chunks of the largest sides that divide the matrix and are at most `chunk`."""
-        sides = tuple(require_int("shape", int(side), 0) for side in shape)
+        if not isinstance(shape, Sequence) or isinstance(shape, (str, bytes)):
+            raise TypeError(f"`shape` must be a sequence of integers, got {shown(shape)}")
+        sides = tuple(require_int("shape", side, 0) for side in shape)
         high, wide = require_chunk("chunk", chunk)
         rows, columns = (1, math.prod(sides)) if len(sides) < 2 else (sides[0], math.prod(sides[1:]))
         if not rows * columns:

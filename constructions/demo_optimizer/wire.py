@@ -65,6 +65,8 @@ def payload(
 
     `index_bytes` None: the bytes of `index_dtype`. The head of a message is not in it.
     """
+    if not isinstance(shapes, Iterable) or isinstance(shapes, (str, bytes, torch.Tensor)):
+        raise TypeError(f"`shapes` must be a sequence of shapes, got {shown(shapes)}")
     k = require_int("topk", topk, 1)
     value, dense = require_int("value_bytes", value_bytes, 1), require_int("gradient_bytes", gradient_bytes, 1)
     if index_bytes is not None:

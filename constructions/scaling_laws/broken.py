@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from constructions.errors import require_positive
+from constructions.errors import require_positive, shown
 from constructions.scaling_laws.law import require_sizes
 from constructions.scaling_laws.points import Points
 
@@ -41,7 +41,8 @@ class BrokenLaw:
     def __post_init__(self) -> None:
         for name in ("amount", "slope", "at", "width"):
             require_positive(name, getattr(self, name))
-        require_positive("bend", abs(self.bend), allow_zero=True)
+        if not isinstance(self.bend, (int, float)) or isinstance(self.bend, bool) or not abs(self.bend) < math.inf:
+            raise ValueError(f"`bend` must be a finite number, got {shown(self.bend)}")
         require_positive("constant", self.constant, allow_zero=True)
 
     def __call__(self, sizes: Tensor) -> Tensor:

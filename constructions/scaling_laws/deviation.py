@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from constructions.errors import require_seed, require_tensor
+
 RESAMPLES = 2000
 MOST_CORRECTED = 2000
 BATCH_NUMBERS = 1 << 22
@@ -36,6 +38,15 @@ class Deviation:
 
 def deviation_of(delta: Tensor, groups: Tensor | None = None, *, seed: int = 0) -> Deviation:
     """Of δ (N,), N ≥ 1, whose points in one group are not independent: `groups` (N,) int64, default each its own."""
+    require_tensor("delta", delta, "(N,)")
+    if delta.ndim != 1 or len(delta) == 0 or not bool(torch.isfinite(delta).all()):
+        raise ValueError(f"`delta` must be finite numbers (N,), N ≥ 1, got shape {tuple(delta.shape)}")
+    if groups is not None:
+        require_tensor("groups", groups, "(N,)")
+        if groups.shape != delta.shape or groups.dtype != torch.int64:
+            got = f"{groups.dtype} {tuple(groups.shape)}"
+            raise ValueError(f"`groups` must be int64 of shape {tuple(delta.shape)}, got {got}")
+    require_seed("seed", seed)
     values = delta.detach().double().cpu()
     sizes = values.abs()
     if groups is not None:  # one number a group

@@ -15,12 +15,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from constructions.errors import require_int, require_positive, require_tensor, shown
+
+LARGEST_CHANCE = 1e100
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,8 @@ class ScalingLaw:
         """The size of `axis` at which the error is `target`, with the `others` (axis -> size, which may be ∞); ∞ when
         the floor or what the others leave is in the way."""
         require_int("axis", axis, 0, self.axes - 1)
+        if not isinstance(others, (Mapping, NoneType)):
+            raise TypeError(f"`others` must be a mapping of axis to size, got {shown(others)}")
         given = dict(others or {})
         if set(given) != set(range(self.axes)) - {axis}:
             raise ValueError(
@@ -129,7 +134,7 @@ def enveloped(u: Tensor, chance: float) -> Tensor:
 def require_chance(chance: Any) -> float:
     """ε₀ as a float, > 0; ∞ where it is not known."""
     number = isinstance(chance, (int, float)) and not isinstance(chance, bool)
-    if not number or not chance > 0:
+    if not number or not (0 < chance <= LARGEST_CHANCE or chance == math.inf):
         raise ValueError(f"`chance` must be a positive number, or inf when it is not known, got {shown(chance)}")
     return float(chance)
 

@@ -34,7 +34,7 @@ class Points:
 
     @classmethod
     def of(cls, sizes: Any, errors: Any, groups: Any, chance: Any, axes: Sequence[str] | None = None) -> Points:
-        """ValueError or TypeError naming `sizes`, `errors`, `groups` or `chance`."""
+        """ValueError or TypeError naming `sizes`, `errors`, `groups`, `chance` or `axes`."""
         chance = require_chance(chance)
         sizes = require_sizes("sizes", sizes).detach()
         if not (len(sizes) and 1 <= sizes.shape[1] <= MOST_AXES):
@@ -52,6 +52,9 @@ class Points:
             row = first_row(wrong)
             what = "positive and finite" if chance == float("inf") else f"positive and below chance = {chance:g}"
             raise ValueError(f"`errors` must be {what}, got {float(errors[row]):g} at point {row}")
+        named = isinstance(axes, (list, tuple)) and all(isinstance(name, str) for name in axes)
+        if axes is not None and not (named and len(axes) == sizes.shape[1]):
+            raise ValueError(f"`axes` must be {sizes.shape[1]} names, or None, got {shown(axes)}")
         names = tuple(axes) if axes is not None else tuple(str(axis) for axis in range(sizes.shape[1]))
         return cls(sizes, errors, numbered(groups, len(sizes)).to(sizes.device), chance, names)
 
@@ -112,6 +115,8 @@ def numbered(groups: Any, count: int) -> Tensor:
         return torch.arange(count)
     if isinstance(groups, (str, bytes)) or not isinstance(groups, (Tensor, Sequence)):
         raise TypeError(f"`groups` must be a tensor or a sequence of {count} names, got {type(groups).__name__}")
+    if isinstance(groups, Tensor):
+        require_tensor("groups", groups, f"({count},)")
     names = groups.tolist() if isinstance(groups, Tensor) else list(groups)
     if not isinstance(names, list) or len(names) != count:
         raise ValueError(f"`groups` must have one entry a point, {count}, got {shown(groups)}")

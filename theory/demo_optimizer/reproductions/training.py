@@ -13,7 +13,7 @@ from theory.demo_optimizer.tasks import NoText, manual
 from theory.demo_optimizer.training import ADAMW, DEMO, EdgeOfGrid, Method, Paired, Trained, Tuned, paired, trained
 
 MARGIN = 0.05
-SEEDS = {"digits": (24, 36), "breast_cancer": (6, 24), "text": (8, 24), "digits, k=8": (8, 24)}
+SEEDS = {"digits": (24, 36), "breast_cancer": (6, 24), "text": (24, 24), "digits, k=8": (8, 24)}
 """Seeds of the quick and of the full budget."""
 SMALL_K = 8
 ENERGY_SEEDS, ENERGY_TOPKS = (6, 12), (8, 32, 128)
