@@ -279,7 +279,8 @@ class Statement:
     """What a system says: the fields of a `Claim` without its id and its reproduction, which follow from its name.
 
     That of a statement expected to be OPEN measures what can be, and concludes OPEN. `slow` keeps a reproduction out of
-    the quick tests.
+    the quick tests. Statements with the same word in `shares` share what they compute: one process decides them.
+    `quick` is what the quick budget ends with where it is too small to decide.
     """
 
     title: str
@@ -288,6 +289,8 @@ class Statement:
     expected: Status
     hypotheses: tuple[str, ...] = ()
     slow: bool = False
+    shares: str = ""
+    quick: Status | None = None
 
 
 @dataclass(frozen=True)
@@ -307,6 +310,8 @@ class Claim:
     hypotheses: tuple[str, ...] = ()
     reproduce: Callable[[Context], Verdict] | None = None
     slow: bool = False
+    shares: str = ""
+    quick: Status | None = None
 
     def __post_init__(self) -> None:
         for name in ("id", "title", "statement"):
@@ -320,10 +325,18 @@ class Claim:
         require(good, TypeError, "hypotheses", "a tuple of strings", self.hypotheses)
         good = self.reproduce is None or callable(self.reproduce)
         require(good, TypeError, "reproduce", "None, or callable with a Context", self.reproduce)
+        _require_text("shares", self.shares)
+        require(
+            self.quick is None or isinstance(self.quick, Status), TypeError, "quick", "None or a Status", self.quick
+        )
 
     @property
     def system(self) -> str:
         return self.id.split(".")[0]
+
+    def within(self, budget: str) -> Claim:
+        """The claim with the status that this budget is expected to end with."""
+        return self if self.quick is None or budget != Budget.QUICK else replace(self, expected=self.quick)
 
     def verdict(self, context: Context) -> Verdict:
         if self.reproduce is None:

@@ -95,6 +95,8 @@ def _claim(name: str, key: str, said: Statement) -> Claim:
         said.hypotheses,
         _reproduction(name, key),
         said.slow,
+        said.shares,
+        said.quick,
     )
 
 

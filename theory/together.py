@@ -142,7 +142,7 @@ def run_together(
     if not ranks.leads:
         return own
     try:
-        own.rows = _decided(claims, ranks)
+        own.rows = _decided(claims, context, ranks)
     except RankLost as err:  # the store is gone: what this rank decided itself is still here
         own.interrupted, own.lost = True, own.lost or str(err)
     own.interrupted |= len(own.rows) < len(claims)
@@ -159,9 +159,9 @@ def _key(claim: Claim) -> str:
     return f"verdict of {claim.id}"
 
 
-def _decided(claims: list[Claim], ranks: Ranks) -> list[Row]:
+def _decided(claims: list[Claim], context: Context, ranks: Ranks) -> list[Row]:
     found = ((c, ranks.published(_key(c))) for c in claims)
-    return [Row(c, _read(text)) for c, text in found if text is not None]
+    return [Row(c.within(context.budget), _read(text)) for c, text in found if text is not None]
 
 
 def _written(verdict: Verdict) -> str:

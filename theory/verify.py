@@ -74,6 +74,7 @@ def decided(claim: Claim, context: Context) -> Row:
         place = traceback.extract_tb(err.__traceback__)[-1]
         reason = f"{type(err).__name__} in {place.name}: {err}"
         verdict = Verdict(Status.INCONCLUSIVE, Evidence.NONE, reason)
+    claim = claim.within(context.budget)
     return Row(claim, with_run(verdict, time.perf_counter() - started, str(context.device), context.seed))
 
 

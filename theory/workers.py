@@ -62,18 +62,20 @@ def decide_in_processes(
     starting: Callable[[Claim], None],
     finished: Callable[[Row], None],
 ) -> Iterator[Row]:
-    """The rows of stated claims as they are decided; dear claims are begun first."""
-    todo = sorted(claims, key=lambda c: c.slow)
+    """The rows of stated claims as they are decided; dear claims are begun first, and those that share go together."""
+    todo = _together(claims)
     workers: list[_Worker] = []
     try:
-        workers += [_Worker(context) for _ in range(min(jobs, len(claims)))]
-        while todo or any(w.claim for w in workers):
+        workers += [_Worker(context) for _ in range(min(jobs, len(todo)))]
+        while todo or any(w.claim or w.next for w in workers):
             for place, worker in enumerate(workers):
-                if worker.claim is None and todo:
+                if worker.claim is None and (worker.next or todo):
+                    ahead = worker.next or todo.pop()
                     if not worker.process.is_alive():
                         worker = workers[place] = _Worker(context)
-                    starting(todo[-1])
-                    worker.give(todo.pop())
+                    worker.next = ahead
+                    starting(ahead[0])
+                    worker.give(ahead.pop(0))
             busy = {w.pipe: w for w in workers if w.claim is not None}
             for pipe in wait(list(busy)):
                 row = busy[pipe].hear(starting)  # pyright: ignore[reportArgumentType]
@@ -85,13 +87,22 @@ def decide_in_processes(
             worker.end()
 
 
+def _together(claims: list[Claim]) -> list[list[Claim]]:
+    """Claims in groups that share what they compute, dear ones last."""
+    groups: dict[tuple[str, str], list[Claim]] = {}
+    for claim in claims:
+        groups.setdefault((claim.system, claim.shares or f"{claim.id} alone"), []).append(claim)
+    return sorted(groups.values(), key=lambda group: any(c.slow for c in group))
+
+
 class _Worker:
-    """A process, our end of its pipe, and the claim that it decides now."""
+    """A process, our end of its pipe, the claim that it decides now, and those that it decides next."""
 
     def __init__(self, context: Context):
         spawn = multiprocessing.get_context("spawn")
         self.context = context
         self.claim: Claim | None = None
+        self.next: list[Claim] = []
         self.pipe, theirs = spawn.Pipe()
         words = (theirs, context.budget, str(context.device), context.seed)
         self.process = spawn.Process(target=_work, args=words, daemon=True)
@@ -114,13 +125,15 @@ class _Worker:
             reason = f"the process that decided it ended (exit code {self.process.exitcode})"
             verdict = Verdict(Status.INCONCLUSIVE, Evidence.NONE, reason)
             self.claim = None
-            return Row(claim, with_run(verdict, 0.0, str(self.context.device), self.context.seed))
+            return Row(
+                claim.within(self.context.budget), with_run(verdict, 0.0, str(self.context.device), self.context.seed)
+            )
         if kind == "log":
             starting(claim)
             self.context.log(value)
             return None
         self.claim = None
-        return Row(claim, value)
+        return Row(claim.within(self.context.budget), value)
 
     def end(self) -> None:
         self.pipe.close()

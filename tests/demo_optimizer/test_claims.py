@@ -252,7 +252,7 @@ def test_a_python_without_its_manual(monkeypatch):
     training.tuned_rate.cache_clear()
     energy.momentum_shares.cache_clear()
     for name in ("comparable_text", "energy_compaction_text"):
-        verdict = REGISTRY[f"demo_optimizer.{name}"].verdict(HERE)
+        verdict = REGISTRY[f"demo_optimizer.{name}"].verdict(Context(budget="full"))
         assert verdict.status is Status.INCONCLUSIVE
         assert "pydoc_data" in verdict.reason
 

@@ -95,3 +95,38 @@ def test_errors_in_a_process_are_reasons(kind, monkeypatch):
     row = workers.decided(claim, Context())
     assert row.verdict.status is Status.INCONCLUSIVE
     assert ("ZeroDivisionError" if kind == "raises" else "must return a Verdict") in row.verdict.reason
+
+
+def test_claims_that_share_what_they_compute_are_decided_by_one_process():
+    by_system = [REGISTRY[f"demo_optimizer.{name}"] for name in ("payload_measured", "workers_agree", "wire")]
+    groups = workers._together([*CLAIMS[:2], *by_system])
+    assert sorted(len(group) for group in groups) == [1, 1, 1, 2]
+    assert by_system[:2] in groups
+    assert workers._together([replace(CLAIMS[0], slow=True), CLAIMS[1]])[-1][0].slow
+
+    given = {}
+
+    def give(self, claim):
+        given.setdefault(id(self), []).append(claim.id)
+        honest(self, claim)
+
+    honest = workers._Worker.give
+    shared = [replace(c, shares="the same") for c in (REGISTRY["momlp.sharpness"], REGISTRY["momlp.trade_off"])]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers._Worker, "give", give)
+        found = run_in_processes([*shared, CLAIMS[1]], Context(), 2)
+    assert found.as_expected
+    assert sorted(given.values()) == sorted([[c.id for c in shared], [NAMES[1]]])
+
+
+def test_a_budget_that_is_too_small_to_decide_says_what_it_ends_with():
+    mine = Claim("mine.own", "t", "s", "here", Status.PROVED, quick=Status.OPEN, reproduce=lambda context: OPEN_HERE)
+    assert mine.within("quick").expected is Status.OPEN
+    assert mine.within("full") is mine
+    assert run([mine], Context()).as_expected
+    assert not run([mine], Context(budget="full")).as_expected
+    with pytest.raises(TypeError, match="`quick` must be None or a Status"):
+        replace(mine, quick="OPEN")
+
+
+OPEN_HERE = Verdict(Status.OPEN, Evidence.NONE, "too small to decide")

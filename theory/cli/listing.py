@@ -6,7 +6,7 @@ import argparse
 
 from rich.table import Table
 
-from theory.claim import Status
+from theory.claim import Claim, Status
 from theory.command import out
 from theory.sources import OURS, Source
 from theory.systems import NAMES, REGISTRY, claims_of, system
@@ -29,7 +29,7 @@ def run_list(args: argparse.Namespace) -> int:
     for heading in ("claim", "title", "expected", "source"):
         table.add_column(heading, no_wrap=heading in ("claim", "expected"))
     for c in REGISTRY.values():
-        table.add_row(c.id, c.title, c.expected.value, str(c.source))
+        table.add_row(c.id, c.title, _expected(c), str(c.source))
     out.print(table)
     return 0
 
@@ -41,10 +41,14 @@ def claims_page() -> str:
     ]
     for name in NAMES:
         about = system(name)
-        rows = [f"| `{c.id}` | {c.title} | {c.expected.value} | {_cited(c.source)} |" for c in claims_of(name)]
+        rows = [f"| `{c.id}` | {c.title} | {_expected(c)} | {_cited(c.source)} |" for c in claims_of(name)]
         table = ["| claim | says | expected | source |", "|---|---|---|---|", *rows]
         parts.append(f"## {name}: {about.title}\n\n" + "\n".join(table) + "\n")
     return "\n".join(parts)
+
+
+def _expected(c: Claim) -> str:
+    return c.expected.value + ("" if c.quick is None else f" (quick: {c.quick.value})")
 
 
 def _cited(source: Source | str) -> str:

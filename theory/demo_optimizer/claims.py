@@ -27,6 +27,7 @@ STATEMENTS = {
         source=PAGE,
         expected=Status.NOT_REFUTED,
         hypotheses=("a perceptron, a transformer, a convolution with 4-D weights", "gloo, processes of one machine"),
+        shares="ranks",
     ),
     "wire": Statement(
         title="DeMo moves 85 times fewer bytes over a worker's link, however many workers there are",
@@ -69,6 +70,7 @@ STATEMENTS = {
         source=PAGE,
         expected=Status.NOT_REFUTED,
         hypotheses=("gloo, processes of one machine", "float32 and float64, 50 steps of a perceptron"),
+        shares="ranks",
     ),
     "quadratic_convergence": Statement(
         title="On separable quadratics the gradient falls to A η within the stated number of steps, and stays there",
@@ -111,6 +113,8 @@ STATEMENTS = {
         source=PAGE,
         expected=Status.REFUTED,
         hypotheses=("digits", PROTOCOL, NOT_THE_PAPERS),
+        slow=True,
+        shares="k=8",
     ),
     "compaction_explains_it": Statement(
         title="At k = 8 the cosine transform beats a random rotation, each at its best rate",
@@ -118,13 +122,19 @@ STATEMENTS = {
         source=PAGE,
         expected=Status.OPEN,
         hypotheses=("digits", PROTOCOL, NOT_THE_PAPERS),
+        slow=True,
+        shares="k=8",
     ),
     "trains_momlp": Statement(
         title="Mixtures of MLPs trained data-parallel by DeMo have a test error at most 0.02 above those by AdamW",
         statement=r"\overline{\mathrm{err}(\mathrm{DeMo})-\mathrm{err}(\mathrm{AdamW})}\le0.02",
         source=PAGE,
         expected=Status.NOT_REFUTED,
-        hypotheses=("weierstrass on 2 ranks, in full also on 4", "150 steps, k = 4 of 64", "paired over seeds"),
+        hypotheses=(
+            "weierstrass on 2 ranks, in full digits and 4 ranks",
+            "150 steps, k = 4 of 64",
+            "paired over seeds",
+        ),
         slow=True,
     ),
     "overhead": Statement(
@@ -149,6 +159,8 @@ for _task, (_comparable, _matches) in COMPARED.items():
         expected=_comparable,
         hypotheses=("paired over seeds, interval at 95 %", PROTOCOL, NOT_THE_PAPERS),
         slow=True,
+        shares=_task,
+        quick=Status.OPEN if _task == "text" else None,
     )
     STATEMENTS[f"matches_or_exceeds_{_task}"] = Statement(
         title=f"On {_called}, DeMo with k = 32 matches or exceeds AdamW in validation loss",
@@ -157,4 +169,6 @@ for _task, (_comparable, _matches) in COMPARED.items():
         expected=_matches,
         hypotheses=("paired over seeds, interval at 95 %", PROTOCOL, NOT_THE_PAPERS),
         slow=True,
+        shares=_task,
+        quick=Status.OPEN if _task == "text" else None,
     )

@@ -42,9 +42,9 @@ def momentum_shares(
     momentum = {name: torch.zeros_like(w) for name, w in replicas.weights.items()}
     rates = torch.full((len(seeds),), RATE, device=device)
     for t in range(steps):
-        gradients = replicas.gradients(t)
+        gradients = replicas.mean_gradients(t)
         for name, g in gradients.items():
-            momentum[name].mul_(MOMENTUM).add_(g.mean(1))
+            momentum[name].mul_(MOMENTUM).add_(g[:, 0])
         trained.step(replicas.weights, gradients, rates)
     found = []
     for name, m in momentum.items():

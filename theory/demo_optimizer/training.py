@@ -1,6 +1,7 @@
 """Paired training comparisons: all seeds and rates of a method at once, rates tuned on grids that grow past their edge.
 
-The steps are those of `constructions.demo_optimizer.coding`; replicas lie side by side along the axis of the chunks.
+The steps are those of `constructions.demo_optimizer.coding`, but the residuals lie in the coefficients, where what was
+sent is crossed out instead of transformed back; replicas lie side by side along the axis of the chunks.
 
 Main definitions: `Method`, `train`, `tuned_rate`, `trained`, `Paired`, `paired`.
 """
@@ -19,7 +20,7 @@ from torch import Tensor
 from torch.func import grad, vmap
 
 from constructions.demo_optimizer.chunks import Chunks
-from constructions.demo_optimizer.coding import decode, encode
+from constructions.demo_optimizer.coding import decode, largest
 from constructions.demo_optimizer.transforms import Basis, basis
 from theory.demo_optimizer.tasks import TASKS, WORKERS, Task, Weights
 
@@ -111,7 +112,7 @@ class _Signum:
 
 
 class _Bucket:
-    """Weights whose chunks have equal sides, and the workers' residuals (R·W·C, h, w)."""
+    """Weights whose chunks have equal sides, and the coefficients (R·W·C, h·w) of the workers' residuals."""
 
     def __init__(self, names: list[str], cuts: list[Chunks], turn: Basis, residual: Tensor):
         self.names, self.cuts, self.turn, self.residual = names, cuts, turn, residual
@@ -128,7 +129,7 @@ class _DeMo:
             w = weights[entries[0][0]]
             turn = basis(method.transform, h, width, device=w.device, dtype=w.dtype)
             count = w.shape[0] * WORKERS * sum(cut.count for _, cut in entries)
-            residual = torch.zeros(count, h, width, dtype=w.dtype, device=w.device)
+            residual = torch.zeros(count, h * width, dtype=w.dtype, device=w.device)
             self.buckets.append(_Bucket([n for n, _ in entries], [c for _, c in entries], turn, residual))
 
     def step(self, weights: Weights, gradients: Weights, rates: Tensor) -> None:
@@ -136,11 +137,14 @@ class _DeMo:
             split = [_chunks(gradients[n], cut) for n, cut in zip(b.names, b.cuts, strict=True)]
             chunks = torch.cat(split, 2)
             replicas, workers, count, h, w = chunks.shape
-            rate = rates.repeat_interleave(workers * count)[:, None, None]
-            sent = encode(chunks.reshape(-1, h, w), b.residual, b.turn, rate=rate, decay=DECAY, k=min(self.k, h * w))
-            b.residual = sent.residual
-            places = sent.places.view(replicas, workers, count, -1).transpose(0, 1).flatten(1, 2)
-            values = sent.values.view(replicas, workers, count, -1).transpose(0, 1).flatten(1, 2)
+            rate = rates.repeat_interleave(workers * count)[:, None]
+            fresh = b.turn.forward(chunks.reshape(-1, h, w)).flatten(1)
+            b.residual.mul_(DECAY).add_(fresh * rate)
+            places = largest(b.residual, min(self.k, h * w))
+            values = b.residual.gather(1, places)
+            b.residual.scatter_(1, places, 0.0)
+            places = places.view(replicas, workers, count, -1).transpose(0, 1).flatten(1, 2)
+            values = values.view(replicas, workers, count, -1).transpose(0, 1).flatten(1, 2)
             signs = decode(list(places), list(values), b.turn, (h, w), dtype=chunks.dtype)
             parts = signs.view(replicas, count, h, w).split([cut.count for cut in b.cuts], 1)
             for name, cut, part in zip(b.names, b.cuts, parts, strict=True):
@@ -191,12 +195,17 @@ class Replicas:
             held_out.append(validate)
         self.weights = {name: torch.stack([s[name] for s in starts]).to(device) for name in starts[0]}
         self.batches, self.held_out = torch.stack(batches), torch.stack(held_out)
-        each = vmap(grad(task.loss), in_dims=(None, 0, 0))
-        self.gradient = vmap(each)
+        self.gradient = vmap(grad(task.loss))
+        self.gradient_of_each = vmap(vmap(grad(task.loss), in_dims=(None, 0, 0)))
 
     def gradients(self, step: int) -> Weights:
         """(R, W, …)."""
-        return self.gradient(self.weights, *self._at(self.batches[:, step]))
+        return self.gradient_of_each(self.weights, *self._at(self.batches[:, step]))
+
+    def mean_gradients(self, step: int) -> Weights:
+        """(R, 1, …): the workers have equally many points, so their mean is the gradient at all of these."""
+        found = self.gradient(self.weights, *self._at(self.batches[:, step].flatten(1)))
+        return {name: g[:, None] for name, g in found.items()}
 
     def _at(self, places: Tensor) -> tuple[Tensor, Tensor]:
         return self.task.inputs[places].to(self.device), self.task.targets[places].to(self.device)
@@ -214,8 +223,9 @@ def train(task: str, method: Method, pairs: tuple[tuple[int, float], ...], devic
     replicas = Replicas(work, [seed for seed, _ in pairs], device)
     rates = torch.tensor([rate for _, rate in pairs], dtype=torch.float32, device=device)
     steps = optimiser(replicas.weights, method)
+    gradients = replicas.gradients if method.kind == "demo" else replicas.mean_gradients
     for t in range(work.steps):
-        steps.step(replicas.weights, replicas.gradients(t), rates * rate_at(t, work.steps))
+        steps.step(replicas.weights, gradients(t), rates * rate_at(t, work.steps))
     return replicas.validated()
 
 

@@ -13,8 +13,8 @@ from theory.demo_optimizer.tasks import NoText, manual
 from theory.demo_optimizer.training import ADAMW, DEMO, EdgeOfGrid, Method, Paired, Trained, Tuned, paired, trained
 
 MARGIN = 0.05
-SEEDS = {"digits": (24, 36), "breast_cancer": (6, 24), "text": (24, 24), "digits, k=8": (8, 24)}
-"""Seeds of the quick and of the full budget."""
+SEEDS = {"digits": (24, 36), "breast_cancer": (6, 24), "text": (0, 24), "digits, k=8": (8, 24)}
+"""Seeds of the quick and of the full budget; fewer than 24 leave the letters undecided, the dearest by far."""
 SMALL_K = 8
 ENERGY_SEEDS, ENERGY_TOPKS = (6, 12), (8, 32, 128)
 COMPARED_K = 32
@@ -80,6 +80,9 @@ def compared(
 
 def _against_adamw(task: str, margin: float, between: Status) -> Callable[[Context], Verdict]:
     def reproduce(context: Context) -> Verdict:
+        if not _seeds(task, context):
+            least = SEEDS[task][True]
+            return Verdict(Status.OPEN, Evidence.NONE, f"{task} is trained in the full budget: it takes {least} seeds")
         return compared(task, task, (DEMO, ADAMW), margin, context, between=between)
 
     return reproduce
