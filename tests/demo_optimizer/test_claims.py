@@ -137,6 +137,11 @@ def test_a_rank_that_fails_is_an_error():
     runs_on_ranks.on_ranks.cache_clear()
 
 
+def test_ranks_that_do_not_end_are_an_error():
+    with pytest.raises(RuntimeError, match=r"1 ranks \(few\) had not ended after 0.01 seconds"):
+        runs_on_ranks._on_ranks(1, "few", limit=0.01)
+
+
 def _failing_ranks():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runs_on_ranks.sys, "executable", "/bin/false")

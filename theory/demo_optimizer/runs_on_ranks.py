@@ -29,7 +29,7 @@ HEAD = 8
 STEPS, COUNTED = 50, 2
 RATE, TOPK, DECAY = 1e-2, 8, 0.9
 DTYPES = ("float32", "float64")
-LIMIT = 300.0
+LIMIT, LIMIT_OF_MIXTURES = 300.0, 1800.0  # seconds
 
 
 @cache
@@ -42,10 +42,10 @@ def on_ranks(world: int, every_k: bool) -> list[dict[str, Any]]:
 def mixtures_on_ranks(world: int, task: str, seeds: tuple[int, ...]) -> list[dict[str, Any]]:
     """What each of `world` ranks found when they trained mixtures together: fields of `Mixtures`, and "handed": how
     often it handed how many bytes to a collective."""
-    return _on_ranks(world, "mixtures", task, *map(str, seeds))
+    return _on_ranks(world, "mixtures", task, *map(str, seeds), limit=LIMIT_OF_MIXTURES)
 
 
-def _on_ranks(world: int, *words: str) -> list[dict[str, Any]]:
+def _on_ranks(world: int, *words: str, limit: float = LIMIT) -> list[dict[str, Any]]:
     port = str(free_port())
     command = [sys.executable, "-m", "theory.demo_optimizer.runs_on_ranks", *words]
     started = []
@@ -55,7 +55,9 @@ def _on_ranks(world: int, *words: str) -> list[dict[str, Any]]:
             where = alone() | own | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
             pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
             started.append(subprocess.Popen(command, env=where, **pipes))
-        said = [process.communicate(timeout=LIMIT) for process in started]
+        said = [process.communicate(timeout=limit) for process in started]
+    except subprocess.TimeoutExpired as late:
+        raise RuntimeError(f"{world} ranks ({words[0]}) had not ended after {limit:g} seconds") from late
     finally:
         for process in started:
             process.kill()
