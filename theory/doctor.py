@@ -1,4 +1,5 @@
-"""Are the imported packages ours, and is the environment fit? `theory` and `constructions` are generic names.
+"""Are the imported packages ours, of one version, and is the environment fit? `theory` and `constructions` are generic
+names.
 
 A wheel is checked through the installed RECORD (its hashes), an editable install through `direct_url.json`, a plain
 checkout through the pyproject.toml beside the packages.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib
 import json
 import platform
 import re
@@ -20,10 +22,10 @@ from urllib.parse import unquote, urlparse
 
 import torch
 
-import constructions
 import theory
+from constructions.version import __version__
 
-PACKAGES = {"constructions": constructions, "theory": theory}
+PACKAGES = ("constructions", "theory", "momlp")
 DISTRIBUTION = "momlp"
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -66,18 +68,24 @@ def required() -> list[str]:
 
 
 def _identity() -> Iterator[Finding]:
-    places = {name: Path(module.__file__ or "").resolve().parent for name, module in PACKAGES.items()}
+    places = {name: Path(importlib.import_module(name).__file__ or "").resolve().parent for name in PACKAGES}
     try:
         distribution = metadata.distribution(DISTRIBUTION)
     except metadata.PackageNotFoundError:
         yield from (_in_checkout(name, place, place.parent) for name, place in places.items())
         return
+    yield _one_version(distribution.version)
     editable = _editable_root(distribution)
     for name, place in places.items():
         if editable is not None:
             yield _in_checkout(name, place, editable)
         else:
             yield _in_wheel(distribution, name, place)
+
+
+def _one_version(installed: str) -> Finding:
+    same = installed == __version__
+    return Finding("version", same, __version__ if same else f"{__version__}, installed as {installed}: install again")
 
 
 def _editable_root(distribution: metadata.Distribution) -> Path | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from rich import table as rich
 from rich.markup import escape
 
 from constructions.files import require_folder, write_whole
+from constructions.version import __version__
 from theory import systems
 from theory.claim import Claim, Status, Table
 from theory.figure_style import save_figure
@@ -102,7 +102,7 @@ def as_json(run: Run) -> dict[str, Any]:
         "seed": run.context.seed,
         "interrupted": run.interrupted,
         "as_expected": run.as_expected,
-        "versions": {"momlp": _version(), "torch": torch.__version__},
+        "versions": {"momlp": __version__, "torch": torch.__version__},
         "verdicts": [
             {
                 "id": row.claim.id,
@@ -126,13 +126,6 @@ def as_json(run: Run) -> dict[str, Any]:
             for row in run.rows
         ],
     }
-
-
-def _version() -> str:
-    try:
-        return version("momlp")
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def _json_number(value: Any) -> Any:

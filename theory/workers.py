@@ -147,7 +147,6 @@ class _Worker:
 def _work(pipe: Connection, budget: str, device: str, seed: int) -> None:
     """Decide the claims whose ids come through the pipe, until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal: the first one decides
-    signal.signal(signal.SIGTERM, _interrupt)  # so that what a claim has started is ended with it
     os.environ.update(dict.fromkeys(THREADS, "1"))
     import torch  # only now: it reads the number of threads when it is imported
 
@@ -155,9 +154,21 @@ def _work(pipe: Connection, budget: str, device: str, seed: int) -> None:
     context = Context(budget, torch.device(device), seed, lambda message: pipe.send(("log", message)))
     try:
         while True:
-            pipe.send(("verdict", decided(REGISTRY[pipe.recv()], context).verdict))
+            pipe.send(("verdict", _decided(REGISTRY[pipe.recv()], context)))
     except (EOFError, OSError, KeyboardInterrupt):  # nobody listens any more
-        return
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _decided(claim: Claim, context: Context) -> Verdict:
+    """The verdict; SIGTERM raises meanwhile, so that what the claim has started is ended with it.
+
+    And at no other time: in the idle or ending interpreter nobody catches it, and it would be shown as an error.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return decided(claim, context).verdict
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

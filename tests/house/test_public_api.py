@@ -98,6 +98,7 @@ from theory.systems import register, select
 from theory.vc_dimension.bounds import Architecture, no_go_eps, vc_upper_flat, vc_upper_tree
 from theory.vc_dimension.checkers import certified, shattered_exhaustively
 from theory.vc_dimension.checkers.file import check_file, save_shattered
+from theory.verification import verify
 from theory.verify import run as run_claims
 
 LIMIT = 6.0
@@ -441,6 +442,8 @@ def _calls():
     yield "Claim", Claim, {**fields, "reproduce": integer(None)}
     yield "register", register, {"claim": lambda: Claim("a.b", "", "", "", Status.OPEN)}
     yield "select", select, {"patterns": integer(["momlp"])}
+    options = {"budget": integer("quick"), "device": integer("cpu"), "seed": integer(0), "log": integer(silent)}
+    yield "verify", verify, {"names": integer("momlp.sharpness"), "*": None, **options}
     yield "verify.run", run_claims, {"claims": list, "context": Context}
     yield "fit_slope", fit_slope, {"x": integer([1.0, 2.0, 3.0]), "y": integer([1.0, 2.0, 3.0])}
     options = {"*": None, "count": integer(50), "generator": torch.Generator}

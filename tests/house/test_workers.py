@@ -2,9 +2,12 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -130,3 +133,55 @@ def test_a_budget_that_is_too_small_to_decide_says_what_it_ends_with():
 
 
 OPEN_HERE = Verdict(Status.OPEN, Evidence.NONE, "too small to decide")
+
+
+ALONE = """
+import os, signal, sys
+from multiprocessing import Pipe
+from theory import workers
+ours, theirs = Pipe()
+"""
+
+
+def run_alone(script):
+    """A process that is a worker: its exit code, what it printed, what it said on the error stream."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    line = [sys.executable, "-c", ALONE + script]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=120, env=environment, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_a_worker_that_is_ending_is_ended_without_a_word():
+    script = """
+ours.close()
+workers._work(theirs, "quick", "cpu", 0)
+print("left", flush=True)
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+    assert run_alone(script) == (-signal.SIGTERM, "left\n", "")
+
+
+def test_a_worker_that_decides_tidies_up_when_it_is_ended():
+    script = """
+def decided(claim, context):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+    finally:
+        print("tidied", claim.id, flush=True)
+workers.decided = decided
+ours.send("momlp.sharpness")
+workers._work(theirs, "quick", "cpu", 0)
+print("left", signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)
+"""
+    assert run_alone(script) == (0, "tidied momlp.sharpness\nleft True\n", "")
+
+
+def test_an_idle_worker_is_ended_without_a_word():
+    script = """
+import threading, torch
+threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
+workers._work(theirs, "quick", "cpu", 0)
+"""
+    code, out, err = run_alone(script)
+    assert (code, out, err) == (-signal.SIGTERM, "", "")

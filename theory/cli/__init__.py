@@ -14,14 +14,14 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from importlib import metadata
 from typing import Any
 
 from rich.markup import escape
 
 from constructions.errors import RankFailed, RankLost
+from constructions.version import __version__
 from theory import systems
-from theory.command import Verb, err, interrupted, interruptible, out
+from theory.command import Verb, err, interrupted, interruptible
 
 DEBUG = "MOMLP_DEBUG"
 FORESEEN = (ValueError, TypeError, OSError, ImportError, MemoryError)
@@ -121,23 +121,13 @@ class _LaterParser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
 
-class _Version(argparse.Action):
-    """Looked up when it is asked for: a checkout that is not installed has none."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        try:
-            found = metadata.version("momlp")
-        except metadata.PackageNotFoundError:
-            found = "not installed"
-        out.print(f"momlp {found}", highlight=False)
-        parser.exit()
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="momlp", description="Build mixtures of MLP experts, certify them, and reproduce the theorems about them."
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and stop")
+    parser.add_argument(
+        "--version", action="version", version=f"momlp {__version__}", help="print the version and stop"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_LaterParser)
     for name, verb in GENERAL.items():
         _add(commands, name, name, verb)
