@@ -5,8 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
+DOCS_STAMP := $(VENV)/.installed-docs
 
-.PHONY: verify test slow mutants lint notebooks bench clean
+.PHONY: verify test slow mutants lint notebooks docs bench clean
 
 verify: $(STAMP)  ## reproduce every theorem (quick budget) and print the verdict table
 	$(BIN)/momlp verify
@@ -30,11 +31,14 @@ lint: $(STAMP)  ## style and types
 notebooks: $(STAMP)  ## run every notebook and compare all outputs
 	$(BIN)/python -m pytest -m '' --nbval --nbval-cell-timeout=300 notebooks
 
+docs: $(DOCS_STAMP)  ## the documentation as a site in site/; a warning or a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
 bench: $(BENCH_STAMP)  ## measure against named peers, all in one run
 	$(BIN)/python benchmarks/run.py --out results
 
 clean:
-	rm -rf $(VENV) results build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) results build dist site .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -43,6 +47,10 @@ $(BIN)/python:
 # installs again only when the requirements changed
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[docs]'
 	touch $@
 
 $(BENCH_STAMP): $(STAMP)

@@ -20,7 +20,7 @@ from constructions.errors import require_int
 class SimulatedDeMo(DecoupledMomentum):
     """`workers` workers that share the parameters and keep a residual each: state `residual` is (W, *shape).
 
-    `step(gradients)` takes gradients[w][i], None for none, of worker w and parameter i in the order of the groups.
+    `step(gradients)` takes `gradients[w][i]`, None for none, of worker w and parameter i in the order of the groups.
     """
 
     def __init__(

@@ -217,7 +217,7 @@ class TrainedMoMLP(ExpertBank):
         return torch.cat([run_gathered(rows[0][index], self.widths, part.to(self.dtype)) for part, index in parts])
 
     def run_experts(self, x: Tensor, rows: Rows, at: Tensor) -> Tensor:
-        """Outputs (B, m) of points x (B, n) answered by the experts rows[0][at]."""
+        """Outputs (B, m) of points x (B, n) answered by the experts `rows[0][at]`."""
         return self._run_parts(self.standardise(x), rows, at)
 
     def predict(self, x: Tensor) -> Tensor:

@@ -1,15 +1,19 @@
 """What the documents say can be typed and followed: commands parse, links lead somewhere, Python blocks run."""
 
+import importlib
+import importlib.util
+import inspect
 import re
 import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 
 from theory import cli
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 TEXTS = {str(p.relative_to(ROOT)): p.read_text(encoding="utf-8") for p in PAGES}
 
 
@@ -52,3 +56,63 @@ def test_python_blocks_run(block, capsys):
     said = capsys.readouterr().out.split("\n")
     for promised in re.findall(r"^print\(.*\)  # ([0-9A-Z]\S*)", block, flags=re.MULTILINE):
         assert promised.rstrip(",") in said
+
+
+# --- the site ------------------------------------------------------------------------------------------------
+
+
+def _site():
+    return yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+
+
+def _leaves(nav):
+    for entry in nav:
+        inner = next(iter(entry.values())) if isinstance(entry, dict) else entry
+        if isinstance(inner, list):
+            yield from _leaves(inner)
+        else:
+            yield inner
+
+
+def _hooks():
+    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "hooks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_page_and_notebook_has_its_place_on_the_site():
+    docs = ROOT / "docs"
+    written = {str(p.relative_to(docs)) for p in docs.glob("**/*.md")}
+    written |= {f"notebooks/{p.name}" for p in (ROOT / "notebooks").glob("*.ipynb")}
+    generated = {"api/" + name + ".md" for name in _hooks().rooms()} | {"changelog.md"}
+    named = list(_leaves(_site()["nav"]))
+    assert len(set(named)) == len(named)
+    assert set(named) - generated == written
+    assert {name for name in named if name.startswith("api/")} == generated - {"changelog.md"}
+
+
+def test_the_pages_of_the_api_hold_all_that_is_exported():
+    hooks = _hooks()
+    rooms = hooks.rooms()
+    for name, names in rooms.items():
+        assert sorted(importlib.import_module(name).__all__) == sorted(names), name
+        assert [f"::: {name}.{each}" for each in names] == re.findall("^:::.*", hooks.page(name, names), re.MULTILINE)
+    assert hooks.exported(ROOT / "theory" / "claim.py") == []
+
+
+@pytest.mark.parametrize("room", list(_hooks().rooms()))
+def test_public_names_have_docstrings(room):
+    module = importlib.import_module(room)
+    for name in module.__all__:
+        found = getattr(module, name)
+        if inspect.isclass(found) or inspect.isroutine(found) or inspect.ismodule(found):
+            assert (inspect.getdoc(found) or "").strip(), f"{room}.{name}"
+            if inspect.isclass(found) and found.__module__.split(".")[0] in ("constructions", "theory"):
+                for own, value in vars(found).items():
+                    if not own.startswith("_") and (inspect.isfunction(value) or isinstance(value, property)):
+                        assert _documented(found, own), f"{room}.{name}.{own}"
+
+
+def _documented(cls, own):
+    return any((getattr(base.__dict__.get(own), "__doc__", None) or "").strip() for base in cls.__mro__)
