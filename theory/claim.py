@@ -265,6 +265,7 @@ class Context:
 
     @property
     def full(self) -> bool:
+        """Whether the budget is the full one."""
         return self.budget is Budget.FULL
 
     def generator(self) -> torch.Generator:
@@ -332,6 +333,7 @@ class Claim:
 
     @property
     def system(self) -> str:
+        """The name before the dot."""
         return self.id.split(".")[0]
 
     def within(self, budget: str) -> Claim:
@@ -339,6 +341,7 @@ class Claim:
         return self if self.quick is None or budget != Budget.QUICK else replace(self, expected=self.quick)
 
     def verdict(self, context: Context) -> Verdict:
+        """Reproduce it: INCONCLUSIVE where `ensure` stops, TypeError when anything but a Verdict comes back."""
         if self.reproduce is None:
             return Verdict(Status.OPEN, Evidence.NONE, "no reproduction is implemented yet")
         require(isinstance(context, Context), TypeError, "context", "a Context", context)

@@ -66,6 +66,7 @@ class Design:
 
     @property
     def classes(self) -> int:
+        """How many classes of cells there are, 2^k."""
         return 2**self.k
 
     @property

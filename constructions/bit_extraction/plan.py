@@ -78,6 +78,7 @@ class BitExtractionPlan(Plan):
 
     @property
     def lattice(self) -> Lattice:
+        """The lattice of leaves and, where no resolved axis is cut, of the common grid."""
         # on an axis that is cut, the grid belongs to the cell: there is no common one
         return super().lattice if self.resolved_cells == 1 else Lattice(self.domain, self.cells, 0)
 

@@ -40,6 +40,7 @@ class DevicePlan:
 
     @property
     def fits(self) -> bool:
+        """Whether every device holds its share."""
         return self.bytes <= self.device_bytes
 
     @property

@@ -76,10 +76,12 @@ class ShardedMoMLP:
 
     @property
     def n(self) -> int:
+        """How many numbers a point has."""
         return self.model.n
 
     @property
     def m(self) -> int:
+        """How many outputs."""
         return self.model.m
 
     @property

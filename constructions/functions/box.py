@@ -68,6 +68,7 @@ class Box:
 
     @property
     def n(self) -> int:
+        """The dimension."""
         return len(self.lo)
 
     @property

@@ -193,6 +193,7 @@ class LipschitzFunction:
 
     @property
     def domain(self) -> Box:
+        """The box on which the modulus holds."""
         return self.__dict__["_domain"]
 
     @property
@@ -202,6 +203,7 @@ class LipschitzFunction:
 
     @property
     def name(self) -> str:
+        """What reports and plots call it."""
         return self.__dict__["_name"]
 
     @property

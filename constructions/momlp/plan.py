@@ -70,18 +70,22 @@ class Plan(ABC):
 
     @property
     def lattice(self) -> Lattice:
+        """The cells of the router and the knots of the experts."""
         return Lattice(self.domain, self.cells, self.knots)
 
     @property
     def tree(self) -> PathwayTree:
+        """The router over the cells."""
         return PathwayTree(self.cells, valency=self.valency)
 
     @property
     def leaves(self) -> int:
+        """How many experts there are."""
         return math.prod(self.cells)
 
     @property
     def half_diagonal_squared(self) -> Fraction:
+        """The square of a cell's half diagonal over the routed axes, exactly."""
         sides = self.domain.sides
         return sum(((sides[a] / (2 * m)) ** 2 for a, m in enumerate(self.cells)), Fraction(0))
 
@@ -124,6 +128,7 @@ class Plan(ABC):
 
     @property
     def total_parameters(self) -> int:
+        """Parameters of all experts together, each counted in full."""
         return self.leaves * self.parameters
 
     @property
@@ -133,6 +138,7 @@ class Plan(ABC):
 
     @property
     def stored_bytes(self) -> int:
+        """Bytes of the stored parameters in the dtype of the plan."""
         return self.stored_parameters * DTYPES[self.dtype]
 
     def require_resolvable(self, max_bytes: int) -> None:

@@ -102,10 +102,12 @@ class TabulatedMoMLP(RoutedExperts):
 
     @property
     def plan(self) -> Plan:
+        """The plan of the model that was tabulated."""
         return self.network.plan
 
     @property
     def target(self) -> LipschitzFunction | None:
+        """The function that the model was built for, if it is known."""
         return self.network.target
 
     @property
@@ -128,6 +130,7 @@ class TabulatedMoMLP(RoutedExperts):
 
     @property
     def lazy(self) -> bool:
+        """False: a table holds all experts at once."""
         return False
 
     @property
@@ -137,10 +140,12 @@ class TabulatedMoMLP(RoutedExperts):
 
     @property
     def active_parameters(self) -> int:
+        """Those of the network: what one answer loads of it."""
         return self.network.active_parameters
 
     @property
     def total_parameters(self) -> int:
+        """Those of the network."""
         return self.network.total_parameters
 
     def node_table(self) -> NodeTable:

@@ -53,6 +53,7 @@ class Lattice:
 
     @property
     def q(self) -> int:
+        """How many axes the router cuts."""
         return len(self.cells)
 
     @cached_property

@@ -71,6 +71,7 @@ class PrototypeTree:
 
     @property
     def n(self) -> int:
+        """The dimension of points and prototypes."""
         return self.prototypes.shape[1]
 
     @property
@@ -80,10 +81,12 @@ class PrototypeTree:
 
     @property
     def num_leaves(self) -> int:
+        """How many leaves, each with an expert."""
         return len(self.leaf_prototypes)
 
     @property
     def num_nodes(self) -> int:
+        """How many nodes, leaves and inner ones."""
         return len(self.prototypes)
 
     @property

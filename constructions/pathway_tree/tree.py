@@ -106,19 +106,23 @@ class PathwayTree:
 
     @property
     def q(self) -> int:
+        """How many axes the tree cuts."""
         return len(self.cells)
 
     @property
     def num_leaves(self) -> int:
+        """The product of the cells of all axes."""
         return math.prod(self.cells)
 
     @property
     def root(self) -> IndexBox:
+        """The node that holds all cells: [0, m) on every axis of m cells."""
         return tuple((0, m) for m in self.cells)
 
     # --- one node ---
 
     def is_leaf(self, node: IndexBox) -> bool:
+        """Whether a node holds a single cell; ValueError for anything that is no node of this tree."""
         self._require_node(node)
         return all(b - a == 1 for a, b in node)
 

@@ -51,6 +51,7 @@ class ScalingLaw:
 
     @property
     def axes(self) -> int:
+        """How many sizes the error depends on."""
         return len(self.coefficients)
 
     def __call__(self, sizes: Tensor) -> Tensor:

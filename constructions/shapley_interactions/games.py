@@ -123,6 +123,7 @@ class TableGame:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The players by their numbers."""
         return tuple(str(i) for i in range(self.n))
 
     def __call__(self, masks: Tensor) -> Tensor:
@@ -150,6 +151,7 @@ class SumOfUnanimity:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The players by their numbers."""
         return tuple(str(i) for i in range(self.n))
 
     def __call__(self, masks: Tensor) -> Tensor:
@@ -173,6 +175,7 @@ class UnanimityGame:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The players by their numbers."""
         return tuple(str(i) for i in range(self.n))
 
     def __call__(self, masks: Tensor) -> Tensor:

@@ -85,6 +85,7 @@ class InteractionValues:
 
     @property
     def max_order(self) -> int:
+        """The largest size of a coalition that has a value."""
         return len(self.orders)
 
     @property

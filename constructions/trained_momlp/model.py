@@ -113,18 +113,22 @@ class TrainedMoMLP(ExpertBank):
 
     @property
     def n(self) -> int:
+        """How many numbers a point has."""
         return self.widths[0]
 
     @property
     def m(self) -> int:
+        """How many outputs, or classes."""
         return self.widths[-1]
 
     @property
     def place(self) -> torch.device:
+        """The device that answers."""
         return self.input_shift.device
 
     @property
     def num_leaves(self) -> int:
+        """How many experts there are."""
         return self.tree.num_leaves
 
     @property

@@ -53,6 +53,7 @@ class UniformErrorCertificate:
 
     @property
     def failed(self) -> tuple[Premise, ...]:
+        """The premises that do not hold."""
         return tuple(p for p in self.premises if not p.holds)
 
     @property

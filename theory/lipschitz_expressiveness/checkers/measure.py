@@ -50,6 +50,7 @@ class Measure:
             raise ValueError(f"`relative` must be at most {MOST_RELATIVE}, got {self.relative}")
 
     def to(self, device: torch.device) -> Measure:
+        """The same on `device`."""
         moved = replace(self)
         for name in ("left", "right", "offset"):
             value = getattr(self, name)
