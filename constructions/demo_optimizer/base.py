@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from constructions.demo_optimizer.checkpoint import fitting_state
 from constructions.demo_optimizer.chunks import require_chunk
 from constructions.demo_optimizer.plan import FAILED, FINE, NOT_FINITE, Plan, options_digest
-from constructions.demo_optimizer.transforms import TRANSFORMS, Transform
-from constructions.demo_optimizer.wire import HEAD, require_wire_dtype
+from constructions.demo_optimizer.transforms import Transform, require_transform
+from constructions.demo_optimizer.wire import HEAD, WIRE_DTYPES, require_wire_dtype
 from constructions.errors import RankFailed, require_int, require_positive, require_seed, shown
 
 
@@ -76,16 +77,39 @@ class DecoupledMomentum(torch.optim.Optimizer):
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """A further group, whose options are those of the constructor where it names none."""
         _check_options({**self.defaults, **{k: v for k, v in param_group.items() if k != "params"}})
+        for key in ("wire_dtype", "zero_tol", "process_group", "check_every"):
+            if key in param_group:
+                raise ValueError(f"`{key}` must be the same for all groups, got {shown(param_group[key])} for one")
         super().add_param_group(param_group)
         try:
             for p in self.param_groups[-1]["params"]:
-                if not p.is_floating_point() or p.layout != torch.strided:
-                    raise TypeError(f"`params` must be dense real floating tensors, got {p.dtype}, {p.layout}")
+                if p.dtype not in WIRE_DTYPES or p.layout != torch.strided or p.is_meta:
+                    got = f"{p.dtype}, {p.layout} on {p.device}"
+                    raise TypeError(f"`params` must be dense real floating tensors, got {got}")
             Plan.of(self._parameters()[-len(self.param_groups[-1]["params"]) :], self.param_groups, self.wire_dtype)
         except (TypeError, ValueError):
             self.param_groups.pop()
             raise
         self._planned = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Torch's. A transform that is a function is not in it: the optimiser that loads brings it."""
+        result = super().state_dict()
+        for group in result["param_groups"]:
+            if callable(group["transform"]):
+                group["transform"] = None
+        return result
+
+    def load_state_dict(self, state_dict: Any) -> None:
+        """Go on from a state of the same parameters and workers; ValueError or TypeError for another's."""
+        shapes = [self._residual_shape(p) for _, p in self._parameters()]
+        fitting = fitting_state(state_dict, self.param_groups, shapes)
+        for group in fitting["param_groups"]:
+            _check_options(self.defaults | group)
+        super().load_state_dict(fitting)
+
+    def _residual_shape(self, p: Tensor) -> tuple[int, ...]:
+        return tuple(p.shape)
 
     def __getstate__(self) -> dict[str, Any]:
         mine = {"wire_dtype": self.wire_dtype, "zero_tol": self.zero_tol, "last_step": None, "_planned": None}
@@ -111,14 +135,14 @@ class DecoupledMomentum(torch.optim.Optimizer):
         return sum(len(g["params"]) for g in before) + within
 
     def _plan(self) -> Plan:
-        """The plan of this step, the same object until something changes."""
+        """The plan of this step, the same object until something changes. Options may change, and are checked."""
+        for group in self.param_groups:
+            _check_options(group)
         parameters = self._parameters()
         options = [tuple(group[key] for key in ("topk", "chunk", "transform", "seed")) for group in self.param_groups]
         key = [(g, p.requires_grad, p.dtype, p.device, tuple(p.shape)) for g, p in parameters], options
         if self._planned is not None and self._planned[0] == key:
             return self._planned[1]
-        for group in self.param_groups:
-            _check_options(group)
         plan = Plan.of(parameters, self.param_groups, self.wire_dtype)
         self._planned = key, plan
         return plan
@@ -197,8 +221,5 @@ def _check_options(options: dict[str, Any]) -> None:
     require_int("topk", options["topk"], 1)
     require_chunk("chunk", options["chunk"])
     require_positive("weight_decay", options["weight_decay"], allow_zero=True)
-    if not callable(options["transform"]) and options["transform"] not in TRANSFORMS:
-        raise ValueError(
-            f"`transform` must be one of {', '.join(TRANSFORMS)} or a function, got {shown(options['transform'])}"
-        )
+    require_transform("transform", options["transform"])
     require_seed("seed", options["seed"])

@@ -1,6 +1,6 @@
 """States of optimisers on several ranks: whose they are, and one residual for all when ranks change.
 
-Main definitions: `own_state`, `one_residual_for_all`.
+Main definitions: `own_state`, `one_residual_for_all`, `fitting_state`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from constructions.errors import shown
+from constructions.errors import require_instance, shown
 
 
 def _place(state: Any) -> tuple[int, int]:
@@ -55,3 +55,27 @@ def one_residual_for_all(states: Sequence[Any]) -> dict[str, Any]:
             total = total + other["state"][number]["residual"].to(total)
         merged[number] = {"step": mine["step"], "residual": (total / len(ordered)).to(mine["residual"].dtype)}
     return {"state": merged, "param_groups": first["param_groups"]}
+
+
+def fitting_state(
+    state_dict: Any, groups: Sequence[Mapping[str, Any]], shapes: Sequence[tuple[int, ...]]
+) -> dict[str, Any]:
+    """`state_dict` for torch, its residuals of these `shapes`, with the functions of `groups` for transforms left out;
+    TypeError or ValueError otherwise."""
+    parts = state_dict if isinstance(state_dict, Mapping) else {}
+    if not isinstance(parts.get("state"), Mapping) or not isinstance(parts.get("param_groups"), Sequence):
+        raise TypeError("`state_dict` must hold 'state' and 'param_groups', as a state_dict() of this optimiser does")
+    loaded = [dict(require_instance("state_dict", group, Mapping)) for group in parts["param_groups"]]
+    for group, mine in zip(loaded, groups, strict=False):
+        if group.get("transform") is None:
+            if not callable(mine["transform"]):
+                raise ValueError("`transform` must be the function that the saved optimiser had, got a name")
+            group["transform"] = mine["transform"]
+    numbers = [n for group in loaded for n in group.get("params", ())]
+    for number, shape in zip(numbers, shapes, strict=False):
+        residual = parts["state"].get(number, {}).get("residual")
+        if residual is not None and tuple(residual.shape) != shape:
+            raise ValueError(
+                f"`state_dict` must hold residuals of the parameters' shapes, got {tuple(residual.shape)} for {shape}"
+            )
+    return {"state": parts["state"], "param_groups": loaded}

@@ -23,7 +23,7 @@ def largest_divisor(size: int, limit: int) -> int:
 
 def require_chunk(name: str, chunk: Any) -> tuple[int, int]:
     """(rows, columns) of the largest chunk; ValueError unless `chunk` is an integer ≥ 1, or two of them."""
-    if isinstance(chunk, Sequence) and not isinstance(chunk, str) and len(chunk) == 2:
+    if isinstance(chunk, Sequence) and not isinstance(chunk, (str, bytes, bytearray)) and len(chunk) == 2:
         return require_int(name, chunk[0], 1), require_int(name, chunk[1], 1)
     if isinstance(chunk, Sequence):
         raise ValueError(f"`{name}` must be an integer of at least 1 or (rows, columns), got {shown(chunk)}")

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -86,7 +87,7 @@ class DeMo(DecoupledMomentum):
         """
         workers = self._same_workers()
         loss, failure = _evaluated(closure, workers)
-        plan = self._plan()
+        plan = self._common_plan(workers)
         parameters = [p for _, p in self._parameters()]
         number = self._ready(plan, parameters)
         options = self._options(number)
@@ -120,9 +121,6 @@ class DeMo(DecoupledMomentum):
         result = super().state_dict()
         workers = self._workers()
         result["workers"] = {"rank": workers.rank, "world": workers.world}
-        for group in result["param_groups"]:
-            if callable(group["transform"]):
-                group["transform"] = None
         return result
 
     def load_state_dict(self, state_dict: Any, *, redistribute: bool = False) -> None:
@@ -140,26 +138,8 @@ class DeMo(DecoupledMomentum):
             chosen = one_residual_for_all(brought)
         else:
             chosen = own_state(state_dict, workers.rank, workers.world)
-        super().load_state_dict(self._fitting(chosen))
+        super().load_state_dict(chosen)
         self._place = None
-
-    def _fitting(self, state_dict: Mapping[str, Any]) -> dict[str, Any]:
-        """`state_dict` for torch, its residuals of the parameters' shapes; ValueError otherwise."""
-        groups = [dict(group) for group in state_dict["param_groups"]]
-        for group, mine in zip(groups, self.param_groups, strict=False):
-            if group.get("transform") is None:
-                if not callable(mine["transform"]):
-                    raise ValueError("`transform` must be the function that the saved optimiser had, got a name")
-                group["transform"] = mine["transform"]
-        numbers = [n for group in groups for n in group["params"]]
-        for number, (_, p) in zip(numbers, self._parameters(), strict=False):
-            residual = state_dict["state"].get(number, {}).get("residual")
-            if residual is not None and residual.shape != p.shape:
-                raise ValueError(
-                    f"`state_dict` must hold residuals of the parameters' shapes, "
-                    f"got {tuple(residual.shape)} for {tuple(p.shape)}"
-                )
-        return {"state": state_dict["state"], "param_groups": groups}
 
     def __getstate__(self) -> dict[str, Any]:
         if self.process_group is not None:
@@ -187,6 +167,26 @@ class DeMo(DecoupledMomentum):
             )
         self._place = place
         return workers
+
+    def _common_plan(self, workers: Workers) -> Plan:
+        """The plan of this step. Where an option here cannot be, the others are told, for they wait for a message."""
+        try:
+            return self._plan()
+        except (TypeError, ValueError) as error:
+            if workers.world > 1:
+                with suppress(OptionsDiffer):
+                    self._withdraw(error, workers)
+            raise
+
+    def _withdraw(self, error: Exception, workers: Workers) -> None:
+        """This rank's part of `_exchanged` when it has no plan: the others find that its options are not theirs."""
+        before = self._agreed
+        if before is not None:
+            no_options = before.flagged(FAILED, 0, bytes(HEAD - 1))
+            if all(int(m[0]) != CHANGED for m in workers.gather(no_options, "exchanging the coefficients of a step")):
+                return
+        self._agreed = None
+        self._compare([("options", str(error))], workers)
 
     def _ready(self, plan: Plan, parameters: Sequence[Tensor]) -> int:
         """Make the states that are missing; returns how many steps were taken."""
@@ -234,13 +234,16 @@ class DeMo(DecoupledMomentum):
         """OptionsDiffer or WorkersDiverged when ranks are not about to take the same steps from the same parameters."""
         if workers.world == 1:
             return
-        said = self._described(plan)
+        self._compare(self._described(plan), workers)
+        self.check_agreement()
+
+    def _compare(self, said: list[tuple[str, str]], workers: Workers) -> None:
+        """OptionsDiffer with the first difference unless all ranks say the same."""
         mine = torch.frombuffer(bytearray(hashlib.blake2b(repr(said).encode()).digest()), dtype=torch.uint8)
         stage = "comparing the options of all ranks"
         if any(not torch.equal(mine, other) for other in workers.gather(mine, stage)):
             everybody = workers.gathered(said, stage)
             raise OptionsDiffer(_first_difference(everybody))
-        self.check_agreement()
 
     def _described(self, plan: Plan) -> list[tuple[str, str]]:
         """(what, its value) of all that must be the same on all ranks for a step to make sense."""

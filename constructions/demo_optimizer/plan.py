@@ -38,6 +38,7 @@ class Bucket:
     basis: Basis
     k: int
     dtype: torch.dtype
+    stored: torch.dtype
     sent_as: torch.dtype
     device: torch.device
 
@@ -67,6 +68,13 @@ class Bucket:
     def _zeros(self, cut: Chunks) -> Tensor:
         return torch.zeros(cut.count, cut.height, cut.width, dtype=self.dtype, device=self.device)
 
+    def finite(self, sent: Sent) -> Tensor:
+        """(C,): whether what is sent of a chunk, and what stays as it will be stored, are numbers."""
+        found = torch.isfinite(sent.values).all(dim=1)
+        if self.stored == self.dtype:  # a residual is no larger than the momentum then
+            return found
+        return found & torch.isfinite(sent.residual.to(self.stored)).flatten(1).all(dim=1)
+
     def join(self, chunks: Tensor) -> dict[int, Tensor]:
         """Parameter number → its tensor."""
         parts = chunks.split(self.counts)
@@ -95,7 +103,7 @@ class Plan:
             turn = basis(group["transform"], height, width, seed=group["seed"], device=device, dtype=dtype)
             members, cuts = zip(*entries, strict=True)
             k, sent_as = min(group["topk"], height * width), wire_dtype or dtype
-            buckets.append(Bucket(members, g, cuts, turn, k, dtype, sent_as, device))
+            buckets.append(Bucket(members, g, cuts, turn, k, dtype, stored, sent_as, device))
         return cls(tuple(buckets))
 
     @property
@@ -136,11 +144,11 @@ class Plan:
         ]
 
     def message(self, sent: Sequence[Sent], options: bytes) -> Tensor:
-        """The bytes (message_bytes,) of a step, with a head that says whether all values are finite."""
+        """The bytes (message_bytes,) of a step, with a head that says whether all values are finite, and what stays."""
         body = [s.values.contiguous().view(torch.uint8).flatten() for s in sent]
         for s, bucket in zip(sent, self.buckets, strict=True):
             body.append(s.places.to(bucket.index).contiguous().view(torch.uint8).flatten())
-        bad = [~torch.isfinite(s.values).all(dim=1) for s in sent]
+        bad = [~bucket.finite(s) for s, bucket in zip(sent, self.buckets, strict=True)]
         if not body:
             return self.flagged(FINE, 0, options)
         message = torch.cat(

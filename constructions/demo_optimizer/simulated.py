@@ -14,7 +14,7 @@ from torch import Tensor
 from constructions.demo_optimizer.base import DecoupledMomentum
 from constructions.demo_optimizer.plan import REFUSED
 from constructions.demo_optimizer.transforms import Transform
-from constructions.errors import require_int
+from constructions.errors import require_instance, require_int
 
 
 class SimulatedDeMo(DecoupledMomentum):
@@ -88,6 +88,9 @@ class SimulatedDeMo(DecoupledMomentum):
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"workers": self.workers, "messages": []}
 
+    def _residual_shape(self, p: Tensor) -> tuple[int, ...]:
+        return self.workers, *p.shape
+
     def _residual(self, p: Tensor) -> Tensor:
         state = self.state[p]
         if "residual" not in state:
@@ -103,6 +106,8 @@ def _of(worker: int, residuals: Mapping[int, Tensor], count: int) -> list[Tensor
 
 def _check_gradients(gradients: Any, parameters: Sequence[Tensor], workers: int) -> None:
     """One row a worker, one gradient or None a parameter, of its shape."""
+    if not isinstance(gradients, (Sequence, Tensor)) or not all(isinstance(r, (Sequence, Tensor)) for r in gradients):
+        raise TypeError("`gradients` must hold one list a worker, of one tensor or None a parameter")
     if len(gradients) != workers:
         raise ValueError(f"`gradients` must hold one list a worker, {workers} of them, got {len(gradients)}")
     for w, row in enumerate(gradients):
@@ -111,6 +116,7 @@ def _check_gradients(gradients: Any, parameters: Sequence[Tensor], workers: int)
                 f"`gradients[{w}]` must hold one gradient a parameter, {len(parameters)} of them, got {len(row)}"
             )
         for i, (g, p) in enumerate(zip(row, parameters, strict=True)):
+            require_instance(f"gradients[{w}][{i}]", g, (Tensor, type(None)))
             if g is not None and g.shape != p.shape:
                 raise ValueError(
                     f"`gradients[{w}][{i}]` must have its parameter's shape {tuple(p.shape)}, got {tuple(g.shape)}"

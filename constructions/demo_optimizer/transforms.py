@@ -9,6 +9,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +20,13 @@ TRANSFORMS = ("dct", "identity", "hadamard", "random_orthogonal")
 ORTHOGONAL_TO = 1e-5
 
 Transform = str | Callable[[int], Tensor]
+
+
+def require_transform(name: str, value: Any) -> Transform:
+    """`value` if it is one of TRANSFORMS or can be called; ValueError otherwise."""
+    if callable(value) or (isinstance(value, str) and value in TRANSFORMS):
+        return value
+    raise ValueError(f"`{name}` must be one of {', '.join(TRANSFORMS)} or a function, got {shown(value)}")
 
 
 def dct_matrix(size: int) -> Tensor:
@@ -112,6 +120,7 @@ def basis(
 ) -> Basis:
     """The transform of chunks (height, width) by its name, or by a function d ↦ orthogonal (d, d) tensor."""
     place = torch.device(device)
+    require_transform("transform", transform)
     if transform == "identity":
         return Basis(None, None)
     if transform == "hadamard":
@@ -127,10 +136,8 @@ def basis(
         make = dct_matrix
     elif transform == "random_orthogonal":
         make = lambda size: random_orthogonal_matrix(size, seed)  # noqa: E731
-    elif callable(transform):
-        make = lambda size: _own_matrix(transform, size, dtype)  # noqa: E731
     else:
-        raise ValueError(f"`transform` must be one of {', '.join(TRANSFORMS)} or a function, got {shown(transform)}")
+        make = lambda size: _own_matrix(transform, size, dtype)  # noqa: E731
     return Basis(_side(make, height), _side(make, width)).to(device=place, dtype=dtype)
 
 
@@ -140,12 +147,19 @@ def _side(make: Callable[[int], Tensor], size: int) -> Tensor | None:
     return None if size == 1 and bool(matrix[0, 0] == 1) else matrix
 
 
-def _own_matrix(transform: Callable[[int], Tensor], size: int, dtype: torch.dtype) -> Tensor:
+def _own_matrix(transform: Any, size: int, dtype: torch.dtype) -> Tensor:
     """transform(size), when it is orthogonal in `dtype`."""
-    matrix = transform(size)
-    if not isinstance(matrix, Tensor) or tuple(matrix.shape) != (size, size) or not matrix.is_floating_point():
-        got = tuple(matrix.shape) if isinstance(matrix, Tensor) else type(matrix).__name__
-        raise ValueError(f"`transform` must return a floating ({size}, {size}) tensor for {size}, got {got}")
+    wanted = f"`transform` must return a dense floating ({size}, {size}) tensor for {size}"
+    try:
+        matrix = transform(size)
+    except Exception as error:
+        raise ValueError(f"{wanted}, it raised {type(error).__name__}: {error}") from error
+    if not isinstance(matrix, Tensor):
+        raise ValueError(f"{wanted}, got {type(matrix).__name__}")
+    dense = matrix.layout == torch.strided and not matrix.is_meta
+    if not dense or tuple(matrix.shape) != (size, size) or not matrix.is_floating_point():
+        got = f"{matrix.dtype}, {matrix.layout} on {matrix.device}"
+        raise ValueError(f"{wanted}, got {tuple(matrix.shape)}, {got}")
     rounded = matrix.detach().cpu().to(dtype).double()
     off = float((rounded @ rounded.T - torch.eye(size, dtype=torch.float64)).abs().max())
     if not off <= ORTHOGONAL_TO:

@@ -32,7 +32,7 @@ def index_dtype(size: int) -> torch.dtype:
 
 def require_wire_dtype(name: str, value: Any) -> torch.dtype | None:
     """`value` if it is None or a dtype that values may have on the wire; ValueError otherwise."""
-    if value is None or value in WIRE_DTYPES:
+    if value is None or (isinstance(value, torch.dtype) and value in WIRE_DTYPES):
         return value
     raise ValueError(f"`{name}` must be None or one of {', '.join(map(str, WIRE_DTYPES))}, got {shown(value)}")
 

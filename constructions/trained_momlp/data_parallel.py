@@ -157,7 +157,8 @@ class _Demo:
         matrix = dct_matrix(CHUNK).to(device=residuals.device, dtype=residuals.dtype)
         basis = _AloneBasis(None, matrix, per_expert=self.per_expert, product=product)
         cut = Chunks.of((experts, width), (1, CHUNK))
-        bucket = Bucket((0,), 0, (cut,), basis, min(about.topk, CHUNK), residuals.dtype, VALUES, residuals.device)
+        dtype = residuals.dtype
+        bucket = Bucket((0,), 0, (cut,), basis, min(about.topk, CHUNK), dtype, dtype, VALUES, residuals.device)
         self.plan = Plan((bucket,))
 
     def numbers(self) -> tuple[Tensor, Tensor]:
