@@ -17,7 +17,9 @@ from constructions.ranks import Ranks
 from theory import report
 from theory.claim import Claim, Context
 from theory.command import (
+    add_device,
     add_patience,
+    add_seed,
     device_named,
     err,
     interrupted,
@@ -25,7 +27,6 @@ from theory.command import (
     out,
     output_file,
     require_writable,
-    seed,
 )
 from theory.systems import select
 from theory.together import run_together
@@ -37,16 +38,17 @@ MOST_JOBS = 256
 
 def add_verify(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("claims", nargs="*", metavar="CLAIM", help="claim ids or systems (default: all)")
-    sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    sub.add_argument("--budget", choices=("quick", "full"), default="quick")
-    sub.add_argument("--seed", type=seed, default=0)
+    add_device(sub, "auto")
+    text = "quick: seconds a claim; full: as long as the published sizes take, minutes to hours"
+    sub.add_argument("--budget", choices=("quick", "full"), default="quick", help=text)
+    add_seed(sub)
     sub.add_argument("--numbers", action="store_true", help="also print every measured number")
     text = "claims decided at a time, each by a process of one thread (default: the cores)"
     sub.add_argument("--jobs", type=int, help=text)
     sub.add_argument(
         "--json", metavar="FILE", type=output_file, help="write the verdicts as JSON (- for standard output)"
     )
-    sub.add_argument("--html", metavar="DIR", type=Path, help="write index.html and plots")
+    sub.add_argument("--html", metavar="DIR", type=Path, help="write index.html and plots into this folder")
     add_patience(sub)
 
 
