@@ -3,9 +3,13 @@ two examples, and they run; what goes to a pipe is neither cut nor folded."""
 
 import argparse
 import io
+import json
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from contextlib import redirect_stdout
 from functools import cache
 from pathlib import Path
@@ -13,8 +17,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from constructions import targets
 from theory import cli
 from theory.cli.help import START
+from theory.systems import REGISTRY
 
 ROOT = Path(__file__).parents[2]
 UNITS = {"bytes": "byte", "seconds": "second", "timeout": "second", "patience": "second", "limit": "second"}
@@ -148,7 +154,7 @@ def a_set(at):
 
 
 def runs(at):
-    rows = [(n, m, seed) for n in (64, 128, 256, 512, 1024, 2048) for m in (4, 16, 64) for seed in (0, 1)]
+    rows = [(n, m, seed) for n in (64, 128, 256, 512, 1024, 2048) for m in (4, 8, 16, 64) for seed in (0, 1)]
     noise = np.random.default_rng(0).uniform(0.99, 1.01, len(rows))
     errors = [0.8 * (3 * n**-0.4 + 0.5 * m**-0.5) * z for (n, m, _), z in zip(rows, noise, strict=True)]
     text = "".join(f"{n},{m},{e:.6f},{seed}\n" for (n, m, seed), e in zip(rows, errors, strict=True))
@@ -170,13 +176,15 @@ def save_array(name, at):
         "X.npy": points,
         "Y.npy": np.sin(3 * points[:, 0]) * points[:, 1],
         "labels.npy": (points.sum(1) > 1).astype(np.int64),
-        "ROWS.npy": draw.normal(size=(4, 3)),
+        "ROWS.npy": draw.normal(size=(4, 3)) / 3,
+        "D.npy": draw.normal(size=(24, 16)),
+        "L.npy": draw.choice([-1.0, 1.0], 24),
         "A.npy": np.stack([np.outer(v, v) for v in draw.normal(size=(3, 2))]),
     }
     np.save(at, arrays[name])
 
 
-ARRAYS = ("P.npy", "X.npy", "Y.npy", "labels.npy", "ROWS.npy", "A.npy")
+ARRAYS = ("P.npy", "X.npy", "Y.npy", "labels.npy", "ROWS.npy", "D.npy", "L.npy", "A.npy")
 MAKERS = {
     "model.safetensors": a_model,
     "trained.safetensors": a_trained_model,
@@ -232,7 +240,7 @@ def test_first_steps_are_three_lines_that_run(folder, capsys):
     assert captured.err == START
     first = START.splitlines()
     assert len(first) == 3
-    commands = re.findall(r"momlp [^()]*?(?=\s+\(|$|, )", START, re.MULTILINE)
+    commands = re.findall(r"momlp .*?(?=   |, |$)", START, re.MULTILINE)
     assert [shlex.split(c)[1] for c in commands] == ["verify", "build", "--help", "build"]
     assert run(commands[0]) == 0
     assert run(commands[1]) == 0
@@ -243,3 +251,64 @@ def test_first_steps_are_three_lines_that_run(folder, capsys):
     assert START in capsys.readouterr().out
     assert "docs/" in first[2]
     assert (ROOT / "docs").is_dir()
+
+
+# --- pipes ----------------------------------------------------------------------------------------------
+
+
+def piped(*arguments, folder=None):
+    """What the reader of a pipe gets, in a terminal of 40 columns."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "40", "TERM": "xterm"}
+    line = [sys.executable, "-m", "theory", *arguments]
+    done = subprocess.run(line, capture_output=True, text=True, env=environment, cwd=folder, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
+
+
+def cells(text):
+    """The rows of a printed table, each with its cells."""
+    rows = [line for line in text.splitlines() if line.startswith("│")]
+    return [[cell.strip() for cell in row.strip("│").split("│")] for row in rows]
+
+
+def test_lists_in_a_pipe_are_whole():
+    found = cells(piped("list")[0])
+    assert found == [[c.id, c.title, c.expected.value, str(c.source)] for c in REGISTRY.values()]
+    found = cells(piped("targets")[0])
+    assert [row[0] for row in found] == list(targets.names())
+    assert [row[1] for row in found] == [
+        " ".join((targets.TARGETS[name].__doc__ or "").split("\n\n")[0].split()) for name in targets.names()
+    ]
+
+
+def test_verdicts_in_a_pipe_are_whole(tmp_path):
+    """Those of a claim whose reason is longer than most terminals are wide, and what is said on the error stream."""
+    names = ["momlp.sharpness", "vc_dimension.one_hidden_layer", "super_expressive.floating_point"]
+    there = tmp_path / ("long_name_" * 12) / "v.json"
+    there.parent.mkdir()
+    printed, said = piped("verify", *names, "--jobs", "1", "--numbers", "--json", str(there))
+    verdicts = {v["id"]: v for v in json.loads(there.read_text(encoding="utf-8"))["verdicts"]}
+    found = {row[0]: row for row in cells(printed) if len(row) == 6}
+    assert list(found) == list(verdicts) == names
+    for name, row in found.items():
+        assert row[1:5] == [verdicts[name]["status"], verdicts[name]["evidence"], "yes", verdicts[name]["reason"]]
+    assert f"verdicts written to {there}\n" in said
+    numbers = [name for v in verdicts.values() for name in (*v["numbers"], *v["bounds"])]
+    assert [row[1] for row in cells(printed) if len(row) == 3][: len(numbers)] == numbers  # tables follow
+
+
+def test_plans_in_a_pipe_are_whole():
+    formula = " + ".join(f"sin({k}*x0)/{k * k}" for k in range(1, 12))
+    printed, _ = piped("plan", formula, "--n", "1", "--eps", "1e-9", "--expert", "bit_extraction", "--lookup", "wide")
+    assert "…" not in printed
+    found = dict(cells(printed))
+    assert found["eps"] == "1e-09"
+    assert all(found.values())
+
+
+def test_errors_in_a_pipe_are_one_line():
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "40"}
+    line = [sys.executable, "-m", "theory", "verify", "nope" * 30]
+    done = subprocess.run(line, capture_output=True, text=True, env=environment, check=False, timeout=120)
+    assert done.returncode == 2
+    assert done.stderr == f"momlp: error: no claim or system named {'nope' * 30} (see `momlp list`)\n"

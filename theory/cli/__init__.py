@@ -143,7 +143,7 @@ GENERAL = {
         "theory.cli.models",
         examples=(
             "momlp certify model.safetensors --gap 1e-2",
-            "momlp certify model.safetensors --method sampled --eps 0.04",
+            "momlp certify model.safetensors --method sampled --seed 1",
         ),
     ),
     "eval": Verb(

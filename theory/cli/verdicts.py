@@ -28,6 +28,7 @@ from theory.command import (
     output_file,
     require_writable,
 )
+from theory.junit import junit_text
 from theory.systems import select
 from theory.together import run_together
 from theory.verify import Row, Run
@@ -48,6 +49,8 @@ def add_verify(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--json", metavar="FILE", type=output_file, help="write the verdicts as JSON (- for standard output)"
     )
+    text = "write the verdicts as JUnit XML, a test case a claim"
+    sub.add_argument("--junit", metavar="FILE", type=output_file, help=text)
     sub.add_argument("--html", metavar="DIR", type=Path, help="write index.html and plots into this folder")
     add_patience(sub)
 
@@ -57,6 +60,9 @@ def run_verify(args: argparse.Namespace) -> int:
     jobs = _jobs(args, device)
     if args.json != Path("-"):
         require_writable(args.json)
+    require_writable(args.junit)
+    if args.json is not None and args.junit is not None and args.json.absolute() == args.junit.absolute():
+        raise ValueError(f"`--json` and `--junit` must name two files, got {args.json} for both")
     if args.html:
         for name in report.html_files(chosen):
             require_writable(require_folder(args.html) / name)
@@ -65,7 +71,7 @@ def run_verify(args: argparse.Namespace) -> int:
         if result.lost:
             err.print(f"momlp: error: {escape(result.lost)}", highlight=False, soft_wrap=True)
         if ranks.leads:
-            _show(result, args)
+            _show(result, chosen, args)
         if result.interrupted:
             if ranks.leads:
                 err.print(f"interrupted after {len(result.rows)} of {len(chosen)} claims")
@@ -114,11 +120,14 @@ def _decide(chosen: list[Claim], args: argparse.Namespace, ranks: Ranks, jobs: i
         return run_together(chosen, context, ranks, starting=starting, finished=finished, stopped=interrupted)
 
 
-def _show(result: Run, args: argparse.Namespace) -> None:
+def _show(result: Run, chosen: list[Claim], args: argparse.Namespace) -> None:
     """Write and print what was asked for, files first: whoever reads what is printed may be gone."""
     if args.json and args.json != Path("-"):
         report.write_text(args.json, report.json_text(result))
         err.print(f"verdicts written to {escape(str(args.json))}")
+    if args.junit:
+        report.write_text(args.junit, junit_text(result, chosen))
+        err.print(f"JUnit XML written to {escape(str(args.junit))}")
     if args.html:
         err.print(f"report written to {escape(str(report.write_html(result, args.html)))}")
     if args.json == Path("-"):

@@ -7,7 +7,7 @@ VERBS = {
         "fit the error law to a CSV table of runs, and predict",
         "theory.scaling_laws.verbs",
         examples=(
-            "momlp scaling fit runs.csv --chance 0.9 --largest 'n>512' --target 0.1 --plot runs.png",
+            "momlp scaling fit runs.csv --group seed --largest 'n>512' --target 0.1 --plot runs.png",
             "momlp scaling fit runs.csv --sizes n,m --group seed --at n=8192,m=256 --json",
         ),
     ),

@@ -7,15 +7,15 @@ VERBS = {
         "train on points (n, d) of norm 1 and labels (n,), counting operations",
         "theory.sublinear_training.verbs",
         examples=(
-            "momlp sublinear_training run --data X.npy --labels Y.npy --normalise --width 4096",
-            "momlp sublinear_training run --data X.npy --labels Y.npy --normalise --width 512 --report R.json",
+            "momlp sublinear_training run --data D.npy --labels L.npy --normalise --width 4096",
+            "momlp sublinear_training run --data D.npy --labels L.npy --normalise --width 512 --report R.json",
         ),
     ),
     "costs": Verb(
         "operations of all methods against width, and a plot with --out",
         "theory.sublinear_training.verbs",
         examples=(
-            "momlp sublinear_training costs",
+            "momlp sublinear_training costs --largest 11",
             "momlp sublinear_training costs --points 16 --largest 12 --out costs.png",
         ),
     ),

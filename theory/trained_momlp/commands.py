@@ -8,8 +8,9 @@ VERBS = {
         "theory.trained_momlp.verbs",
         flat="train",
         examples=(
-            "momlp train --points X.npy --values Y.npy --leaves 4 --out trained.safetensors",
-            "momlp train --points X.npy --values labels.npy --task classification --leaves 4 --out classes.safetensors",
+            "momlp train --points X.npy --values Y.npy --leaves 4 --steps 200 --out trained.safetensors",
+            "momlp train --points X.npy --values labels.npy --task classification --leaves 4 --steps 200"
+            " --out classes.safetensors",
         ),
     ),
 }
