@@ -3,7 +3,7 @@
 Importing it must stay cheap: torch and the objects are imported where they are used.
 
 Main definitions: `Verb`, `out`, `err`, `device_named`, `require_writable`, `output_file`, `picture_file`, `as_typed`,
-`seed`, `imported`, `working`, `joined`, `interruptible`, `interrupted`.
+`seed`, `imported`, `add_device`, `add_seed`, `add_patience`, `working`, `joined`, `interruptible`, `interrupted`.
 """
 
 from __future__ import annotations
@@ -32,20 +32,22 @@ if TYPE_CHECKING:
 
     from constructions.ranks import Ranks
 
-WIDTH = 130  # of tables that go to a file or a pipe
+UNLIMITED = 1 << 20  # columns of what goes to a file or a pipe: nothing is cut or folded there
 
 
 @dataclass(frozen=True)
 class Verb:
     """One command: its help, and the module with its `add_<verb>(parser)` and `run_<verb>(args) -> exit code`.
 
-    `flat` is its name without the system before it; with `former` that is an old spelling.
+    `flat` is its name without the system before it; with `former` that is an old spelling. `examples` are two command
+    lines that run, given the files that they name: its help ends with them.
     """
 
     help: str
     module: str
     flat: str | None = None
     former: bool = False
+    examples: tuple[str, ...] = ()
 
 
 class _Output(Console):
@@ -57,8 +59,8 @@ class _Output(Console):
             raise BrokenPipeError
 
 
-out = _Output(width=None if sys.stdout is not None and sys.stdout.isatty() else WIDTH)
-err = _Output(stderr=True)
+out = _Output(width=None if sys.stdout is not None and sys.stdout.isatty() else UNLIMITED)
+err = _Output(stderr=True, width=None if sys.stderr is not None and sys.stderr.isatty() else UNLIMITED)
 
 
 def device_named(name: str) -> torch.device:
@@ -123,6 +125,17 @@ def as_typed(**options: str) -> Iterator[None]:
         if words == str(err):
             raise
         raise ValueError(words) from err
+
+
+def add_device(sub: argparse.ArgumentParser, default: str = "cpu") -> None:
+    """The option --device, for `device_named`."""
+    text = "where the work is done; auto: a CUDA device where there is one"
+    sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default=default, help=text)
+
+
+def add_seed(sub: argparse.ArgumentParser, what: str = "all that is drawn") -> None:
+    """The option --seed."""
+    sub.add_argument("--seed", type=seed, default=0, help=f"of {what}: the same number, the same result")
 
 
 def add_patience(sub: argparse.ArgumentParser) -> None:

@@ -260,7 +260,7 @@ def test_mistakes_end_in_one_sentence_and_exit_2(run, arguments, message):
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("arguments", [[], ["nope"], ["plan"], ["verify", "--budget", "huge"]])
+@pytest.mark.parametrize("arguments", [["nope"], ["plan"], ["verify", "--budget", "huge"]])
 def test_usage_errors_exit_2(arguments):
     with pytest.raises(SystemExit) as caught:
         cli.main(arguments)

@@ -234,6 +234,8 @@ def lines():
     verify = ["verify", "momlp.sharpness"]
     yield from (["verify", name] for name in ("nope", "", "momlp.", "momlp.nope", "MOMLP", ".", "ε", "a" * 1000))
     yield from changed(verify, "--json", [name for name in NOT_OUTPUTS if name != "-"])
+    yield from changed(verify, "--junit", NOT_OUTPUTS)
+    yield ["verify", "momlp.sharpness", "--json", "new", "--junit", "./new"]
     yield from changed(verify, "--html", ["junk", "fifo", "device", "junk/below", "loop", "x" * 300])
     yield from changed(verify, "--budget", ["", "ful", "FULL", "1"])
     yield from changed(verify, "--device", ["gpu", "meta", ""])
@@ -241,7 +243,6 @@ def lines():
     yield from changed(verify, "--patience", ["0", "-1", "nan", "inf", "a"])
 
     yield from (
-        [],
         ["nope"],
         [""],
         ["--nope"],

@@ -30,7 +30,17 @@ from constructions.errors import require_int
 from constructions.files import array_file, write_whole
 from theory.am_gm.checkers import CertificateReport, compare_means, exact_parts, lifted, verify_certificate, verify_text
 from theory.am_gm.figures import rates_figure
-from theory.command import as_typed, device_named, out, output_file, picture_file, require_writable, seed, working
+from theory.command import (
+    add_device,
+    add_seed,
+    as_typed,
+    device_named,
+    out,
+    output_file,
+    picture_file,
+    require_writable,
+    working,
+)
 from theory.figure_style import save_figure
 
 EXACT_WORK = 10**7  # products of numbers in what is compared in rationals
@@ -44,7 +54,7 @@ LARGEST_ARRAY = 1 << 27
 
 def add_verify(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("files", nargs="*", metavar="FILE", help="a file, or the name of one that comes with the package")
-    sub.add_argument("--shipped", metavar="N", help="those that come with the package for N matrices, or all")
+    sub.add_argument("--shipped", metavar="N", help="those that come with the package for N matrices, or all of them")
 
 
 def run_verify(args: argparse.Namespace) -> int:
@@ -141,9 +151,9 @@ def conclusions(reports: list[CertificateReport]) -> Iterator[str]:
 
 def add_check(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("matrices", type=Path, help="a .npy array (n, d, d), real or complex: n PSD matrices")
-    sub.add_argument("--k", type=int, help="factors (default n)")
+    sub.add_argument("--k", type=int, help="factors of a product (default n)")
     sub.add_argument("--nested", action="store_true", help="compare the mean squares instead of the mean products")
-    sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu")
+    add_device(sub)
 
 
 @as_typed(n="MATRICES", A="MATRICES", k="--k")
@@ -217,11 +227,13 @@ def _array(name: str, path: Path, ndim: int) -> Tensor:
 
 def add_rates(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("rows", type=Path, help="a .npy array (n, d), n at most 20: the rows of a consistent system")
-    sub.add_argument("--epochs", type=int, default=5, help="default %(default)d")
-    sub.add_argument("--step", type=float, help="step of SGD (default: Kaczmarz, which projects)")
+    sub.add_argument("--epochs", type=int, default=5, help="passes over the rows (default %(default)d)")
+    sub.add_argument(
+        "--step", type=float, help="step of SGD, a factor of the gradient (default: Kaczmarz, which projects)"
+    )
     sub.add_argument("--indefinite", action="store_true", help="allow steps beyond 1/|a_i|²")
     sub.add_argument("--runs", type=int, default=20_000, help="simulated runs (default %(default)d; 0 for none)")
-    sub.add_argument("--seed", type=seed, default=0)
+    add_seed(sub)
     sub.add_argument("--out", type=picture_file, metavar="PNG", help="where to draw the plot")
 
 
@@ -286,9 +298,11 @@ def _span(simulation: Simulation | None, epoch: int) -> str:
 def add_search(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("n", type=int, help="matrices")
     sub.add_argument("m", type=int, help="factors, at most 5 (more for n ≤ 4)")
-    sub.add_argument("side", choices=("upper", "lower"))
+    sub.add_argument("side", choices=("upper", "lower"), help="which bound of the mean of products")
     sub.add_argument("--bound", help='"p/q" (default n!/(n−m)!, which is half of the inequality)')
-    sub.add_argument("--denominator", type=int, default=10**6, help="of the free entries (default %(default)d)")
+    sub.add_argument(
+        "--denominator", type=int, default=10**6, help="denominator of the free entries (default %(default)d)"
+    )
     sub.add_argument("--out", type=output_file, metavar="FILE", help="where to store it (.json)")
 
 

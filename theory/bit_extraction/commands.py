@@ -8,5 +8,6 @@ VERBS = {
         "theory.bit_extraction.verbs",
         flat="rates",
         former=True,
+        examples=("momlp bit_extraction rates", "momlp bit_extraction rates --n 3 --out rates.png"),
     ),
 }

@@ -21,6 +21,7 @@ from rich.markup import escape
 from constructions.errors import RankFailed, RankLost
 from constructions.version import __version__
 from theory import systems
+from theory.cli.help import START, Help, examples, of_room
 from theory.command import Verb, err, interrupted, interruptible
 
 DEBUG = "MOMLP_DEBUG"
@@ -33,6 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     _open_streams()
     with interruptible():
         try:
+            if not (sys.argv[1:] if argv is None else argv):
+                _say(START.rstrip())
+                return 2
             args = _parser().parse_args(argv)
             code = args.action(args)
             sys.stdout.flush()
@@ -95,16 +99,74 @@ def _forget_output() -> None:
 
 
 GENERAL = {
-    "list": Verb("list the claims and the status each is expected to get", "theory.cli.listing"),
-    "verify": Verb("reproduce claims and print the verdict table", "theory.cli.verdicts"),
-    "doctor": Verb("check the installation", "theory.cli.examination"),
-    "targets": Verb("list the named target functions", "theory.cli.models"),
-    "plan": Verb("print what a model would cost, without building it", "theory.cli.models"),
-    "build": Verb("build a model, and store it with --out", "theory.cli.models"),
-    "certify": Verb("certify the uniform error of a stored model", "theory.cli.models"),
-    "eval": Verb("evaluate a stored model on a .npy file of points (B, n)", "theory.cli.evaluate"),
-    "new-system": Verb("write the files of a new system into this checkout", "theory.cli.new_system"),
-    "show": Verb("draw a stored model: cells, knots and error, or leaves and answers", "theory.cli.models"),
+    "list": Verb(
+        "list the claims and the status each is expected to get",
+        "theory.cli.listing",
+        examples=("momlp list", "momlp list --systems"),
+    ),
+    "verify": Verb(
+        "reproduce claims and print the verdict table",
+        "theory.cli.verdicts",
+        examples=(
+            "momlp verify super_expressive --numbers",
+            "momlp verify momlp.sharpness vc_dimension.one_hidden_layer --json verdicts.json --html report",
+        ),
+    ),
+    "doctor": Verb(
+        "check the installation",
+        "theory.cli.examination",
+        examples=("momlp doctor", "momlp doctor > installation.txt"),
+    ),
+    "targets": Verb(
+        "list the named target functions",
+        "theory.cli.models",
+        examples=("momlp targets", "momlp targets | grep sine"),
+    ),
+    "plan": Verb(
+        "print what a model would cost, without building it",
+        "theory.cli.models",
+        examples=(
+            'momlp plan "sin(2*pi*x0)*x1" --n 2 --eps 0.01',
+            "momlp plan --target cone --n 1 --eps 1e-6 --expert bit_extraction --lookup wide --max-experts 16",
+        ),
+    ),
+    "build": Verb(
+        "build a model, and store it with --out",
+        "theory.cli.models",
+        examples=(
+            'momlp build "sin(2*pi*x0)*x1" --n 2 --eps 0.05 --out model.safetensors',
+            'momlp build "sqrt(x0)" --n 1 --eps 0.1 --holder 1,0.5 --lazy --out root.safetensors',
+        ),
+    ),
+    "certify": Verb(
+        "certify the uniform error of a stored model",
+        "theory.cli.models",
+        examples=(
+            "momlp certify model.safetensors --gap 1e-2",
+            "momlp certify model.safetensors --method sampled --seed 1",
+        ),
+    ),
+    "eval": Verb(
+        "evaluate a stored model on a .npy file of points (B, n)",
+        "theory.cli.evaluate",
+        examples=(
+            "momlp eval model.safetensors --points P.npy --out Y.npy",
+            "momlp eval model.safetensors --points P.npy --out Y.npy --budget-bytes 100000",
+        ),
+    ),
+    "new-system": Verb(
+        "write the files of a new system into this checkout",
+        "theory.cli.new_system",
+        examples=("momlp new-system midpoint", 'momlp new-system euler_method --title "Steps of a line"'),
+    ),
+    "show": Verb(
+        "draw a stored model: cells, knots and error, or leaves and answers",
+        "theory.cli.models",
+        examples=(
+            "momlp show model.safetensors --out model.png",
+            "momlp show trained.safetensors --out trained.png",
+        ),
+    ),
 }
 """Commands about models and claims of every system."""
 
@@ -123,7 +185,10 @@ class _LaterParser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="momlp", description="Build mixtures of MLP experts, certify them, and reproduce the theorems about them."
+        prog="momlp",
+        description="Build mixtures of MLP experts, certify them, and reproduce the theorems about them.",
+        epilog=f"first steps:\n{START}",
+        formatter_class=Help,
     )
     parser.add_argument(
         "--version", action="version", version=f"momlp {__version__}", help="print the version and stop"
@@ -134,7 +199,11 @@ def _parser() -> argparse.ArgumentParser:
     for system, verbs in systems.commands().items():
         about = systems.system(system)
         aliases = [about.short] if about.short else []
-        room = commands.add_parser(system, aliases=aliases, help=f"{about.title}: {', '.join(verbs)}")
+        said = f"{about.title}: {', '.join(verbs)}"
+        ends = examples(of_room(verbs))
+        room = commands.add_parser(
+            system, aliases=aliases, help=said, description=said, epilog=ends, formatter_class=Help
+        )
         inside = room.add_subparsers(required=True, metavar="VERB", parser_class=_LaterParser)
         for name, verb in verbs.items():
             _add(inside, name, name, verb)
@@ -145,9 +214,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add(commands: Any, spelling: str, name: str, verb: Verb, *, hidden: bool = False) -> None:
     # without `help` a command works and is not listed
-    sub = commands.add_parser(spelling, description=verb.help, **({} if hidden else {"help": verb.help}))
-    sub.fill = lambda parser: _part(verb, f"add_{name.replace('-', '_')}")(parser)
+    listed = {} if hidden else {"help": verb.help}
+    sub = commands.add_parser(spelling, description=verb.help, formatter_class=Help, **listed)
+    sub.fill = lambda parser: _fill(parser, verb, name)
     sub.set_defaults(action=lambda args: _part(verb, f"run_{name.replace('-', '_')}")(args))
+
+
+def _fill(parser: argparse.ArgumentParser, verb: Verb, name: str) -> None:
+    _part(verb, f"add_{name.replace('-', '_')}")(parser)
+    parser.epilog = examples(verb.examples, parser.epilog)
 
 
 def _part(verb: Verb, name: str) -> Callable[[Any], Any]:

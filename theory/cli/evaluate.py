@@ -23,7 +23,7 @@ from constructions.files import points_file, write_array, write_whole
 from constructions.progress import silent, tracked
 from constructions.ranks import DEFAULT_TIMEOUT, Ranks
 from constructions.store import load
-from theory.command import device_named, out, output_file, require_writable, working
+from theory.command import add_device, device_named, out, output_file, require_writable, working
 
 MOST_ROWS = 2**62  # torch counts in int64
 
@@ -34,11 +34,13 @@ def add_eval(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--out", type=output_file, required=True, help="where to write the outputs (B, m), .npy")
     sub.add_argument("--fast", action="store_true", help="from a table of the experts' values, within a printed slack")
     sub.add_argument("--lazy", action="store_true", help="read experts from the file when first needed")
-    sub.add_argument("--budget-bytes", type=int, help="keep all weights in memory under this (implies --lazy)")
+    sub.add_argument(
+        "--budget-bytes", type=int, help="bytes of weights in memory at most (implies --lazy; default: all)"
+    )
     sub.add_argument("--batch", type=int, default=1 << 16, help="points at a time (of each rank)")
-    sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu")
+    add_device(sub)
     sub.add_argument("--timeout", type=float, default=DEFAULT_TIMEOUT, help="seconds to wait for a silent rank")
-    sub.add_argument("--report", type=output_file, metavar="JSON", help="write what each rank holds and sent")
+    sub.add_argument("--report", type=output_file, metavar="JSON", help="write what each rank holds and sent, as JSON")
 
 
 def run_eval(args: argparse.Namespace) -> int:

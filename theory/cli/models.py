@@ -35,7 +35,9 @@ from theory.checkers.uniform_error.certificate import UniformErrorCertificate
 from theory.checkers.uniform_error.certify import METHODS
 from theory.claim import Status
 from theory.command import (
+    add_device,
     add_patience,
+    add_seed,
     device_named,
     err,
     imported,
@@ -44,7 +46,6 @@ from theory.command import (
     output_file,
     picture_file,
     require_writable,
-    seed,
     working,
 )
 from theory.figure_style import model_figure, save_figure
@@ -72,44 +73,61 @@ def add_build(sub: argparse.ArgumentParser) -> None:
 
 
 def add_certify(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("file", type=Path)
-    sub.add_argument("--eps", type=float, help="default: the model's own")
-    sub.add_argument("--gap", type=float, help="stop at upper/lower <= 1 + GAP (branch_and_bound alone)")
-    sub.add_argument("--method", choices=METHODS, help="default: simplices for bit extraction, else branch_and_bound")
+    sub.add_argument("file", metavar="FILE", type=Path, help="a stored model (.safetensors)")
+    sub.add_argument("--eps", type=float, help="uniform error, in units of the outputs (default: the model's own)")
+    sub.add_argument(
+        "--gap", type=float, help="stop at upper/lower <= 1 + GAP, of branch_and_bound (default: when eps is decided)"
+    )
+    sub.add_argument(
+        "--method", choices=METHODS, help="how (default: simplices for bit extraction, else branch_and_bound)"
+    )
     sub.add_argument("--enclosed", action="store_true", help="evaluate the formula in Arb balls (slow)")
-    sub.add_argument("--max-evaluations", type=int, default=100_000_000, help="of branch_and_bound")
+    sub.add_argument(
+        "--max-evaluations",
+        type=int,
+        default=100_000_000,
+        help="points at which branch_and_bound may evaluate the model",
+    )
     sub.add_argument("--function", metavar="MODULE:ATTR", help="the LipschitzFunction, when the file has no formula")
-    sub.add_argument("--seed", type=seed, default=0)
-    sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu")
+    add_seed(sub)
+    add_device(sub)
     add_patience(sub)
 
 
 def add_show(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("file", type=Path)
-    sub.add_argument("--out", type=picture_file, required=True, metavar="PNG")
+    sub.add_argument("file", metavar="FILE", type=Path, help="a stored model (.safetensors)")
+    sub.add_argument("--out", type=picture_file, required=True, metavar="PNG", help="where to draw the picture")
     sub.add_argument("--function", metavar="MODULE:ATTR", help="the LipschitzFunction, when the file has no formula")
 
 
 def _add_function(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("expr", nargs="?", metavar="EXPR", help="a formula in x0, x1, … (e.g. 'sin(2*pi*x0)*x1')")
     sub.add_argument("--target", choices=targets.names(), help="a named target instead of EXPR")
-    sub.add_argument("--n", type=int, required=True, help="input dimension")
+    sub.add_argument("--n", type=int, required=True, help="input dimension: the number of variables")
     sub.add_argument("--domain", help="'[lo,hi]' for all axes or '[lo,hi];[lo,hi];…' (default: the unit cube)")
-    sub.add_argument("--lipschitz", type=float, help="declared Lipschitz constant (default: certified)")
+    sub.add_argument(
+        "--lipschitz", type=float, help="declared Lipschitz constant, outputs by inputs (default: certified)"
+    )
     sub.add_argument("--holder", metavar="LAM,ALPHA", help="declared Hölder modulus LAM*t^ALPHA")
 
 
 def _add_design(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--eps", type=float, required=True, help="uniform error")
+    sub.add_argument("--eps", type=float, required=True, help="uniform error, in units of the outputs")
     sub.add_argument("--split", help="share of the squared radius given to the knots, e.g. 1/3 (default 1/n)")
-    sub.add_argument("--expert", choices=EXPERTS, default="pencil")
-    sub.add_argument("--resolved", type=int, help="axes an expert resolves (bit_extraction; n = a single MLP)")
-    sub.add_argument("--lookup", choices=LOOKUPS, help="of bit_extraction (default deep)")
-    sub.add_argument("--cells", type=int, metavar="C", help="cut each resolved axis into C (bit_extraction)")
-    sub.add_argument("--max-experts", type=int, metavar="L", help="the C of the smallest experts, at most L of them")
-    sub.add_argument("--valency", type=int, default=2)
-    sub.add_argument("--activation", choices=ACTIVATIONS, default="relu")
-    sub.add_argument("--dtype", choices=("float64", "float32"), default="float64")
+    sub.add_argument("--expert", choices=EXPERTS, default="pencil", help="the kind of expert in the cells")
+    sub.add_argument(
+        "--resolved", type=int, help="axes an expert of bit_extraction resolves; n: a single MLP (default 1)"
+    )
+    sub.add_argument("--lookup", choices=LOOKUPS, help="how experts of bit_extraction look words up (default deep)")
+    sub.add_argument(
+        "--cells", type=int, metavar="C", help="cells that cut each resolved axis of bit_extraction (default 1)"
+    )
+    sub.add_argument(
+        "--max-experts", type=int, metavar="L", help="instead of C: the smallest experts, at most L of them"
+    )
+    sub.add_argument("--valency", type=int, default=2, help="children of a node of the tree")
+    sub.add_argument("--activation", choices=ACTIVATIONS, default="relu", help="of the experts")
+    sub.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="of the weights")
 
 
 def _numbers(name: str, text: str, count: int | None = None) -> list[float]:

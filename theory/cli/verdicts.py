@@ -17,7 +17,9 @@ from constructions.ranks import Ranks
 from theory import report
 from theory.claim import Claim, Context
 from theory.command import (
+    add_device,
     add_patience,
+    add_seed,
     device_named,
     err,
     interrupted,
@@ -25,8 +27,8 @@ from theory.command import (
     out,
     output_file,
     require_writable,
-    seed,
 )
+from theory.junit import junit_text
 from theory.systems import select
 from theory.together import run_together
 from theory.verify import Row, Run
@@ -37,16 +39,19 @@ MOST_JOBS = 256
 
 def add_verify(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("claims", nargs="*", metavar="CLAIM", help="claim ids or systems (default: all)")
-    sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    sub.add_argument("--budget", choices=("quick", "full"), default="quick")
-    sub.add_argument("--seed", type=seed, default=0)
+    add_device(sub, "auto")
+    text = "quick: seconds a claim; full: as long as the published sizes take, minutes to hours"
+    sub.add_argument("--budget", choices=("quick", "full"), default="quick", help=text)
+    add_seed(sub)
     sub.add_argument("--numbers", action="store_true", help="also print every measured number")
     text = "claims decided at a time, each by a process of one thread (default: the cores)"
     sub.add_argument("--jobs", type=int, help=text)
     sub.add_argument(
         "--json", metavar="FILE", type=output_file, help="write the verdicts as JSON (- for standard output)"
     )
-    sub.add_argument("--html", metavar="DIR", type=Path, help="write index.html and plots")
+    text = "write the verdicts as JUnit XML, a test case a claim"
+    sub.add_argument("--junit", metavar="FILE", type=output_file, help=text)
+    sub.add_argument("--html", metavar="DIR", type=Path, help="write index.html and plots into this folder")
     add_patience(sub)
 
 
@@ -55,6 +60,9 @@ def run_verify(args: argparse.Namespace) -> int:
     jobs = _jobs(args, device)
     if args.json != Path("-"):
         require_writable(args.json)
+    require_writable(args.junit)
+    if args.json is not None and args.junit is not None and args.json.absolute() == args.junit.absolute():
+        raise ValueError(f"`--json` and `--junit` must name two files, got {args.json} for both")
     if args.html:
         for name in report.html_files(chosen):
             require_writable(require_folder(args.html) / name)
@@ -63,7 +71,7 @@ def run_verify(args: argparse.Namespace) -> int:
         if result.lost:
             err.print(f"momlp: error: {escape(result.lost)}", highlight=False, soft_wrap=True)
         if ranks.leads:
-            _show(result, args)
+            _show(result, chosen, args)
         if result.interrupted:
             if ranks.leads:
                 err.print(f"interrupted after {len(result.rows)} of {len(chosen)} claims")
@@ -112,11 +120,14 @@ def _decide(chosen: list[Claim], args: argparse.Namespace, ranks: Ranks, jobs: i
         return run_together(chosen, context, ranks, starting=starting, finished=finished, stopped=interrupted)
 
 
-def _show(result: Run, args: argparse.Namespace) -> None:
+def _show(result: Run, chosen: list[Claim], args: argparse.Namespace) -> None:
     """Write and print what was asked for, files first: whoever reads what is printed may be gone."""
     if args.json and args.json != Path("-"):
         report.write_text(args.json, report.json_text(result))
         err.print(f"verdicts written to {escape(str(args.json))}")
+    if args.junit:
+        report.write_text(args.junit, junit_text(result, chosen))
+        err.print(f"JUnit XML written to {escape(str(args.junit))}")
     if args.html:
         err.print(f"report written to {escape(str(report.write_html(result, args.html)))}")
     if args.json == Path("-"):

@@ -11,11 +11,13 @@ from theory.command import out
 
 
 def add_plan(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--n", type=int, required=True, help="input dimension")
-    sub.add_argument("--eps", type=float, required=True, help="uniform error")
-    sub.add_argument("--lipschitz", type=float, default=1.0)
-    sub.add_argument("--devices", type=int, required=True)
-    sub.add_argument("--device-bytes", type=int, required=True, help="memory of one device")
+    sub.add_argument("--n", type=int, required=True, help="input dimension: the number of variables")
+    sub.add_argument("--eps", type=float, required=True, help="uniform error, in units of the outputs")
+    sub.add_argument(
+        "--lipschitz", type=float, default=1.0, help="Lipschitz constant of the function, outputs by inputs"
+    )
+    sub.add_argument("--devices", type=int, required=True, help="number of devices")
+    sub.add_argument("--device-bytes", type=int, required=True, help="memory of one device, in bytes")
     sub.add_argument("--batch", type=int, default=1 << 16, help="points a device in a forward pass")
 
 

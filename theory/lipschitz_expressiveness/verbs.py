@@ -22,6 +22,8 @@ from constructions.errors import require_int, shown
 from constructions.files import write_whole
 from constructions.mixture import LatticeMixture
 from theory.command import (
+    add_device,
+    add_seed,
     as_typed,
     device_named,
     imported,
@@ -29,7 +31,6 @@ from theory.command import (
     output_file,
     picture_file,
     require_writable,
-    seed,
     working,
 )
 from theory.figure_style import save_figure
@@ -57,16 +58,29 @@ def add_bounds(sub: argparse.ArgumentParser) -> None:
         "--box", help="'[lo,hi]' for all inputs or '[lo,hi];[lo,hi];…' (default: an expert's cell, or R^n)"
     )
     sub.add_argument("--leaf", type=int, help="the number of one expert of a stored mixture (default: all of them)")
-    sub.add_argument("--method", choices=METHODS, default="auto")
+    sub.add_argument("--method", choices=METHODS, default="auto", help="how; auto: what the network's size affords")
     sub.add_argument("--gap", type=float, default=1e-9, help="stop at upper/lower <= 1 + GAP (default %(default)g)")
-    sub.add_argument("--seconds", type=float, default=60.0, help="then the interval so far (default %(default)g)")
-    sub.add_argument("--boxes", type=int, default=1_000_000, help="of branch_and_bound (default %(default)d)")
-    sub.add_argument("--cells", type=int, default=100_000, help="of patterns and line (default %(default)d)")
-    sub.add_argument("--points", type=int, default=1_000, help="of sampled (default %(default)d)")
+    sub.add_argument(
+        "--seconds",
+        type=float,
+        default=60.0,
+        help="seconds of searching, then the interval so far (default %(default)g)",
+    )
+    sub.add_argument(
+        "--boxes", type=int, default=1_000_000, help="boxes of branch_and_bound at most (default %(default)d)"
+    )
+    sub.add_argument(
+        "--cells", type=int, default=100_000, help="cells of patterns and line at most (default %(default)d)"
+    )
+    sub.add_argument("--points", type=int, default=1_000, help="points of sampled (default %(default)d)")
     sub.add_argument("--undecided", type=int, default=8, help="units of a box tried both ways (default %(default)d)")
-    sub.add_argument("--input-shape", metavar="C,H,W", help="of one input, where the network starts with a Conv2d")
-    sub.add_argument("--seed", type=seed, default=0)
-    sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu")
+    sub.add_argument(
+        "--input-shape",
+        metavar="C,H,W",
+        help="shape of one input, where the network starts with a Conv2d (default: flat)",
+    )
+    add_seed(sub)
+    add_device(sub)
     sub.add_argument(
         "--out", type=picture_file, metavar="PNG", help="draw how the interval closed, and two inputs' cells"
     )

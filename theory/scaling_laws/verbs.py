@@ -20,7 +20,7 @@ from constructions.scaling_laws.nyquist import samples_needed
 from constructions.scaling_laws.points import MOST_AXES, Points
 from constructions.scaling_laws.splits import largest
 from constructions.scaling_laws.table import Table, read_table
-from theory.command import as_typed, device_named, out, picture_file, require_writable, seed, working
+from theory.command import add_device, as_typed, device_named, out, picture_file, require_writable, seed, working
 from theory.figure_style import save_figure
 from theory.scaling_laws import bounds
 from theory.scaling_laws.fitting import Findings, Needed, Question, as_json, constants_of, find, named, points_of
@@ -33,9 +33,6 @@ a group (seed, run, curve):
     64,4,0.894,0
     128,4,0.841,0
 
-  momlp scaling fit runs.csv --chance 0.9 --largest 'n>512' --target 0.1 --plot runs.png
-  momlp scaling fit runs.csv --error loss --sizes n,m --group seed --at n=8192,m=256
-
 The law is u = A n^-alpha + B m^-beta + C, and error = chance u/sqrt(1 + u^2), or u where no chance is given. Intervals
 are 95 % percentiles of fits to the groups (or rows) drawn anew; that of a predicted error is for one new measurement.
 
@@ -47,7 +44,7 @@ FIT_OPTIONS = {"sizes": "--sizes", "errors": "--error", "held_out": "--hold-out"
 
 
 def add_fit(sub: argparse.ArgumentParser) -> None:
-    sub.epilog, sub.formatter_class = EPILOG, argparse.RawDescriptionHelpFormatter
+    sub.epilog = EPILOG
     sub.add_argument("file", metavar="FILE.csv", type=Path, help="a table of runs, see below")
     sub.add_argument("--error", metavar="COL", default="error", help="the column of errors (default %(default)s)")
     text = "the columns of sizes (default: every column of numbers but the error and the group)"
@@ -72,8 +69,10 @@ def add_fit(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--force", action="store_true", help="fit errors that do not decrease, too")
     sub.add_argument("--plot", type=picture_file, metavar="FILE.png", help="draw the law, its cone and the points")
     sub.add_argument("--json", action="store_true", help="print JSON instead")
-    sub.add_argument("--seed", type=seed, default=0, help="of the draws (default %(default)s)")
-    sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu")
+    sub.add_argument(
+        "--seed", type=seed, default=0, help="of the draws: the same number, the same intervals (default %(default)s)"
+    )
+    add_device(sub)
 
 
 @as_typed(**FIT_OPTIONS)
@@ -227,11 +226,17 @@ def print_line(text: str) -> None:
 
 
 def add_nyquist(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--bandwidth", type=int, required=True, metavar="K", help="trigonometric polynomials of degree K")
-    sub.add_argument("--dimension", type=int, default=1, metavar="r", help="on the torus T^r (default %(default)s)")
+    sub.add_argument(
+        "--bandwidth", type=int, required=True, metavar="K", help="degree K of the trigonometric polynomials"
+    )
+    sub.add_argument(
+        "--dimension", type=int, default=1, metavar="r", help="dimension r of the torus (default %(default)s)"
+    )
     text = "numbers of samples to say the errors for (default: around D)"
     sub.add_argument("--samples", type=int, nargs="+", metavar="n", help=text)
-    sub.add_argument("--variance", type=float, default=1.0, help="of the noise of a sample (default %(default)s)")
+    sub.add_argument(
+        "--variance", type=float, default=1.0, help="variance of the noise of a sample (default %(default)s)"
+    )
 
 
 @as_typed(bandwidth="--bandwidth", dimension="--dimension", n="--samples", variance="--variance")

@@ -7,5 +7,9 @@ VERBS = {
         "explain a model's answer at one row by interactions of features, or its loss by experts",
         "theory.shapley_interactions.verbs",
         flat="explain",
+        examples=(
+            "momlp explain trained.safetensors --points X.npy --row 0 --out explanation.png",
+            "momlp explain trained.safetensors --points X.npy --players experts --values Y.npy --order 1",
+        ),
     ),
 }

@@ -20,7 +20,17 @@ from constructions.files import array_file, points_file, write_whole
 from constructions.shapley_interactions import ExpertGame, FeatureGame, InteractionValues, explain
 from constructions.shapley_interactions.expert_game import LOSSES, OFF
 from constructions.shapley_interactions.values import INDICES
-from theory.command import as_typed, device_named, imported, out, output_file, require_writable, seed, working
+from theory.command import (
+    add_device,
+    add_seed,
+    as_typed,
+    device_named,
+    imported,
+    out,
+    output_file,
+    require_writable,
+    working,
+)
 from theory.figure_style import save_figure
 from theory.shapley_interactions.figures import PLOTS
 
@@ -35,19 +45,19 @@ def add_explain(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument("--points", type=Path, required=True, help="points (B, n), .npy")
     sub.add_argument("--row", type=int, help="the point explained (default 0; of experts: all of them)")
-    sub.add_argument("--players", choices=("features", "experts"), default="features")
+    sub.add_argument("--players", choices=("features", "experts"), default="features", help="what is given a share")
     sub.add_argument(
         "--background", type=Path, help=f"rows (b, n), .npy (default: {BACKGROUND} of the points, at random)"
     )
     sub.add_argument("--groups", help="columns that are one player, e.g. '0,1;2;3' (default: each its own)")
-    sub.add_argument("--output", type=int, default=0, help="which of the model's outputs (default 0)")
+    sub.add_argument("--output", type=int, default=0, help="the number of the model's output, from 0 on (default 0)")
     sub.add_argument("--fixed-expert", action="store_true", help="compare with the row's expert alone, without routing")
     sub.add_argument(
         "--values", type=Path, help="of experts: values or classes (B,), .npy (default: the model's function)"
     )
     sub.add_argument("--loss", choices=LOSSES, help="of experts (default: squared, or error for classes)")
     sub.add_argument("--off", choices=OFF, default=OFF[0], help="what answers for an expert that is off")
-    sub.add_argument("--index", choices=INDICES, default="k-SII")
+    sub.add_argument("--index", choices=INDICES, default="k-SII", help="which interaction index")
     sub.add_argument("--order", type=int, help="players of an interaction at most (default 2)")
     sub.add_argument("--budget", type=int, help="coalitions to evaluate (default: all of 14 players, else 16384)")
     sub.add_argument("--repeats", type=int, default=1, help="draws, of BUDGET each: their mean and its standard errors")
@@ -57,8 +67,8 @@ def add_explain(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--out", type=output_file, action="append", default=[], metavar="FILE", help=".json or .png; may be repeated"
     )
-    sub.add_argument("--seed", type=seed, default=0)
-    sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu")
+    add_seed(sub)
+    add_device(sub)
 
 
 @as_typed(

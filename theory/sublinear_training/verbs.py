@@ -16,7 +16,18 @@ from constructions.files import array_file, points_file, write_tensors, write_wh
 from constructions.sublinear_training import GaussNewtonTrainer, ShiftedReLUNetwork, TrainingTrace, unit_sphere
 from constructions.sublinear_training.data import random_signs
 from constructions.sublinear_training.methods import METHODS
-from theory.command import as_typed, device_named, err, out, output_file, picture_file, require_writable, seed, working
+from theory.command import (
+    add_device,
+    add_seed,
+    as_typed,
+    device_named,
+    err,
+    out,
+    output_file,
+    picture_file,
+    require_writable,
+    working,
+)
 from theory.figure_style import save_figure
 from theory.sublinear_training.figures import costs_figure
 
@@ -29,17 +40,17 @@ def add_run(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--labels", type=Path, required=True, metavar="Y.npy", help="labels (n,)")
     sub.add_argument("--normalise", action="store_true", help="divide every row by its norm first")
     sub.add_argument("--width", type=int, required=True, help="number of hidden units m")
-    sub.add_argument("--method", choices=METHODS, default="lazy")
+    sub.add_argument("--method", choices=METHODS, default="lazy", help="how the units that fire are found")
     sub.add_argument("--alpha", type=float, default=0.24, help="shift b = sqrt(2 alpha ln m) (default %(default)s)")
     sub.add_argument("--radius", type=float, help="how far a unit may move before it is keyed anew (default 1/(2b))")
-    sub.add_argument("--steps", type=int, default=10, help="at most (default %(default)s)")
+    sub.add_argument("--steps", type=int, default=10, help="Gauss-Newton steps at most (default %(default)s)")
     sub.add_argument("--tolerance", type=float, default=1e-12, help="norm of the residual to stop at")
-    sub.add_argument("--ridge", type=float, default=0.0, help="in units of the Gram matrix's mean diagonal")
+    sub.add_argument("--ridge", type=float, default=0.0, help="added to the Gram matrix, in units of its mean diagonal")
     sub.add_argument("--report", type=output_file, metavar="R.json", help="where to write all counts")
     sub.add_argument("--out", type=output_file, metavar="FILE", help="where to store the weights (.safetensors)")
     sub.add_argument("--checkpoint", type=output_file, metavar="FILE", help="write it after every step, resume from it")
-    sub.add_argument("--seed", type=seed, default=0)
-    sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu")
+    add_seed(sub)
+    add_device(sub)
 
 
 @as_typed(
@@ -136,13 +147,13 @@ def _table(trace: TrainingTrace) -> Table:
 
 
 def add_costs(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--points", type=int, default=32, help="n (default %(default)s)")
-    sub.add_argument("--dimension", type=int, default=16, help="d (default %(default)s)")
-    sub.add_argument("--alpha", type=float, default=0.24)
+    sub.add_argument("--points", type=int, default=32, help="number of points n (default %(default)s)")
+    sub.add_argument("--dimension", type=int, default=16, help="dimension d of the points (default %(default)s)")
+    sub.add_argument("--alpha", type=float, default=0.24, help="shift b = sqrt(2 alpha ln m)")
     sub.add_argument(
         "--largest", type=int, default=14, help="log2 of the largest width, 11 to 20 (default %(default)s)"
     )
-    sub.add_argument("--seed", type=seed, default=0)
+    add_seed(sub)
     sub.add_argument("--out", type=picture_file, metavar="PNG", help="where to draw the plot")
 
 

@@ -21,36 +21,56 @@ from constructions.progress import silent
 from constructions.trained_momlp.data_parallel import OPTIMIZERS
 from constructions.trained_momlp.model import ROUTERS, TASKS
 from constructions.trained_momlp.training import Options
-from theory.command import add_patience, device_named, err, joined, out, output_file, require_writable, seed, working
+from theory.command import (
+    add_device,
+    add_patience,
+    add_seed,
+    device_named,
+    err,
+    joined,
+    out,
+    output_file,
+    require_writable,
+    working,
+)
 
 
 def add_train(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--points", type=Path, required=True)
-    sub.add_argument("--values", type=Path, required=True, help="floating values, or integer classes from 0 on")
+    sub.add_argument("--points", type=Path, required=True, help="points (B, n), .npy")
+    sub.add_argument(
+        "--values",
+        type=Path,
+        required=True,
+        help="floating values (B,) or (B, m), or integer classes (B,) from 0 on, .npy",
+    )
     sub.add_argument(
         "--out", type=output_file, required=True, metavar="FILE", help="where to store the model (.safetensors)"
     )
     sub.add_argument("--leaves", type=int, required=True, help="number of experts")
     sub.add_argument("--hidden", default="16", help="widths of an expert's hidden layers, e.g. 16 or 32,32")
-    sub.add_argument("--task", choices=TASKS, default="regression")
+    sub.add_argument("--task", choices=TASKS, default="regression", help="what the values are")
     sub.add_argument("--method", choices=NET_METHODS, default="kmeans", help="how prototypes are chosen")
-    sub.add_argument("--router", choices=ROUTERS, default="tree")
-    sub.add_argument("--valency", type=int, default=2)
+    sub.add_argument(
+        "--router", choices=ROUTERS, default="tree", help="down a tree, or to the nearest of all prototypes"
+    )
+    sub.add_argument("--valency", type=int, default=2, help="children of a node of the tree")
     sub.add_argument("--overlap", type=int, default=1, help="experts that each point trains")
     sub.add_argument("--validation", type=float, default=0.2, help="share of the points kept for early stopping")
     defaults = Options()
-    sub.add_argument("--steps", type=int, default=defaults.steps)
+    sub.add_argument("--steps", type=int, default=defaults.steps, help="optimizer steps of an expert at most")
     sub.add_argument("--batch", type=int, default=defaults.batch_size, help="points a step and expert")
-    sub.add_argument("--rate", type=float, default=defaults.learning_rate)
-    sub.add_argument("--budget-bytes", type=int, help="train group after group within this many bytes")
+    sub.add_argument("--rate", type=float, default=defaults.learning_rate, help="learning rate")
+    sub.add_argument(
+        "--budget-bytes", type=int, help="train group after group within this many bytes (default: all at once)"
+    )
     sub.add_argument("--checkpoint", type=output_file, metavar="FILE", help="write it while training, resume from it")
     sub.add_argument(
         "--optimizer", choices=OPTIMIZERS, default="adamw", help="demo: data-parallel, with all that torchrun started"
     )
     sub.add_argument("--topk", type=int, help="coefficients that demo sends of each 64 numbers (default 4)")
     sub.add_argument("--decay", type=float, help="what demo keeps of the momentum from step to step (default 0.999)")
-    sub.add_argument("--seed", type=seed, default=0)
-    sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu")
+    add_seed(sub)
+    add_device(sub)
     add_patience(sub)
 
 

@@ -51,10 +51,15 @@ ROUTERS = ("routing_only", "routing_pairs", "routing_pairs_tree")
 
 
 def add_bounds(sub: argparse.ArgumentParser) -> None:
-    for name, text in (("n", "inputs"), ("depth", "hidden layers J"), ("width", "units a layer W"), ("experts", "L")):
+    for name, text in (
+        ("n", "inputs"),
+        ("depth", "hidden layers J"),
+        ("width", "units a layer W"),
+        ("experts", "experts L"),
+    ):
         sub.add_argument(f"--{name}", type=int, required=True, help=text)
-    sub.add_argument("--router", choices=("flat", "tree"), default="flat")
-    sub.add_argument("--activation", choices=KINDS, default="relu")
+    sub.add_argument("--router", choices=("flat", "tree"), default="flat", help="how points are routed to experts")
+    sub.add_argument("--activation", choices=KINDS, default="relu", help="of the units")
 
 
 def run_bounds(args: argparse.Namespace) -> int:
@@ -103,12 +108,16 @@ def _lower(architecture: Architecture, experts: int) -> tuple[int, str]:
 
 
 def add_shatter(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("family", choices=(*FAMILIES, *ROUTERS))
+    sub.add_argument("family", choices=(*FAMILIES, *ROUTERS), help="how the set is made, see docs/vc_dimension.md")
     for name, text in SIZES.items():
-        sub.add_argument(f"--{name}", type=int, help=text)
-    sub.add_argument("--layers-per-bit", type=int, choices=(1, 2), default=1, help="deep only")
-    sub.add_argument("--experts", type=int, help="L copies of a network family in a mixture, or L cells of a router")
-    sub.add_argument("--valency", type=int, default=2, help="of a mixture's tree")
+        sub.add_argument(f"--{name}", type=int, help=f"{text} (no default: needed where the family has it)")
+    sub.add_argument("--layers-per-bit", type=int, choices=(1, 2), default=1, help="layers that read one bit, of deep")
+    sub.add_argument(
+        "--experts",
+        type=int,
+        help="L copies of a network family in a mixture, or L cells of a router (default: one network)",
+    )
+    sub.add_argument("--valency", type=int, default=2, help="children of a node of a mixture's tree")
     sub.add_argument("--networks", action="store_true", help="store the network of every labeling, not a certificate")
     sub.add_argument("--out", metavar="FILE", type=output_file, help="where to store it (.safetensors)")
 
@@ -145,7 +154,7 @@ def _given(args: argparse.Namespace, name: str) -> int:
 
 
 def add_check(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("file", type=Path)
+    sub.add_argument("file", metavar="FILE", type=Path, help="a stored set (.safetensors)")
 
 
 def run_check(args: argparse.Namespace) -> int:
