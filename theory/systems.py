@@ -95,6 +95,9 @@ def _claim(name: str, key: str, said: Statement) -> Claim:
         said.hypotheses,
         _reproduction(name, key),
         said.slow,
+        said.evidence,
+        said.decided_by,
+        said.does_not_say,
     )
 
 

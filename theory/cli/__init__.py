@@ -103,6 +103,9 @@ GENERAL = {
     "build": Verb("build a model, and store it with --out", "theory.cli.models"),
     "certify": Verb("certify the uniform error of a stored model", "theory.cli.models"),
     "eval": Verb("evaluate a stored model on a .npy file of points (B, n)", "theory.cli.evaluate"),
+    "explain": Verb(
+        "explain a claim in words, or a model's answer at one row by interactions", "theory.cli.explaining"
+    ),
     "new-system": Verb("write the files of a new system into this checkout", "theory.cli.new_system"),
     "show": Verb("draw a stored model: cells, knots and error, or leaves and answers", "theory.cli.models"),
 }
@@ -113,10 +116,13 @@ class _LaterParser(argparse.ArgumentParser):
     """A parser that learns its arguments when it is used: the module behind a verb may take seconds to import."""
 
     fill: Callable[[argparse.ArgumentParser], None] | None = None
+    words: Sequence[str] = ()
+    """What follows the verb: what it takes may depend on it."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         fill, self.fill = self.fill, None
         if fill is not None:
+            self.words = args or ()
             fill(self)
         return super().parse_known_args(args, namespace)
 

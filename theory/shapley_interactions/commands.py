@@ -1,4 +1,4 @@
-"""`momlp explain`: which features, or which experts, made a model's answer."""
+"""`momlp explain` of a model: which features, or which experts, made a model's answer."""
 
 from theory.command import Verb
 
@@ -6,6 +6,5 @@ VERBS = {
     "explain": Verb(
         "explain a model's answer at one row by interactions of features, or its loss by experts",
         "theory.shapley_interactions.verbs",
-        flat="explain",
     ),
 }
