@@ -279,9 +279,10 @@ class Context:
 class Statement:
     """What a system says: the fields of a `Claim` without its id and its reproduction, which follow from its name.
 
-    That of a statement expected to be OPEN measures what can be, and concludes OPEN. `slow` keeps a reproduction out of
-    the quick tests. Statements with the same word in `shares` share what they compute: one process decides them.
-    `quick` is what the quick budget ends with where it is too small to decide.
+    That of a statement expected to be OPEN measures what can be, and concludes OPEN. `evidence` is what its verdict
+    must rest on, `decided_by` how it is found, `does_not_say` what a reader might take it for and it is not. `slow`
+    keeps a reproduction out of the quick tests. Statements with the same word in `shares` share what they compute: one
+    process decides them. `quick` is what the quick budget ends with where it is too small to decide.
     """
 
     title: str
@@ -292,15 +293,19 @@ class Statement:
     slow: bool = False
     shares: str = ""
     quick: Status | None = None
+    evidence: Evidence = Evidence.NONE
+    decided_by: str = ""
+    does_not_say: str = ""
 
 
 @dataclass(frozen=True)
 class Claim:
     """A statement, where it comes from, and how it is reproduced.
 
-    `id` is "system.name"; `statement` is LaTeX; `expected` is the status that `momlp verify` insists on.
-    `reproduce` is None for a claim that nobody has decided here yet: it shows as OPEN. ValueError for a malformed id,
-    TypeError for a field of another type, also when `reproduce` returns no Verdict.
+    `id` is "system.name"; `statement` is LaTeX; `expected` is the status that `momlp verify` insists on, `evidence`
+    what it rests on; `decided_by` and `does_not_say` are for readers (`momlp explain`). `reproduce` is None for a claim
+    that nobody has decided here yet: it shows as OPEN. ValueError for a malformed id, TypeError for a field of another
+    type, also when `reproduce` returns no Verdict.
     """
 
     id: str
@@ -313,15 +318,19 @@ class Claim:
     slow: bool = False
     shares: str = ""
     quick: Status | None = None
+    evidence: Evidence = Evidence.NONE
+    decided_by: str = ""
+    does_not_say: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("id", "title", "statement"):
+        for name in ("id", "title", "statement", "decided_by", "does_not_say"):
             _require_text(name, getattr(self, name))
         require(isinstance(self.source, (Source, str)), TypeError, "source", "a Source or a string", self.source)
         system, _, name = self.id.partition(".")
         if not system.isidentifier() or not name.isidentifier():
             raise ValueError(f"`id` must look like system.name, got {self.id!r}")
         require(isinstance(self.expected, Status), TypeError, "expected", "a Status", self.expected)
+        require(isinstance(self.evidence, Evidence), TypeError, "evidence", "an Evidence", self.evidence)
         good = isinstance(self.hypotheses, tuple) and all(isinstance(h, str) for h in self.hypotheses)
         require(good, TypeError, "hypotheses", "a tuple of strings", self.hypotheses)
         good = self.reproduce is None or callable(self.reproduce)

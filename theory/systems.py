@@ -97,6 +97,9 @@ def _claim(name: str, key: str, said: Statement) -> Claim:
         said.slow,
         said.shares,
         said.quick,
+        said.evidence,
+        said.decided_by,
+        said.does_not_say,
     )
 
 

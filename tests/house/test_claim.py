@@ -244,6 +244,10 @@ CLAIM = {"id": "a.b", "title": "t", "statement": "s", "source": "src", "expected
         ({"hypotheses": "n = 2"}, TypeError, "hypotheses"),
         ({"hypotheses": (1,)}, TypeError, "hypotheses"),
         ({"reproduce": 3}, TypeError, "reproduce"),
+        ({"evidence": 6}, TypeError, "evidence"),
+        ({"evidence": "EXACT"}, TypeError, "evidence"),
+        ({"decided_by": None}, TypeError, "decided_by"),
+        ({"does_not_say": 1}, TypeError, "does_not_say"),
     ],
 )
 def test_a_claim_refuses_fields_of_another_kind(change, error, field):

@@ -439,6 +439,7 @@ def _calls():
     yield "Context", Context, {"budget": integer("quick"), **fields}
     words = {k: integer("word") for k in ("title", "statement", "source")}
     fields = {"id": integer("a.b"), **words, "expected": integer(Status.PROVED), "hypotheses": integer(())}
+    fields |= {"evidence": integer(Evidence.EXACT), "decided_by": integer("so"), "does_not_say": integer("more")}
     yield "Claim", Claim, {**fields, "reproduce": integer(None)}
     yield "register", register, {"claim": lambda: Claim("a.b", "", "", "", Status.OPEN)}
     yield "select", select, {"patterns": integer(["momlp"])}

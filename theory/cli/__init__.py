@@ -154,6 +154,14 @@ GENERAL = {
             "momlp eval model.safetensors --points P.npy --out Y.npy --budget-bytes 100000",
         ),
     ),
+    "explain": Verb(
+        "explain a claim in words, or a model's answer at one row by interactions",
+        "theory.cli.explaining",
+        examples=(
+            "momlp explain momlp.sharpness",
+            "momlp explain trained.safetensors --points P.npy --row 0 --out explanation.json",
+        ),
+    ),
     "new-system": Verb(
         "write the files of a new system into this checkout",
         "theory.cli.new_system",
@@ -175,10 +183,13 @@ class _LaterParser(argparse.ArgumentParser):
     """A parser that learns its arguments when it is used: the module behind a verb may take seconds to import."""
 
     fill: Callable[[argparse.ArgumentParser], None] | None = None
+    words: Sequence[str] = ()
+    """What follows the verb: what it takes may depend on it."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         fill, self.fill = self.fill, None
         if fill is not None:
+            self.words = args or ()
             fill(self)
         return super().parse_known_args(args, namespace)
 

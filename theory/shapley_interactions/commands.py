@@ -1,4 +1,4 @@
-"""`momlp explain`: which features, or which experts, made a model's answer."""
+"""`momlp explain` of a model: which features, or which experts, made a model's answer."""
 
 from theory.command import Verb
 
@@ -6,10 +6,9 @@ VERBS = {
     "explain": Verb(
         "explain a model's answer at one row by interactions of features, or its loss by experts",
         "theory.shapley_interactions.verbs",
-        flat="explain",
         examples=(
-            "momlp explain trained.safetensors --points X.npy --row 0 --out explanation.png",
-            "momlp explain trained.safetensors --points X.npy --players experts --values Y.npy --order 1",
+            "momlp shapley_interactions explain trained.safetensors --points X.npy --row 0 --out explanation.png",
+            "momlp shapley_interactions explain trained.safetensors --points X.npy --players experts --values Y.npy",
         ),
     ),
 }
