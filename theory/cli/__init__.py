@@ -102,6 +102,7 @@ GENERAL = {
     "plan": Verb("print what a model would cost, without building it", "theory.cli.models"),
     "build": Verb("build a model, and store it with --out", "theory.cli.models"),
     "certify": Verb("certify the uniform error of a stored model", "theory.cli.models"),
+    "recheck": Verb("re-decide proof files by a checker that imports nothing of this package", "theory.cli.recheck"),
     "eval": Verb("evaluate a stored model on a .npy file of points (B, n)", "theory.cli.evaluate"),
     "new-system": Verb("write the files of a new system into this checkout", "theory.cli.new_system"),
     "show": Verb("draw a stored model: cells, knots and error, or leaves and answers", "theory.cli.models"),

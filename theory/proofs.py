@@ -1,0 +1,135 @@
+"""Proof files: what is written for the stand-alone checker, and how it is asked.
+
+`tools/momlp_check.py` re-decides a proof file with Python's standard library alone and shares no code with this
+package. Here proofs are found, by asking the checker for its bounds where those decide, and written. Nothing depends on
+that: a proof that is wrong is refused by the checker, whoever wrote it.
+
+Main definitions: `CHECKER`, `uniform_error_proof`, `write_proof`, `recheck`.
+References: docs/proofs.md.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from constructions.errors import BudgetExceeded, require_path, require_positive
+from constructions.files import require_regular, write_whole
+from constructions.functions.symbolic.parser import as_text, parse
+
+_HERE = Path(__file__).parent
+CHECKER = next(
+    (path for path in (_HERE / "momlp_check.py", _HERE.parent / "tools" / "momlp_check.py") if path.is_file()),
+    _HERE / "momlp_check.py",
+)
+"""Beside this file in an installed package, in tools/ in a checkout."""
+FORMAT, VERSION = "momlp-proof", 1
+MOST_CUTS = 40  # of a cell, one inside the other
+MOST_BOXES = 10_000_000
+
+
+@cache
+def checker() -> ModuleType:
+    """The stand-alone checker as a module."""
+    spec = importlib.util.spec_from_file_location("momlp_check", CHECKER)
+    if spec is None or spec.loader is None or not CHECKER.is_file():
+        raise ImportError(f"the checker is missing: {CHECKER}")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def write_proof(path: str | os.PathLike, kind: str, proof: dict[str, Any]) -> Path:
+    """Write a proof file, packed, whole or not at all; OSError when it cannot be written."""
+    contents = {"format": FORMAT, "version": VERSION, "kind": kind, "proof": proof}
+    contents["sha256"] = hashlib.sha256(_canonical(contents)).hexdigest()
+    # without a time of writing: the same proof is the same file
+    packed = gzip.compress(_canonical(contents), mtime=0)
+    return write_whole(path, lambda draft: draft.write_bytes(packed))
+
+
+def _canonical(contents: dict[str, Any]) -> bytes:
+    return json.dumps(contents, sort_keys=True, separators=(",", ":")).encode()
+
+
+def uniform_error_proof(
+    model: str | os.PathLike,
+    formula: str,
+    eps: float | Fraction | None,
+    *,
+    log: Callable[[str], None] = lambda message: None,
+) -> dict[str, Any]:
+    """The proof that the stored mixture of pencils or constants is within eps of the formula, for `write_proof`.
+
+    The proof states the formula as it is understood: read, simplified, and written out again.
+
+    ValueError when it is not a model of that kind, or where the bounds stay above eps however often a cell is cut.
+    """
+    check, path, eps = checker(), require_regular(require_path("model", model)), Fraction(require_positive("eps", eps))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    try:
+        mixture = check.Mixture(path, digest)
+        formula = as_text(parse(formula, mixture.n))
+        f = check.compiled(formula, mixture.n)
+    except check.Refused as err:
+        raise ValueError(f"no proof file can be written for {path}: {err}") from err
+    except (KeyError, ValueError, SyntaxError) as err:
+        raise ValueError(f"no proof file can be written for {path} and {formula!r} ({err!r})") from err
+    cuts, boxes = [], 0
+    for leaf in range(mixture.leaves):
+        log(f"cell {leaf + 1} of {mixture.leaves}, {boxes} boxes")
+        cuts.append(_cuts(check, mixture, f, eps, leaf))
+        boxes += cuts[-1].count(".")
+        if boxes > MOST_BOXES:
+            raise BudgetExceeded(f"a proof of more than {MOST_BOXES} boxes is not written")
+    return {
+        "model": {"file": path.name, "sha256": digest},
+        "formula": formula,
+        "domain": [[str(end) for end in side] for side in mixture.domain],
+        "eps": str(eps),
+        "cuts": cuts,
+    }
+
+
+def _cuts(check: ModuleType, mixture: Any, f: Callable, eps: Fraction, leaf: int) -> str:
+    """How a cell is cut until every box has its bound, in the order in which the checker asks: the lower half first."""
+    letters: list[str] = []
+    stack = [(mixture.cell(leaf), 0)]
+    enclosed = [tuple(map(check.enclosed, part)) for part in mixture.layers(leaf)]
+    off = check.rounding(mixture.layers(leaf), [max(map(abs, side)) for side in mixture.domain], mixture.unit)
+    while stack:
+        box, depth = stack.pop()
+        try:
+            bounds = check.difference(f, enclosed, box)
+            holds = all(Fraction(b, check.ONE) + o <= eps for b, o in zip(bounds, off, strict=True))
+        except check.Unknown:
+            holds = False
+        if holds:
+            letters.append(".")
+            continue
+        if depth == MOST_CUTS:
+            place = [tuple(map(float, side)) for side in box]
+            raise ValueError(f"`eps` must be above the error: on {place} no bound of {float(eps):.9g} was found")
+        axis = max(range(mixture.n), key=lambda a: box[a][1] - box[a][0])
+        letters.append("0123456789abcdefghijklmnopqrstuvwxyz"[axis])
+        low, high = box[axis]
+        middle = (low + high) / 2
+        for part in ((middle, high), (low, middle)):
+            stack.append(([*box[:axis], part, *box[axis + 1 :]], depth + 1))
+    return "".join(letters)
+
+
+def recheck(paths: Sequence[str | os.PathLike]) -> int:
+    """The exit status of the checker, run on the files by a fresh process that sees no installed package."""
+    return subprocess.run([sys.executable, "-I", str(CHECKER), *(os.fspath(path) for path in paths)], check=False).returncode
