@@ -81,7 +81,7 @@ def uniform_error_proof(
     try:
         mixture = check.Mixture(path, digest)
         formula = as_text(parse(formula, mixture.n))
-        f = check.compiled(formula, mixture.n)
+        f = check.compiled(formula, [f"x{a}" for a in range(mixture.n)], check.ON_REALS)
     except check.Refused as err:
         raise ValueError(f"no proof file can be written for {path}: {err}") from err
     except (KeyError, ValueError, SyntaxError) as err:
@@ -130,6 +130,59 @@ def _cuts(check: ModuleType, mixture: Any, f: Callable, eps: Fraction, leaf: int
     return "".join(letters)
 
 
+# --- proofs of claims -------------------------------------------------------------------------------------------
+
+Proof = tuple[str, dict[str, Any]]
+"""Kind and contents, for `write_proof`."""
+
+Producer = Callable[[Any, Path], list[Proof]]
+"""What `theory.<system>.proofs.PROOFS` has by the name of a claim: of a context and the folder that the files will lie
+in, the proofs that decide the claim's quick instances together."""
+
+
+def facts(
+    *stated: str,
+    data: dict[str, Any] | None = None,
+    definitions: dict[str, str] | None = None,
+    variables: Sequence[str] = (),
+) -> Proof:
+    """Formulas in the language of docs/proofs.md, about numbers in `data`: tensors, arrays, or rationals in lists."""
+    held = {name: as_rationals(value) for name, value in (data or {}).items()}
+    named = [[name, text] for name, text in (definitions or {}).items()]
+    return "facts", {"variables": list(variables), "data": held, "definitions": named, "facts": list(stated)}
+
+
+def as_rationals(value: Any) -> Any:
+    """The numbers in nested lists, exactly, as strings p/q; a float is the dyadic rational that it is."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [as_rationals(part) for part in value]
+    return str(Fraction(str(value)) if not isinstance(value, (int, float, Fraction)) else Fraction(value))
+
+
+def write_claim(folder: Path, claim: str, proofs: Sequence[Proof]) -> list[Path]:
+    """Files CLAIM.proof, or CLAIM-1.proof, CLAIM-2.proof and so on where there are several."""
+    found = []
+    for number, (kind, proof) in enumerate(proofs):
+        name = claim if len(proofs) == 1 else f"{claim}-{number + 1}"
+        found.append(write_proof(folder / f"{name}.proof", kind, {"claim": claim, **proof}))
+    return found
+
+
 def recheck(paths: Sequence[str | os.PathLike]) -> int:
     """The exit status of the checker, run on the files by a fresh process that sees no installed package."""
-    return subprocess.run([sys.executable, "-I", str(CHECKER), *(os.fspath(path) for path in paths)], check=False).returncode
+    return subprocess.run(_command(paths), check=False).returncode
+
+
+def rechecked(paths: Sequence[str | os.PathLike]) -> dict[str, bool]:
+    """Whether each file is proved, decided by one fresh process; nothing is printed."""
+    done = subprocess.run(_command(paths), check=False, capture_output=True, text=True)
+    words = [line.split(maxsplit=1)[0] for line in done.stdout.splitlines() if line]
+    if len(words) != len(paths):
+        raise OSError(f"the checker answered for {len(words)} of {len(paths)} files: {done.stderr.strip()[-200:]}")
+    return {os.fspath(path): word == "proved" for path, word in zip(paths, words, strict=True)}
+
+
+def _command(paths: Sequence[str | os.PathLike]) -> list[str]:
+    return [sys.executable, "-I", str(CHECKER), *(os.fspath(path) for path in paths)]

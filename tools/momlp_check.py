@@ -7,6 +7,7 @@ Exit status: 0 when every statement follows, 1 when one does not, 2 when a file 
 """
 
 import ast
+import contextlib
 import gzip
 import hashlib
 import itertools
@@ -30,7 +31,11 @@ class Refused(Exception):
     """The statement does not follow from what the file holds."""
 
 
-class Unknown(Exception):
+class Undecided(Refused):
+    """Which of two numbers is larger is left open by their enclosures."""
+
+
+class Unknown(Refused):
     """Nothing is known on this interval: it leaves a function's domain."""
 
 
@@ -254,12 +259,17 @@ class Dual(NamedTuple):
     __radd__, __rmul__ = __add__, __mul__
 
     def __lt__(self, other):
-        """(everywhere, somewhere); f is continuous, so sides of a cut may touch."""
-        other = Dual.of(other).value
-        return self.value.hi <= other.lo, self.value.lo < other.hi
+        """The same everywhere on the box, or Undecided."""
+        x, y = self.value, Dual.of(other).value
+        if x.hi >= y.lo and x.lo <= y.hi:
+            raise Undecided("the enclosures of two numbers overlap")
+        return x.hi < y.lo
 
     def __gt__(self, other):
         return Dual.of(other) < self
+
+    def __eq__(self, other):
+        raise Refused("whether two enclosed numbers are equal is never decided")
 
     __le__, __ge__ = __lt__, __gt__
 
@@ -291,10 +301,11 @@ def piecewise(*branches):
     """The first branch whose condition holds; all that may be it where that is open."""
     found = []
     for branch, condition in branches:
-        holds = condition()
-        everywhere, somewhere = (holds, holds) if isinstance(holds, bool) else holds
-        if everywhere or somewhere:
-            found.append(Dual.of(branch()))
+        everywhere = False
+        with contextlib.suppress(Undecided):
+            if not (everywhere := condition()):
+                continue
+        found.append(Dual.of(branch()))
         if everywhere:
             return either(Interval.hull(part.value for part in found), found)
     raise Unknown  # nothing says what f is where no condition holds
@@ -321,22 +332,28 @@ ON_REALS = {
     "pi": Dual(PI, {}),
     "E": Dual(exp(UNIT), {}),
 }
-ALLOWED = (ast.Expression, ast.Constant, ast.Name, ast.Load, ast.UnaryOp, ast.USub, ast.BinOp, ast.Add)
-ALLOWED += (ast.Sub, ast.Mult, ast.Div, ast.Pow, ast.Compare, ast.Lt, ast.LtE, ast.Gt, ast.GtE)
-ALLOWED += (ast.Call, ast.Tuple)
+_nodes = "Expression Constant Name Load UnaryOp USub BinOp Add Sub Mult Div Pow Compare Lt LtE Gt GtE Call Tuple"
+ALLOWED = tuple(getattr(ast, name) for name in _nodes.split())
+_nodes = "Store Mod Eq NotEq In BoolOp And Or Not IfExp List ListComp comprehension Subscript Lambda arguments arg"
+ALLOWED_IN_FACTS = ALLOWED + tuple(getattr(ast, name) for name in _nodes.split())
 
 
 class Rewritten(ast.NodeTransformer):
-    """Numbers become the rationals that are written there, the arguments of Piecewise are evaluated when needed."""
+    """No operation makes a float, and the arguments of Piecewise are evaluated when needed."""
 
     def __init__(self, text):
         self.text = text
 
     def visit_Constant(self, node):
-        if node.value is True:
+        if type(node.value) is not float:
             return node
         number = Fraction(ast.get_source_segment(self.text, node).replace("_", ""))
         return ast.Call(ast.Name("number", ast.Load()), [ast.Constant(str(number))], [])
+
+    def visit_BinOp(self, node):
+        self.generic_visit(node)
+        name = {ast.Div: "divided", ast.Pow: "power"}.get(type(node.op))
+        return ast.Call(ast.Name(name, ast.Load()), [node.left, node.right], []) if name else node
 
     def visit_Call(self, node):
         self.generic_visit(node)
@@ -347,20 +364,91 @@ class Rewritten(ast.NodeTransformer):
         return node
 
 
-def compiled(text, n):
+def power(x, k):
+    if not isinstance(x, int | Fraction):
+        return x**k
+    return Dual.of(x) ** k if k != int(k) else x ** int(k) if k >= 0 else Fraction(x) ** int(k)
+
+
+def divided(x, y):
+    found = x * power(y, -1)
+    return found.numerator if isinstance(found, Fraction) and found.denominator == 1 else found
+
+
+HIDDEN = {"__builtins__": {}, "number": Fraction, "power": power, "divided": divided}
+
+
+def compiled(text, names, space, allowed=ALLOWED):
     """A formula as a function of a dictionary of its variables; Refused for anything outside the language."""
-    tree = ast.parse(text.strip(), mode="eval")
+    tree, names = ast.parse(text.strip(), mode="eval"), set(names)
     for node in ast.walk(tree):
-        good = isinstance(node, ALLOWED) and not getattr(node, "keywords", ())
+        good = isinstance(node, allowed) and not getattr(node, "keywords", ())
         good = good and (not isinstance(node, ast.Constant) or type(node.value) in (int, float) or node.value is True)
         require(good, f"{ast.unparse(node)!r} is not part of the language")
-    known = {*ON_REALS, *(f"x{a}" for a in range(n))}
-    unknown = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - known
+        if isinstance(node, ast.arg) or isinstance(getattr(node, "ctx", None), ast.Store):
+            names |= {getattr(node, "arg", getattr(node, "id", None))}
+    require(not names & {*HIDDEN, *space}, f"{sorted(names & {*HIDDEN, *space})} have a meaning already")
+    unknown = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - {*space, *names}
     require(not unknown, f"{sorted(unknown)} are not part of the language")
     code = compile(ast.fix_missing_locations(Rewritten(text.strip()).visit(tree)), "formula", "eval")
-    space = {"__builtins__": {}, "number": Fraction, **ON_REALS}
-    return lambda values: eval(code, {**space, **values})
+    return lambda values: eval(code, {**HIDDEN, **space, **values})
 
+
+def terms(x):
+    return x.terms if isinstance(x, Polynomial) else {(): Fraction(x)}
+
+
+class Polynomial:
+    """In commuting variables: sorted names -> coefficient. Two are equal when all coefficients are."""
+
+    def __init__(self, terms):
+        self.terms = {word: c for word, c in terms.items() if c}
+
+    def __add__(self, other):
+        mine, other = self.terms, terms(other)
+        return Polynomial({w: mine.get(w, 0) + other.get(w, 0) for w in mine.keys() | other})
+
+    def __mul__(self, other):
+        found = defaultdict(Fraction)
+        for (v, c), (w, d) in itertools.product(self.terms.items(), terms(other).items()):
+            found[(*sorted(v + w),)] += c * d
+        return Polynomial(found)
+
+    def __sub__(self, other):
+        return self + other * -1
+
+    def __rsub__(self, other):
+        return self * -1 + other
+
+    def __neg__(self):
+        return 0 - self
+
+    def __pow__(self, k):
+        require(k == int(k) >= 0, "a polynomial has whole powers")
+        return math.prod([self] * int(k))
+
+    def __eq__(self, other):
+        return self.terms == terms(other)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+
+def every(many):
+    require(len(many), "a statement about nothing")
+    return all(many)
+
+
+def hashable(x):
+    return tuple(map(hashable, x)) if isinstance(x, list | tuple) else x
+
+
+IN_FACTS = {**ON_REALS, "all": every, "any": any, "sum": sum, "prod": math.prod, "min": min, "max": max, "abs": abs}
+IN_FACTS |= {"len": len, "floor": math.floor, "ceil": math.ceil, "range": range, "sorted": sorted, "gcd": math.gcd}
+IN_FACTS |= {"zip": lambda *many: list(zip(*many, strict=True)), "comb": math.comb, "factorial": math.factorial}
+IN_FACTS |= {"product": lambda many, k: list(map(list, itertools.product(many, repeat=k)))}
+_choices = {"permutations": itertools.permutations, "subsets": itertools.combinations}
+IN_FACTS |= {name: lambda many, k, f=f: list(map(list, f(many, k))) for name, f in _choices.items()}
+IN_FACTS |= {"set": lambda many: set(map(hashable, many)), "coefficients": lambda p: list(p.terms.values())}
 
 # --- what is decided: each returns the statement in words -----------------------------------------------------
 
@@ -381,11 +469,10 @@ def rounding(layers, x, unit):
     """How far outputs may be off when computed in floats, sums in any order, for inputs of size <= x."""
     off = [unit * v for v in x]
     for weights, biases, bent in layers:
-        moved = [sum(abs(w) * o for w, o in zip(row, off, strict=True)) for row in weights]
-        most = [
-            sum(abs(w) * v for w, v in zip(row, x, strict=True)) + abs(b)
-            for row, b in zip(weights, biases, strict=True)
-        ]
+        moved, most = (
+            [sum(abs(w) * o for w, o in zip(row, many, strict=True)) for row in weights] for many in (off, x)
+        )
+        most = [v + abs(b) for v, b in zip(most, biases, strict=True)]
         off = [o + (len(x) + 4) * unit * (v + o) + len(x) * unit**6 for o, v in zip(moved, most, strict=True)]
         x, off = ([v * max(1, abs(a)) for v, a in zip(part, bent, strict=True)] for part in (most, off))
     return off
@@ -409,7 +496,8 @@ class Mixture:
         bent = self.numbers("slope", self.k) if plan["activation"] == "prelu" else [Fraction(0)] * self.k
         hidden = rows(self.numbers("hidden_weight", self.k, self.n), self.n)
         self.hidden = hidden, self.numbers("hidden_bias", self.k), bent
-        self.out = self.numbers("out_weight", self.leaves, self.m, self.k)
+        out = self.numbers("out_weight", self.leaves, self.m, self.k)
+        self.out = rows(out, self.k) if self.k else [[]] * (self.leaves * self.m)
         self.bias = self.numbers("out_bias", self.leaves, self.m)
 
     def numbers(self, name, *shape):
@@ -422,9 +510,8 @@ class Mixture:
         return list(map(Fraction, struct.unpack(form, self.data[first:last])))
 
     def layers(self, leaf):
-        size, m = self.m * self.k, self.m
-        weights = rows(self.out[leaf * size : (leaf + 1) * size], self.k) if self.k else [[]] * m
-        return [self.hidden, (weights, self.bias[leaf * m : (leaf + 1) * m], [0] * m)]
+        here = slice(leaf * self.m, (leaf + 1) * self.m)
+        return [self.hidden, (self.out[here], self.bias[here], [0] * self.m)]
 
     def cell(self, leaf):
         """The leaf's box, and as much more as rounding may move its faces: (x - lo)(M/l) in floats is off by 4u."""
@@ -469,7 +556,7 @@ def difference(f, layers, box):
 def uniform_error(proof, folder, log):
     """|f - model| <= eps on the domain. The proof says how each cell is cut; every bound is computed here."""
     model = Mixture(folder / proof["model"]["file"], proof["model"]["sha256"])
-    f = compiled(proof["formula"], model.n)
+    f = compiled(proof["formula"], [f"x{a}" for a in range(model.n)], ON_REALS)
     eps, boxes = Fraction(proof["eps"]), 0
     require([list(map(str, side)) for side in model.domain] == proof["domain"], "the domain is not the model's")
     require(len(proof["cuts"]) == model.leaves, "there are not as many cells as the model has")
@@ -540,9 +627,27 @@ def positive(matrix):
     return True
 
 
+def numbers(x):
+    """Rationals "p/q" in lists in lists."""
+    return [numbers(part) for part in x] if isinstance(x, list) else divided(Fraction(x), 1)
+
+
+def facts(proof, folder, log):
+    """Formulas that are true: of integers, rationals, polynomials, enclosed reals, and the numbers in the file."""
+    space = {**IN_FACTS, **{name: Polynomial({(name,): 1}) for name in proof["variables"]}}
+    for name, value in [*proof["data"].items(), *proof["definitions"]]:
+        require(name.isidentifier() and name not in {**HIDDEN, **space}, f"{name!r} has a meaning already")
+        space[name] = compiled(value, [], space, ALLOWED_IN_FACTS)({}) if isinstance(value, str) else numbers(value)
+    require(proof["facts"], "nothing is stated")
+    for text in proof["facts"]:
+        log(text)
+        require(compiled(text, [], space, ALLOWED_IN_FACTS)({}) is True, f"it is false that {text}")
+    return f"{proof['claim']}: {len(proof['facts'])} facts, the last one {proof['facts'][-1]}"
+
+
 # --- files ----------------------------------------------------------------------------------------------------
 
-KINDS = {decide.__name__: decide for decide in (uniform_error, matrix_inequality)}
+KINDS = {decide.__name__: decide for decide in (uniform_error, matrix_inequality, facts)}
 
 
 def read(path):
@@ -550,10 +655,7 @@ def read(path):
     with open(path, "rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     with (gzip.open if packed else open)(path, "rb") as file:
-        data = file.read(MOST_BYTES + 1)
-    if len(data) > MOST_BYTES:
-        raise ValueError(f"more than {MOST_BYTES} bytes")
-    contents = json.loads(data)
+        contents = json.loads(file.read(MOST_BYTES))  # what is longer ends early, and is no JSON then
     if contents.get("format") == "momlp-amgm-sos" and contents["version"] == 1:
         return "matrix_inequality", contents
     if contents.get("format") != FORMAT or contents["version"] != VERSION or contents["kind"] not in KINDS:
@@ -570,9 +672,7 @@ def decide(path, log=lambda message: None):
         kind, proof = read(path)
         return 0, KINDS[kind](proof, path.parent, log)
     except Refused as err:
-        return 1, str(err)
-    except Unknown:
-        return 1, "a function is asked for outside of its domain"
+        return 1, str(err) or "a function is asked for outside of its domain"
     except Exception as err:  # whatever a damaged or foreign file leads to
         return 2, f"cannot be read: {type(err).__name__}: {err}"
 
