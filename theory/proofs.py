@@ -140,6 +140,20 @@ Producer = Callable[[Any, Path], list[Proof]]
 in, the proofs that decide the claim's quick instances together."""
 
 
+MATRICES = {
+    "mul": "lambda X, Y: [[sum([X[i][k]*Y[k][j] for k in range(len(Y))]) for j in range(len(Y[0]))] for i in range(len(X))]",
+    "times": "lambda X, y: [sum([X[i][k]*y[k] for k in range(len(y))]) for i in range(len(X))]",
+    "flip": "lambda X: [[X[i][j] for i in range(len(X))] for j in range(len(X[0]))]",
+    "add": "lambda Xs: [[sum([X[i][j] for X in Xs]) for j in range(len(Xs[0][0]))] for i in range(len(Xs[0]))]",
+}
+"""Definitions for `facts`: products of matrices, a matrix times a vector, the transpose, sums."""
+
+NETWORKS = {
+    "layer": "lambda W, b, x: [sum([W[i][k]*x[k] for k in range(len(x))]) + b[i] for i in range(len(b))]",
+    "relu": "lambda x: [max(v, 0) for v in x]",
+}
+
+
 def facts(
     *stated: str,
     data: dict[str, Any] | None = None,
@@ -159,6 +173,48 @@ def as_rationals(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [as_rationals(part) for part in value]
     return str(Fraction(str(value)) if not isinstance(value, (int, float, Fraction)) else Fraction(value))
+
+
+def eliminated(rows: Sequence[Sequence[Fraction]]) -> tuple[list[list[Fraction]], list[int]]:
+    """(reduced row echelon form, columns of its pivots) of a matrix of rationals."""
+    reduced, pivots = [[Fraction(v) for v in row] for row in rows], []
+    for column in range(len(reduced[0]) if reduced else 0):
+        at = next((i for i in range(len(pivots), len(reduced)) if reduced[i][column]), None)
+        if at is None:
+            continue
+        reduced[len(pivots)], reduced[at] = reduced[at], reduced[len(pivots)]
+        head = [v / reduced[len(pivots)][column] for v in reduced[len(pivots)]]
+        reduced = [
+            head if i == len(pivots) else [v - row[column] * h for v, h in zip(row, head, strict=True)]
+            for i, row in enumerate(reduced)
+        ]
+        pivots.append(column)
+    return reduced, pivots
+
+
+def solution(rows: Sequence[Sequence[Fraction]], values: Sequence[Fraction]) -> list[Fraction] | None:
+    """x with rows·x = values, zero where it is free; None where there is none."""
+    width = len(rows[0])
+    reduced, pivots = eliminated([[*row, v] for row, v in zip(rows, values, strict=True)])
+    if width in pivots:
+        return None
+    found = [Fraction(0)] * width
+    for row, column in zip(reduced, pivots, strict=False):
+        found[column] = row[width]
+    return found
+
+
+def kernel_vector(rows: Sequence[Sequence[Fraction]]) -> list[Fraction] | None:
+    """A vector other than 0 with rows·x = 0; None where there is none."""
+    width = len(rows[0])
+    reduced, pivots = eliminated(rows)
+    free = next((c for c in range(width) if c not in pivots), None)
+    if free is None:
+        return None
+    found = [Fraction(int(c == free)) for c in range(width)]
+    for row, column in zip(reduced, pivots, strict=False):
+        found[column] = -row[free]
+    return found
 
 
 def write_claim(folder: Path, claim: str, proofs: Sequence[Proof]) -> list[Path]:

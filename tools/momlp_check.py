@@ -395,7 +395,7 @@ def compiled(text, names, space, allowed=ALLOWED):
 
 
 def terms(x):
-    return x.terms if isinstance(x, Polynomial) else {(): Fraction(x)}
+    return x.terms if isinstance(x, Polynomial) else {(): Fraction(x)} if x else {}
 
 
 class Polynomial:
