@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +35,19 @@ STYLES = {
 }
 
 
-def verdict_table(run: Run) -> rich.Table:
-    """One row a claim: verdict, evidence, whether it was expected, the reason, seconds."""
+Rechecked = Mapping[str, bool | None]
+"""Claim -> whether the stand-alone checker proves its files, None where it has none."""
+
+
+def verdict_table(run: Run, rechecked: Rechecked | None = None) -> rich.Table:
+    """One row a claim: verdict, evidence, whether it was expected, what the checker says, the reason, seconds."""
     table = rich.Table(title=f"momlp verify ({run.context.budget}, {run.context.device})", title_justify="left")
     table.add_column("claim", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     table.add_column("evidence", no_wrap=True)
     table.add_column("as expected", no_wrap=True)
+    if rechecked is not None:
+        table.add_column("re-checked", no_wrap=True)
     table.add_column("reason", overflow="fold")
     table.add_column("s", justify="right", no_wrap=True)
     for row in run.rows:
@@ -52,10 +58,23 @@ def verdict_table(run: Run) -> rich.Table:
             f"[{STYLES[v.status]}]{v.status.value}[/]",
             v.evidence.name,
             expected,
+            *([] if rechecked is None else [AGAIN[rechecked[row.claim.id]]]),
             v.reason.replace("[", r"\["),
             f"{v.seconds:.1f}",
         )
     return table
+
+
+AGAIN = {True: "yes", False: "[bold red]NO[/]", None: "-"}
+
+
+def share_of_proofs(run: Run, rechecked: Rechecked) -> str:
+    """How many of the PROVED and CERTIFIED verdicts have proof files, and how many of those are proved again."""
+    strong = [row.claim.id for row in run.rows if row.verdict.status in (Status.PROVED, Status.CERTIFIED)]
+    filed = [claim for claim in strong if rechecked[claim] is not None]
+    share = f" ({100 * len(filed) / len(strong):.0f} %)" if strong else ""
+    again = sum(rechecked[claim] is True for claim in filed)
+    return f"{len(filed)} of {len(strong)} PROVED or CERTIFIED verdicts{share} have proof files; {again} re-checked"
 
 
 def numbers_table(run: Run) -> rich.Table:
@@ -93,8 +112,8 @@ def _shown(value: Any) -> str:
 # --- JSON -----------------------------------------------------------------------------------------------
 
 
-def as_json(run: Run) -> dict[str, Any]:
-    """The documented JSON object of a run."""
+def as_json(run: Run, rechecked: Rechecked | None = None) -> dict[str, Any]:
+    """The documented JSON object of a run; `rechecked` where proof files were asked for."""
     return {
         "schema": SCHEMA,
         "budget": run.context.budget,
@@ -122,6 +141,7 @@ def as_json(run: Run) -> dict[str, Any]:
                 "seconds": round(row.verdict.seconds, 3),
                 "device": row.verdict.device,
                 "seed": row.verdict.seed,
+                **({} if rechecked is None else {"rechecked": rechecked[row.claim.id]}),
             }
             for row in run.rows
         ],
@@ -140,8 +160,8 @@ def _json_table(table: Table) -> dict[str, Any]:
     return {"columns": list(table.columns), "rows": [[_json_number(v) for v in row] for row in table.rows]}
 
 
-def json_text(run: Run) -> str:
-    return json.dumps(as_json(run), indent=2, ensure_ascii=False, allow_nan=False)
+def json_text(run: Run, rechecked: Rechecked | None = None) -> str:
+    return json.dumps(as_json(run, rechecked), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,9 +1,10 @@
 """All systems, in reading order: their claims, figures and commands, imported on demand and found by convention.
 
-A new system adds one line here: its name. `theory.<name>` has a `SYSTEM`, and of the modules `claims`, `figures` and
-`commands` those that it needs.
+A new system adds one line here: its name. `theory.<name>` has a `SYSTEM`, and of the modules `claims`, `figures`,
+`commands` and `proofs` those that it needs.
 
-Main definitions: `NAMES`, `system`, `REGISTRY`, `register`, `claim`, `select`, `figures`, `commands`.
+Main definitions: `NAMES`, `system`, `REGISTRY`, `register`, `claim`, `select`, `proofs`, `figures`,
+`commands`.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from theory.claim import Claim, Context, Statement, Verdict, require
 from theory.command import Verb
 from theory.system import System
+
+if TYPE_CHECKING:
+    from theory.proofs import Proof
 
 NAMES = (
     "pathway_tree",
@@ -146,6 +151,13 @@ def _renamed(pattern: str) -> str:
     first, dot, name = pattern.partition(".")
     names = FORMER | {system(known).short: known for known in NAMES if system(known).short}
     return f"{names[first]}{dot}{name}" if first in names else pattern
+
+
+def proofs(claim_id: str) -> Callable[[Context, Path], list[Proof]] | None:
+    """What makes the proof files of a claim that a system states (`theory.<name>.proofs.PROOFS`); None without one."""
+    name, _, key = claim_id.partition(".")
+    module = _module(name, "proofs") if name in NAMES and claim_id not in ADDED else None
+    return None if module is None else module.PROOFS.get(key)
 
 
 # --- figures and commands -------------------------------------------------------------------------------

@@ -146,6 +146,11 @@ GENERAL = {
             "momlp certify model.safetensors --method sampled --seed 1",
         ),
     ),
+    "recheck": Verb(
+        "re-decide proof files by a checker that imports nothing of this package",
+        "theory.cli.recheck",
+        examples=("momlp recheck model.proof", "momlp recheck proofs"),
+    ),
     "eval": Verb(
         "evaluate a stored model on a .npy file of points (B, n)",
         "theory.cli.evaluate",

@@ -27,9 +27,11 @@ from constructions import (
 from constructions.bit_extraction.design import LOOKUPS
 from constructions.build import EXPERTS
 from constructions.errors import shown
+from constructions.expert_rows.file import read_spec
 from constructions.momlp.plan import ACTIVATIONS, Plan
 from constructions.progress import silent
 from constructions.ranks import Ranks
+from theory import proofs
 from theory.bit_extraction import figures as _bits  # noqa: F401 (registers its model)
 from theory.checkers.uniform_error.certificate import UniformErrorCertificate
 from theory.checkers.uniform_error.certify import METHODS
@@ -91,6 +93,8 @@ def add_certify(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--function", metavar="MODULE:ATTR", help="the LipschitzFunction, when the file has no formula")
     add_seed(sub)
     add_device(sub)
+    text = "also write a proof file for `momlp recheck` (pencils and constants of a formula; kept beside the model)"
+    sub.add_argument("--proof", metavar="OUT", type=output_file, help=text)
     add_patience(sub)
 
 
@@ -267,10 +271,13 @@ def _built(path: Path, *, lazy: bool = False, device: torch.device | str = "cpu"
 
 
 def run_certify(args: argparse.Namespace) -> int:
+    require_writable(args.proof, args.file)
     with joined(args, device_named(args.device)) as ranks:
         certificate = _certificate(args, ranks)
         if ranks.leads:
             _print_certificate(certificate, ranks.world)
+            if args.proof is not None and certificate.status is Status.CERTIFIED:
+                _write_proof(args, certificate)
         # another rank's exit code would make torchrun end rank 0 before it has printed
         return 0 if certificate.status in (Status.CERTIFIED, Status.NOT_REFUTED) or not ranks.leads else 1
 
@@ -295,6 +302,22 @@ def _certificate(args: argparse.Namespace, ranks: Ranks) -> UniformErrorCertific
             device=ranks.device,
             log=log,
         )
+
+
+def _write_proof(args: argparse.Namespace, certificate: UniformErrorCertificate) -> None:
+    """Of the eps that was certified; the checker's bounds are first-order, so its boxes are other ones."""
+    spec = read_spec(args.file)
+    if args.function is not None or spec.get("expression") is None:
+        raise ValueError("`--proof` needs a model that was stored with its formula; a black box cannot be re-decided")
+    if args.proof.resolve().parent != args.file.resolve().parent:
+        raise ValueError(
+            f"`--proof` must lie beside the model, in {args.file.resolve().parent}: it names the model's file"
+        )
+    with working("looking for a proof") as log:
+        proof = proofs.uniform_error_proof(args.file, spec["expression"], certificate.eps, log=log)
+    proofs.write_proof(args.proof, "uniform_error", proof)
+    boxes = sum(cuts.count(".") for cuts in proof["cuts"])
+    out.print(f"proof of {boxes} boxes written to {args.proof}: momlp recheck {args.proof}", highlight=False)
 
 
 def _print_certificate(c: UniformErrorCertificate, ranks: int) -> None:

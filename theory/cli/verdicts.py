@@ -14,8 +14,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from constructions.errors import require_int
 from constructions.files import require_folder
 from constructions.ranks import Ranks
-from theory import report
-from theory.claim import Claim, Context
+from theory import proofs, report
+from theory.claim import Claim, Context, Status
 from theory.command import (
     add_device,
     add_patience,
@@ -27,8 +27,10 @@ from theory.command import (
     out,
     output_file,
     require_writable,
+    working,
 )
 from theory.junit import junit_text
+from theory.systems import proofs as proofs_of
 from theory.systems import select
 from theory.together import run_together
 from theory.verify import Row, Run
@@ -52,6 +54,10 @@ def add_verify(sub: argparse.ArgumentParser) -> None:
     text = "write the verdicts as JUnit XML, a test case a claim"
     sub.add_argument("--junit", metavar="FILE", type=output_file, help=text)
     sub.add_argument("--html", metavar="DIR", type=Path, help="write index.html and plots into this folder")
+    text = (
+        "write a proof file for every PROVED or CERTIFIED claim that has one into this folder, and re-decide them all"
+    )
+    sub.add_argument("--proofs", metavar="DIR", type=Path, help=text)
     add_patience(sub)
 
 
@@ -66,18 +72,23 @@ def run_verify(args: argparse.Namespace) -> int:
     if args.html:
         for name in report.html_files(chosen):
             require_writable(require_folder(args.html) / name)
+    if args.proofs:
+        require_folder(args.proofs)
     with joined(args, device) as ranks:
         result = _decide(chosen, args, ranks, jobs)
         if result.lost:
             err.print(f"momlp: error: {escape(result.lost)}", highlight=False, soft_wrap=True)
         if ranks.leads:
-            _show(result, chosen, args)
+            rechecked = _proved_again(result, args.proofs) if args.proofs and not result.interrupted else None
+            _show(result, chosen, args, rechecked)
         if result.interrupted:
             if ranks.leads:
                 err.print(f"interrupted after {len(result.rows)} of {len(chosen)} claims")
             return 1 if result.lost else 130
         # another rank's exit code would make torchrun end rank 0, which holds the whole table
-        return 0 if result.as_expected or not ranks.leads else 1
+        if not ranks.leads:
+            return 0
+        return 0 if result.as_expected and (rechecked is None or False not in rechecked.values()) else 1
 
 
 def _jobs(args: argparse.Namespace, device: torch.device) -> int:
@@ -120,10 +131,30 @@ def _decide(chosen: list[Claim], args: argparse.Namespace, ranks: Ranks, jobs: i
         return run_together(chosen, context, ranks, starting=starting, finished=finished, stopped=interrupted)
 
 
-def _show(result: Run, chosen: list[Claim], args: argparse.Namespace) -> None:
+def _proved_again(result: Run, folder: Path) -> dict[str, bool | None]:
+    """Claim -> whether the checker, in a process of its own, proves all its files; None for a claim without any."""
+    written: dict[str, list[Path]] = {}
+    with working("writing proofs") as log:
+        for row in result.rows:
+            produce = proofs_of(row.claim.id)
+            if produce is not None and row.verdict.status in (Status.PROVED, Status.CERTIFIED):
+                log(row.claim.id)
+                made = produce(result.context, folder)
+                written[row.claim.id] = proofs.write_claim(folder, row.claim.id, made)
+        files = [path for paths in written.values() for path in paths]
+        log(f"re-deciding {len(files)} files")
+        proved = proofs.rechecked(files) if files else {}
+    for path, good in proved.items():
+        if not good:
+            err.print(f"not proved: {escape(path)}", highlight=False, soft_wrap=True)
+    answers: dict[str, bool | None] = dict.fromkeys(row.claim.id for row in result.rows)
+    return answers | {claim: all(proved[str(path)] for path in paths) for claim, paths in written.items()}
+
+
+def _show(result: Run, chosen: list[Claim], args: argparse.Namespace, rechecked: dict[str, bool | None] | None) -> None:
     """Write and print what was asked for, files first: whoever reads what is printed may be gone."""
     if args.json and args.json != Path("-"):
-        report.write_text(args.json, report.json_text(result))
+        report.write_text(args.json, report.json_text(result, rechecked))
         err.print(f"verdicts written to {escape(str(args.json))}")
     if args.junit:
         report.write_text(args.junit, junit_text(result, chosen))
@@ -131,8 +162,10 @@ def _show(result: Run, chosen: list[Claim], args: argparse.Namespace) -> None:
     if args.html:
         err.print(f"report written to {escape(str(report.write_html(result, args.html)))}")
     if args.json == Path("-"):
-        sys.stdout.write(report.json_text(result) + "\n")
+        sys.stdout.write(report.json_text(result, rechecked) + "\n")
         return
-    out.print(report.verdict_table(result))
+    out.print(report.verdict_table(result, rechecked))
+    if rechecked is not None:
+        out.print(report.share_of_proofs(result, rechecked), highlight=False)
     if args.numbers:
         out.print(report.numbers_table(result), *report.measured_tables(result))

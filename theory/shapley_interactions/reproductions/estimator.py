@@ -82,7 +82,7 @@ def _coalitions(n: int) -> Tensor:
     return (torch.arange(1 << n)[:, None] >> torch.arange(n) & 1).bool()
 
 
-def _tables(n: int, generator: torch.Generator) -> dict[str, Tensor]:
+def tables_of_games(n: int, generator: torch.Generator) -> dict[str, Tensor]:
     """Values of two games, mask by mask: any numbers, v(∅) among them; and a sum of unanimity games."""
     values = 2 * torch.rand(1 << n, generator=generator, dtype=torch.float64) - 1
     return {"random": values + 0.5, "unanimity": SumOfUnanimity(n, 40, generator)(_coalitions(n))}
@@ -92,7 +92,7 @@ def consistency(context: Context) -> Verdict:
     """Estimator at the full budget, and the exact index, against rational numbers from the same float64 values."""
     rows, generator = [], context.generator()
     for n, highest in (*CASES, *(((12, 4),) if context.full else ())):
-        for name, table in _tables(n, generator).items():
+        for name, table in tables_of_games(n, generator).items():
             game, tolerance = TableGame(table), SLACK * float(table.abs().max())
             for order in range(1, highest + 1):
                 context.log(f"full budget: {name}, n = {n}, order {order}")

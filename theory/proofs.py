@@ -1,0 +1,244 @@
+"""Proof files: what is written for the stand-alone checker, and how it is asked.
+
+`tools/momlp_check.py` re-decides a proof file with Python's standard library alone and shares no code with this
+package. Here proofs are found, by asking the checker for its bounds where those decide, and written. Nothing depends on
+that: a proof that is wrong is refused by the checker, whoever wrote it.
+
+Main definitions: `CHECKER`, `uniform_error_proof`, `write_proof`, `recheck`.
+References: docs/proofs.md.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from constructions.errors import BudgetExceeded, require_path, require_positive
+from constructions.files import require_regular, write_whole
+from constructions.functions.symbolic.parser import as_text, parse
+
+_HERE = Path(__file__).parent
+CHECKER = next(
+    (path for path in (_HERE / "momlp_check.py", _HERE.parent / "tools" / "momlp_check.py") if path.is_file()),
+    _HERE / "momlp_check.py",
+)
+"""Beside this file in an installed package, in tools/ in a checkout."""
+FORMAT, VERSION = "momlp-proof", 1
+MOST_CUTS = 40  # of a cell, one inside the other
+MOST_BOXES = 10_000_000
+
+
+@cache
+def checker() -> ModuleType:
+    """The stand-alone checker as a module."""
+    spec = importlib.util.spec_from_file_location("momlp_check", CHECKER)
+    if spec is None or spec.loader is None or not CHECKER.is_file():
+        raise ImportError(f"the checker is missing: {CHECKER}")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def write_proof(path: str | os.PathLike, kind: str, proof: dict[str, Any]) -> Path:
+    """Write a proof file, packed, whole or not at all; OSError when it cannot be written."""
+    contents = {"format": FORMAT, "version": VERSION, "kind": kind, "proof": proof}
+    contents["sha256"] = hashlib.sha256(_canonical(contents)).hexdigest()
+    # without a time of writing: the same proof is the same file
+    packed = gzip.compress(_canonical(contents), mtime=0)
+    return write_whole(path, lambda draft: draft.write_bytes(packed))
+
+
+def _canonical(contents: dict[str, Any]) -> bytes:
+    return json.dumps(contents, sort_keys=True, separators=(",", ":")).encode()
+
+
+def uniform_error_proof(
+    model: str | os.PathLike,
+    formula: str,
+    eps: float | Fraction | None,
+    *,
+    log: Callable[[str], None] = lambda message: None,
+) -> dict[str, Any]:
+    """The proof that the stored mixture of pencils or constants is within eps of the formula, for `write_proof`.
+
+    The proof states the formula as it is understood: read, simplified, and written out again.
+
+    ValueError when it is not a model of that kind, or where the bounds stay above eps however often a cell is cut.
+    """
+    check, path, eps = checker(), require_regular(require_path("model", model)), Fraction(require_positive("eps", eps))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    try:
+        mixture = check.Mixture(path, digest)
+        formula = as_text(parse(formula, mixture.n))
+        f = check.compiled(formula, [f"x{a}" for a in range(mixture.n)], check.ON_REALS)
+    except check.Refused as err:
+        raise ValueError(f"no proof file can be written for {path}: {err}") from err
+    except (KeyError, ValueError, SyntaxError) as err:
+        raise ValueError(f"no proof file can be written for {path} and {formula!r} ({err!r})") from err
+    cuts, boxes = [], 0
+    for leaf in range(mixture.leaves):
+        log(f"cell {leaf + 1} of {mixture.leaves}, {boxes} boxes")
+        cuts.append(_cuts(check, mixture, f, eps, leaf))
+        boxes += cuts[-1].count(".")
+        if boxes > MOST_BOXES:
+            raise BudgetExceeded(f"a proof of more than {MOST_BOXES} boxes is not written")
+    return {
+        "model": {"file": path.name, "sha256": digest},
+        "formula": formula,
+        "domain": [[str(end) for end in side] for side in mixture.domain],
+        "eps": str(eps),
+        "cuts": cuts,
+    }
+
+
+def _cuts(check: ModuleType, mixture: Any, f: Callable, eps: Fraction, leaf: int) -> str:
+    """How a cell is cut until every box has its bound, in the order in which the checker asks: the lower half first."""
+    letters: list[str] = []
+    stack = [(mixture.cell(leaf), 0)]
+    enclosed = [tuple(map(check.enclosed, part)) for part in mixture.layers(leaf)]
+    off = check.rounding(mixture.layers(leaf), [max(map(abs, side)) for side in mixture.domain], mixture.unit)
+    while stack:
+        box, depth = stack.pop()
+        try:
+            bounds = check.difference(f, enclosed, box)
+            holds = all(Fraction(b, check.ONE) + o <= eps for b, o in zip(bounds, off, strict=True))
+        except check.Unknown:
+            holds = False
+        if holds:
+            letters.append(".")
+            continue
+        if depth == MOST_CUTS:
+            place = [tuple(map(float, side)) for side in box]
+            raise ValueError(f"`eps` must be above the error: on {place} no bound of {float(eps):.9g} was found")
+        axis = max(range(mixture.n), key=lambda a: box[a][1] - box[a][0])
+        letters.append("0123456789abcdefghijklmnopqrstuvwxyz"[axis])
+        low, high = box[axis]
+        middle = (low + high) / 2
+        for part in ((middle, high), (low, middle)):
+            stack.append(([*box[:axis], part, *box[axis + 1 :]], depth + 1))
+    return "".join(letters)
+
+
+# --- proofs of claims -------------------------------------------------------------------------------------------
+
+Proof = tuple[str, dict[str, Any]]
+"""Kind and contents, for `write_proof`."""
+
+Producer = Callable[[Any, Path], list[Proof]]
+"""What `theory.<system>.proofs.PROOFS` has by the name of a claim: of a context and the folder that the files will lie
+in, the proofs that decide the claim's quick instances together."""
+
+
+MATRICES = {
+    "mul": "lambda X, Y: [[sum([X[i][k]*Y[k][j] for k in range(len(Y))]) for j in range(len(Y[0]))] for i in range(len(X))]",
+    "times": "lambda X, y: [sum([X[i][k]*y[k] for k in range(len(y))]) for i in range(len(X))]",
+    "flip": "lambda X: [[X[i][j] for i in range(len(X))] for j in range(len(X[0]))]",
+    "add": "lambda Xs: [[sum([X[i][j] for X in Xs]) for j in range(len(Xs[0][0]))] for i in range(len(Xs[0]))]",
+}
+"""Definitions for `facts`: products of matrices, a matrix times a vector, the transpose, sums."""
+
+NETWORKS = {
+    "layer": "lambda W, b, x: [sum([W[i][k]*x[k] for k in range(len(x))]) + b[i] for i in range(len(b))]",
+    "relu": "lambda x: [max(v, 0) for v in x]",
+}
+
+
+def facts(
+    *stated: str,
+    data: dict[str, Any] | None = None,
+    definitions: dict[str, str] | None = None,
+    variables: Sequence[str] = (),
+) -> Proof:
+    """Formulas in the language of docs/proofs.md, about numbers in `data`: tensors, arrays, or rationals in lists."""
+    held = {name: as_rationals(value) for name, value in (data or {}).items()}
+    named = [[name, text] for name, text in (definitions or {}).items()]
+    return "facts", {"variables": list(variables), "data": held, "definitions": named, "facts": list(stated)}
+
+
+def as_rationals(value: Any) -> Any:
+    """The numbers in nested lists, exactly, as strings p/q; a float is the dyadic rational that it is."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [as_rationals(part) for part in value]
+    return str(Fraction(str(value)) if not isinstance(value, (int, float, Fraction)) else Fraction(value))
+
+
+def eliminated(rows: Sequence[Sequence[Fraction]]) -> tuple[list[list[Fraction]], list[int]]:
+    """(reduced row echelon form, columns of its pivots) of a matrix of rationals."""
+    reduced, pivots = [[Fraction(v) for v in row] for row in rows], []
+    for column in range(len(reduced[0]) if reduced else 0):
+        at = next((i for i in range(len(pivots), len(reduced)) if reduced[i][column]), None)
+        if at is None:
+            continue
+        reduced[len(pivots)], reduced[at] = reduced[at], reduced[len(pivots)]
+        head = [v / reduced[len(pivots)][column] for v in reduced[len(pivots)]]
+        reduced = [
+            head if i == len(pivots) else [v - row[column] * h for v, h in zip(row, head, strict=True)]
+            for i, row in enumerate(reduced)
+        ]
+        pivots.append(column)
+    return reduced, pivots
+
+
+def solution(rows: Sequence[Sequence[Fraction]], values: Sequence[Fraction]) -> list[Fraction] | None:
+    """x with rows·x = values, zero where it is free; None where there is none."""
+    width = len(rows[0])
+    reduced, pivots = eliminated([[*row, v] for row, v in zip(rows, values, strict=True)])
+    if width in pivots:
+        return None
+    found = [Fraction(0)] * width
+    for row, column in zip(reduced, pivots, strict=False):
+        found[column] = row[width]
+    return found
+
+
+def kernel_vector(rows: Sequence[Sequence[Fraction]]) -> list[Fraction] | None:
+    """A vector other than 0 with rows·x = 0; None where there is none."""
+    width = len(rows[0])
+    reduced, pivots = eliminated(rows)
+    free = next((c for c in range(width) if c not in pivots), None)
+    if free is None:
+        return None
+    found = [Fraction(int(c == free)) for c in range(width)]
+    for row, column in zip(reduced, pivots, strict=False):
+        found[column] = -row[free]
+    return found
+
+
+def write_claim(folder: Path, claim: str, proofs: Sequence[Proof]) -> list[Path]:
+    """Files CLAIM.proof, or CLAIM-1.proof, CLAIM-2.proof and so on where there are several."""
+    found = []
+    for number, (kind, proof) in enumerate(proofs):
+        name = claim if len(proofs) == 1 else f"{claim}-{number + 1}"
+        found.append(write_proof(folder / f"{name}.proof", kind, {"claim": claim, **proof}))
+    return found
+
+
+def recheck(paths: Sequence[str | os.PathLike]) -> int:
+    """The exit status of the checker, run on the files by a fresh process that sees no installed package."""
+    return subprocess.run(_command(paths), check=False).returncode
+
+
+def rechecked(paths: Sequence[str | os.PathLike]) -> dict[str, bool]:
+    """Whether each file is proved, decided by one fresh process; nothing is printed."""
+    done = subprocess.run(_command(paths), check=False, capture_output=True, text=True)
+    words = [line.split(maxsplit=1)[0] for line in done.stdout.splitlines() if line]
+    if len(words) != len(paths):
+        raise OSError(f"the checker answered for {len(words)} of {len(paths)} files: {done.stderr.strip()[-200:]}")
+    return {os.fspath(path): word == "proved" for path, word in zip(paths, words, strict=True)}
+
+
+def _command(paths: Sequence[str | os.PathLike]) -> list[str]:
+    return [sys.executable, "-I", str(CHECKER), *(os.fspath(path) for path in paths)]
