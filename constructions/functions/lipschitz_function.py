@@ -29,7 +29,7 @@ from constructions.errors import (
     require_points,
     shown,
 )
-from constructions.functions.black_box.box import DEFAULT_BATCH, DEFAULT_CACHE_BYTES, BlackBox
+from constructions.functions.black_box.box import DEFAULT_BATCH, DEFAULT_CACHE_BYTES, BlackBox, require_picklable
 from constructions.functions.box import Box
 from constructions.functions.modulus import Modulus
 from constructions.functions.symbolic.gradient_bounds import LipschitzBounds, lipschitz_bounds
@@ -188,8 +188,8 @@ class LipschitzFunction:
         cache: bool | str | Path | None = None,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
     ) -> LipschitzFunction:
-        """f from a function of numpy arrays: (B, n) -> (B,) or (B, m), or with `vectorized=False` of one point (n,) at a
-        time, giving a number or m of them. It is called with at most `batch` points, float64.
+        """f from a function of numpy arrays: (B, n) -> (B,) or (B, m), or with `vectorized=False` of one point (n,)
+        at a time, giving a number or m of them. It is called with at most `batch` points, float64.
 
         `workers` call it at the same time, in "processes" or "threads" (`pool`); processes need no more than that
         cloudpickle takes fn. `cache` says whether answers are remembered, each point asked once: True, False, or a
@@ -207,9 +207,7 @@ class LipschitzFunction:
         if self.black_box is None:
             raise ValueError(f"`cache` needs a function made by LipschitzFunction.from_numpy, {self.name} is none")
         box = self.black_box.cached_in(path)
-        return LipschitzFunction(
-            box, n=self.n, modulus=self.modulus, m=self.m, domain=self.domain, name=self.name
-        )
+        return LipschitzFunction(box, n=self.n, modulus=self.modulus, m=self.m, domain=self.domain, name=self.name)
 
     # --- what was settled when it was made ---
 
@@ -224,6 +222,15 @@ class LipschitzFunction:
 
     def __delattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"`{name}` cannot be deleted: a LipschitzFunction stays as it was made")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All of it; PicklingError for a function that pickle cannot take."""
+        if self.tape is None:
+            require_picklable(self.__dict__["_fn"])
+        return self.__dict__.copy()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
 
     @property
     def n(self) -> int:

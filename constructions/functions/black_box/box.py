@@ -207,10 +207,7 @@ class BlackBox:
     # --- copies ---
 
     def __getstate__(self) -> dict[str, Any]:
-        try:
-            pickle.dumps(self.fn)
-        except Exception as err:  # pickle raises whatever the function's own parts do
-            raise pickle.PicklingError(unpicklable(self.fn, err)) from err
+        require_picklable(self.fn)
         return {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_known", "_file")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -244,9 +241,12 @@ class _Saver:
             self.parts, self.last = [], time.monotonic()
 
 
-def unpicklable(fn: Any, error: Exception) -> str:
-    """One sentence for a function that pickle cannot take."""
-    return (
-        f"`fn` must be a function that pickle finds by its name, {shown(fn)} is none ({error}): define it with def at "
-        "the top of a module, or store a model with momlp.save, which needs no function"
-    )
+def require_picklable(fn: Any) -> None:
+    """PicklingError in one sentence for a function that pickle cannot take, such as a lambda."""
+    try:
+        pickle.dumps(fn)
+    except Exception as err:  # pickle raises whatever the function's own parts do
+        raise pickle.PicklingError(
+            f"`fn` must be a function that pickle finds by its name, {shown(fn)} is none ({err}): define it with def "
+            "at the top of a module; `save` stores a model without its function"
+        ) from err
