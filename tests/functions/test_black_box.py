@@ -330,7 +330,7 @@ def test_files_that_are_something_else(tmp_path):
             black_box(of_points, cache=path)(points(3))
         assert path.read_bytes() == before
     for path in (folder, tmp_path / "pipe", tmp_path / "nowhere" / "file"):
-        with pytest.raises(OSError, match="cannot (read|write)"):
+        with pytest.raises(OSError, match=r"cannot (read|write)"):
             black_box(of_points, cache=path)
     mine = tmp_path / "mine.db"
     black_box(of_points, cache=mine)(points(3))
@@ -446,7 +446,7 @@ def test_gradients_are_refused():
 
 
 def test_only_black_boxes_have_files(tmp_path):
-    with pytest.raises(ValueError, match="`cache` needs a function made by LipschitzFunction.from_numpy"):
+    with pytest.raises(ValueError, match=r"`cache` needs a function made by LipschitzFunction\.from_numpy"):
         LipschitzFunction.from_sympy("x0", n=1).cached_in(tmp_path / "file")
     f = black_box(of_points, m=1).cached_in(tmp_path / "file")
     assert (f.n, f.modulus.lam, f.black_box.vectorized) == (2, LAM, False)
