@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     )
     from constructions.store import load, save
     from constructions.sublinear_training import GaussNewtonTrainer, MaxTreeForest, ShiftedReLUNetwork
-    from constructions.trained_momlp import Routing, TrainedMoMLP, train_momlp
+    from constructions.trained_momlp import Options, Routing, TrainedMoMLP, train_momlp
+    from constructions.trained_momlp.estimators import MoMLPClassifier, MoMLPRegressor
 
 __all__ = [
     "BitExtractionMoMLP",
@@ -52,9 +53,12 @@ __all__ = [
     "LipschitzFunction",
     "MaxTreeForest",
     "MoMLP",
+    "MoMLPClassifier",
+    "MoMLPRegressor",
     "Modulus",
     "ModulusPremise",
     "ModulusViolation",
+    "Options",
     "PathwayTree",
     "PencilMoMLP",
     "PencilPlan",
@@ -103,7 +107,8 @@ _ROOMS = {
     ),
     "constructions.store": ("load", "save"),
     "constructions.sublinear_training": ("GaussNewtonTrainer", "MaxTreeForest", "ShiftedReLUNetwork"),
-    "constructions.trained_momlp": ("Routing", "TrainedMoMLP", "train_momlp"),
+    "constructions.trained_momlp": ("Options", "Routing", "TrainedMoMLP", "train_momlp"),
+    "constructions.trained_momlp.estimators": ("MoMLPClassifier", "MoMLPRegressor"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

@@ -6,6 +6,7 @@ Main definitions: `plan`, `build_momlp`, `EXPERTS`.
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import torch
@@ -121,7 +122,7 @@ def build_momlp(
     model = MODELS[type(design)]
     options: dict[str, Any] = {"target": f, "device": place}
     if lazy:
-        return model(design, source=lambda leaves: _fit_chunked(f, design, leaves), cache_bytes=cache_bytes, **options)
+        return model(design, source=partial(_fit_chunked, f, design), cache_bytes=cache_bytes, **options)
     if design.stored_bytes > max_bytes:
         raise BudgetExceeded(
             f"{shown(design.leaves)} experts of {shown(design.parameters)} parameters take "

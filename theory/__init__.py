@@ -14,7 +14,12 @@ from theory.systems import REGISTRY, claim
 if TYPE_CHECKING:
     from theory.checkers.lipschitz_constant import lipschitz_constant_le
     from theory.checkers.parameter_count import parameter_count_eq
-    from theory.checkers.uniform_error import UniformErrorCertificate, certify_uniform_error, uniform_error_le_eps
+    from theory.checkers.uniform_error import (
+        UniformErrorCertificate,
+        certify_uniform_error,
+        evaluations_to_certify,
+        uniform_error_le_eps,
+    )
     from theory.lipschitz_expressiveness.checkers import LipschitzBounds, Measure, lipschitz_bounds
     from theory.pathway_tree.tree_structure import tree_structure
 
@@ -30,6 +35,7 @@ __all__ = [
     "Verdict",
     "certify_uniform_error",
     "claim",
+    "evaluations_to_certify",
     "lipschitz_bounds",
     "lipschitz_constant_le",
     "parameter_count_eq",
@@ -42,7 +48,12 @@ _ROOMS = {
     "theory.checkers.parameter_count": ("parameter_count_eq",),
     "theory.lipschitz_expressiveness.checkers": ("LipschitzBounds", "Measure", "lipschitz_bounds"),
     "theory.pathway_tree.tree_structure": ("tree_structure",),
-    "theory.checkers.uniform_error": ("UniformErrorCertificate", "certify_uniform_error", "uniform_error_le_eps"),
+    "theory.checkers.uniform_error": (
+        "UniformErrorCertificate",
+        "certify_uniform_error",
+        "evaluations_to_certify",
+        "uniform_error_le_eps",
+    ),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from constructions.bit_extraction import layers_of, step_values, table_of, words_of
 from constructions.bit_extraction.forms import Layer
-from constructions.bit_extraction.plan import BitExtractionPlan
+from constructions.bit_extraction.plan import CHECKED_SHARES, BitExtractionPlan
 from constructions.errors import ModulusViolation
 from constructions.functions.lipschitz_function import LipschitzFunction, ModulusPremise
 from constructions.momlp.fit import bytes_per_leaf, fit_experts, require_slopes
@@ -95,7 +95,7 @@ def _require_modulus_in_cells(f: LipschitzFunction, plan: BitExtractionPlan, lea
     centre, half = plan.lattice.centres(leaves)[:, :routed], (above - below) / 2
     lower, upper = resolved_box(plan, leaves)
     spacing = (upper - lower) / plan.network.cells
-    for share in (0.25, 0.5, 0.75):
+    for share in CHECKED_SHARES:
         resolved = lower + share * (upper - lower)
         require_slopes(f, torch.cat([centre, resolved], dim=1), torch.cat([half, spacing], dim=1))
 

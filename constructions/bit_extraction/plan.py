@@ -33,6 +33,8 @@ from constructions.pathway_tree.lattice import Lattice, ceil_sqrt
 from constructions.pathway_tree.tree import MAX_VALENCY
 
 MAX_CELLS = 1 << 40
+CHECKED_SHARES = (0.25, 0.5, 0.75)
+"""Where on the resolved axes a declared modulus is tried out."""
 
 
 @final
@@ -103,6 +105,14 @@ class BitExtractionPlan(Plan):
     def stored_parameters(self) -> int:
         """One set of layers for all experts, and for each expert and output its table and offset."""
         return counts.parameters(self.network, self.n) + self.leaves * self.m * (self.columns + 1)
+
+    @property
+    def nodes(self) -> int:
+        return (self.network.cells + 1) ** self.resolved
+
+    @property
+    def checked_boxes(self) -> int:
+        return len(CHECKED_SHARES)
 
     @property
     def half_knot_squared(self) -> Fraction:

@@ -1,6 +1,6 @@
 """`LipschitzFunction`: a function on a box with a modulus of continuity.
 
-Main definitions: `LipschitzFunction`, `LipschitzFunction.from_sympy`, `ModulusPremise`.
+Main definitions: `LipschitzFunction`, `LipschitzFunction.from_sympy`, `LipschitzFunction.from_numpy`, `ModulusPremise`.
 Notation: f: ∏[lo_a, hi_a] → R^m, |f_i(x) − f_i(y)| ≤ ω(‖x − y‖₂) for every output i.
 Premise (`ModulusPremise`): `certified` when Arb balls enclose the gradient of the very formula that is evaluated,
 `derived` when a docstring here proves the modulus, `declared` when the user says so: then building checks it.
@@ -12,8 +12,10 @@ import math
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NoReturn, final
 
+import numpy as np
 import sympy
 import torch
 from torch import Tensor
@@ -27,6 +29,7 @@ from constructions.errors import (
     require_points,
     shown,
 )
+from constructions.functions.black_box.box import DEFAULT_BATCH, DEFAULT_CACHE_BYTES, BlackBox, require_picklable
 from constructions.functions.box import Box
 from constructions.functions.modulus import Modulus
 from constructions.functions.symbolic.gradient_bounds import LipschitzBounds, lipschitz_bounds
@@ -167,6 +170,45 @@ class LipschitzFunction:
         f._keep(premise=premise)
         return f
 
+    @classmethod
+    def from_numpy(
+        cls,
+        fn: Callable[[np.ndarray], Any],
+        *,
+        n: int,
+        lipschitz: float | None = None,
+        modulus: Modulus | Callable[[Tensor], Tensor] | None = None,
+        m: int = 1,
+        domain: Box | Sequence | None = None,
+        name: str | None = None,
+        vectorized: bool = True,
+        workers: int = 1,
+        pool: str = "processes",
+        batch: int = DEFAULT_BATCH,
+        cache: bool | str | Path | None = None,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
+    ) -> LipschitzFunction:
+        """f from a function of numpy arrays: (B, n) -> (B,) or (B, m), or with `vectorized=False` of one point (n,)
+        at a time, giving a number or m of them. It is called with at most `batch` points, float64.
+
+        `workers` call it at the same time, in "processes" or "threads" (`pool`); processes need no more than that
+        cloudpickle takes fn. `cache` says whether answers are remembered, each point asked once: True, False, or a
+        file to which they are written as they come, so that a build that was stopped goes on from there; None means
+        True for single points and False for arrays. `cache_bytes` bounds the memory of that. Other arguments are those
+        of `LipschitzFunction`. `black_box.counts` says what was asked and what it took.
+        """
+        require_int("n", n, 1, MAX_VARIABLES)
+        options = {"vectorized": vectorized, "workers": workers, "pool": pool, "batch": batch}
+        box = BlackBox(fn, n, require_int("m", m, 1), cache=cache, cache_bytes=cache_bytes, **options)
+        return cls(box, n=n, lipschitz=lipschitz, modulus=modulus, m=m, domain=domain, name=name)
+
+    def cached_in(self, path: str | Path) -> LipschitzFunction:
+        """The same black box with its answers in the file `path`; ValueError for one not made by `from_numpy`."""
+        if self.black_box is None:
+            raise ValueError(f"`cache` needs a function made by LipschitzFunction.from_numpy, {self.name} is none")
+        box = self.black_box.cached_in(path)
+        return LipschitzFunction(box, n=self.n, modulus=self.modulus, m=self.m, domain=self.domain, name=self.name)
+
     # --- what was settled when it was made ---
 
     def __init_subclass__(cls) -> NoReturn:
@@ -180,6 +222,15 @@ class LipschitzFunction:
 
     def __delattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"`{name}` cannot be deleted: a LipschitzFunction stays as it was made")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All of it; PicklingError for a function that pickle cannot take."""
+        if self.tape is None:
+            require_picklable(self.__dict__["_fn"])
+        return self.__dict__.copy()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
 
     @property
     def n(self) -> int:
@@ -217,6 +268,12 @@ class LipschitzFunction:
         return self.__dict__.get("_tape")
 
     @property
+    def black_box(self) -> BlackBox | None:
+        """The function of numpy arrays that runs, with its counts; None for others."""
+        fn = self.__dict__["_fn"]
+        return fn if isinstance(fn, BlackBox) else None
+
+    @property
     def lipschitz_bounds(self) -> LipschitzBounds | None:
         """Ball bounds of the formula's gradient, where they were asked for."""
         return self.__dict__.get("_lipschitz_bounds")
@@ -229,6 +286,9 @@ class LipschitzFunction:
     @property
     def grounds(self) -> str:
         """`premise` in the words of a certificate."""
+        box = self.black_box
+        if box is not None and box.counts.read:
+            return f"{self.premise}; {box.counts.read} values of fn from {box.path}, {box.counts.compared} asked again"
         if self.expression is None or self.tape is not None:
             return str(self.premise)
         return f"{self.premise}; the formula agrees with fn at {AGREEMENT_POINTS} points"

@@ -25,12 +25,13 @@ import torch
 from constructions.errors import (
     BudgetExceeded,
     require_choice,
+    require_instance,
     require_int,
     require_positive,
     shown,
 )
 from constructions.functions.box import Box
-from constructions.functions.lipschitz_function import LipschitzFunction
+from constructions.functions.lipschitz_function import LipschitzFunction, ModulusPremise
 from constructions.functions.modulus import Modulus
 from constructions.momlp.experts import FAMILIES
 from constructions.pathway_tree.lattice import Lattice, ceil_sqrt
@@ -121,6 +122,23 @@ class Plan(ABC):
     def error_bound(self) -> float:
         """The theorem's bound for this plan, rounded up."""
 
+    @property
+    @abstractmethod
+    def nodes(self) -> int:
+        """Points at which f is asked for one expert."""
+
+    @property
+    @abstractmethod
+    def checked_boxes(self) -> int:
+        """Boxes a cell in which a declared modulus is tried out."""
+
+    def evaluations(self, f: LipschitzFunction) -> int:
+        """Points at which building all experts asks `f`: their nodes, and where its modulus is declared the pairs in
+        every cell that could refute it. A black box that remembers is called for no more than these."""
+        require_instance("f", f, LipschitzFunction)
+        pairs = self.checked_boxes * (2 * self.n + 4 * self.m) if f.premise is ModulusPremise.DECLARED else 0
+        return self.leaves * (self.nodes + pairs)
+
     @classmethod
     def from_spec(cls, spec: dict[str, Any]) -> Plan:
         """Inverse of `to_spec`: a `PencilPlan`; `BitExtractionPlan.from_spec` reads its own."""
@@ -200,6 +218,14 @@ class PencilPlan(Plan):
         family = FAMILIES[self.expert]
         shared = family.shared_parameters(self.n, self.knots, self.activation)
         return shared + self.leaves * (self.parameters - shared)
+
+    @property
+    def nodes(self) -> int:
+        return max(self.knots, 0) + 1
+
+    @property
+    def checked_boxes(self) -> int:
+        return 1
 
     @property
     def error_bound(self) -> float:

@@ -7,10 +7,13 @@ Notation: n inputs, m outputs, q quantised axes, L leaves.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from constructions.arrays import predicted
 from constructions.errors import require_int, require_points, require_tensor, shown
 from constructions.functions.box import Box
 from constructions.mixture import LatticeMixture
@@ -98,6 +101,10 @@ class RoutedExperts(LatticeMixture):
         lower, upper = torch.cat([below, lo[:, q:]], dim=1), torch.cat([above, hi[:, q:]], dim=1)
         one = not (isinstance(leaf, Tensor) and leaf.ndim == 2)
         return (lower[0], upper[0]) if one else (lower, upper)
+
+    def predict(self, x: Tensor | np.ndarray) -> Any:
+        """f̂(x) (B, m) at points x (B, n): a numpy array for a numpy array, as a tensor is answered by a call."""
+        return predicted(self, x, self.place)
 
     def require_queries(self, x: Tensor) -> Tensor:
         """`x` (B, n) on the right device; TypeError or ValueError otherwise."""

@@ -1,7 +1,7 @@
 """MoMLPs trained on data: prototypes from the data, independent experts in one bank, a byte budget if wanted.
 
 Main definitions: `train_momlp`, `Routing`, `Options`, `TrainedMoMLP`, `prepare`, `Prepared`, `train_together`,
-`central_hidden`.
+`central_hidden`; for scikit-learn, `MoMLPRegressor` and `MoMLPClassifier` in `estimators`.
 """
 
 from constructions.trained_momlp.model import TrainedMoMLP

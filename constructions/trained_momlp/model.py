@@ -12,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from constructions.arrays import predicted
 from constructions.errors import first_row, require_choice, require_instance, require_int, require_points, shown
 from constructions.expert_rows.answers import answer_by_leaf, grouping_bytes, in_batches
 from constructions.expert_rows.bank import ExpertBank
@@ -224,8 +226,11 @@ class TrainedMoMLP(ExpertBank):
         """Outputs (B, m) of points x (B, n) answered by the experts `rows[0][at]`."""
         return self._run_parts(self.standardise(x), rows, at)
 
-    def predict(self, x: Tensor) -> Tensor:
-        """Values (B, m), or for classification the most likely class (B,)."""
+    def predict(self, x: Tensor | np.ndarray) -> Any:
+        """Values (B, m), or for classification the most likely class (B,); a numpy array for a numpy array."""
+        return predicted(self._predicted, x, self.place)
+
+    def _predicted(self, x: Tensor) -> Tensor:
         y = self(x)
         return y.argmax(-1) if self.task == "classification" else y
 

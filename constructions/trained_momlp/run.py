@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from constructions.arrays import tensor_of
 from constructions.demo_optimizer.base import StepCounts
 from constructions.errors import (
     BudgetExceeded,
@@ -92,14 +94,14 @@ class Prepared:
 
 
 def train_momlp(
-    x: Tensor,
-    y: Tensor,
+    x: Tensor | np.ndarray,
+    y: Tensor | np.ndarray,
     *,
     leaves: int,
     expert_hidden: Sequence[int],
     routing: Routing | None = None,
     task: str = "regression",
-    validation: float | Tensor = 0.2,
+    validation: float | Tensor | np.ndarray = 0.2,
     options: Options | None = None,
     budget_bytes: int | None = None,
     checkpoint: str | Path | None = None,
@@ -113,7 +115,8 @@ def train_momlp(
     decay: float = 0.999,
     **former: Any,
 ) -> TrainedMoMLP:
-    """A MoMLP of `leaves` experts with hidden widths `expert_hidden`, trained on points x (N, n).
+    """A MoMLP of `leaves` experts with hidden widths `expert_hidden`, trained on points x (N, n), tensors or numpy
+    arrays.
 
     y is (N,) or (N, m) for regression, classes (N,) 0 … C − 1 for classification (m = C logits). `routing` says how
     points find their experts, `validation` is a share, or a mask (N,) of the rows kept for early stopping. With
@@ -153,14 +156,14 @@ def train_momlp(
 
 
 def prepare(
-    x: Tensor,
-    y: Tensor,
+    x: Tensor | np.ndarray,
+    y: Tensor | np.ndarray,
     *,
     leaves: int,
     expert_hidden: Sequence[int],
     routing: Routing | None = None,
     task: str = "regression",
-    validation: float | Tensor = 0.2,
+    validation: float | Tensor | np.ndarray = 0.2,
     generator: torch.Generator | None = None,
     dtype: torch.dtype = torch.float64,
     **former: Any,
@@ -173,7 +176,7 @@ def prepare(
     require_instance("generator", generator, (torch.Generator, type(None)))
     source = generator if generator is not None else torch.Generator().manual_seed(0)
     points, target = (part.cpu() for part in _require_data(x, y, task))  # the data wait on the host
-    held = _held_out(validation, len(points), source)
+    held = held_out(validation, len(points), source)
     rows = (~held).nonzero()[:, 0]
     shift, inverse = _standard("x", points[rows])
     z = (points - shift) * inverse
@@ -265,12 +268,15 @@ def _seed(generator: torch.Generator | None) -> int:
     return 0 if generator is None else generator.initial_seed()
 
 
-def _require_data(x: Tensor, y: Tensor, task: str) -> tuple[Tensor, Tensor]:
+def _require_data(x: Any, y: Any, task: str) -> tuple[Tensor, Tensor]:
     """Points (N, n) float64 and targets (N, m) float64 or classes (N,); ValueError/TypeError naming what is wrong."""
+    x, y = tensor_of("x", x), tensor_of("y", y, integers=task == "classification")
     for name, value in (("x", x), ("y", y)):
-        # a numpy array has a shape too: what is wrong with it is that it is none of torch's
+        # other things have a shape too: what is wrong with them is that they are no tensors
         if not isinstance(value, Tensor):
-            raise TypeError(f"`{name}` must be a torch.Tensor, got {type(value).__module__}.{type(value).__name__}")
+            raise TypeError(
+                f"`{name}` must be a torch.Tensor or a numpy array, got {type(value).__module__}.{type(value).__name__}"
+            )
         if value.layout != torch.strided or value.device.type == "meta":
             raise TypeError(f"`{name}` must be a dense tensor that holds numbers, got {value.layout} on {value.device}")
     if x.ndim != 2 or not x.numel():
@@ -278,7 +284,7 @@ def _require_data(x: Tensor, y: Tensor, task: str) -> tuple[Tensor, Tensor]:
     points = require_points("x", x.detach(), x.shape[1]).double()
     y = y.detach()
     if y.ndim not in (1, 2) or len(y) != len(x) or not y.numel():
-        raise ValueError(f"`y` must be a torch.Tensor of {len(x)} rows, got {tuple(y.shape)}")
+        raise ValueError(f"`y` must be a torch.Tensor or a numpy array of {len(x)} rows, got {tuple(y.shape)}")
     if task == "classification":
         integers = not y.is_floating_point() and not y.is_complex() and y.dtype != torch.bool
         if y.ndim != 1 or not integers or int(y.min()) < 0:
@@ -298,8 +304,9 @@ def _require_data(x: Tensor, y: Tensor, task: str) -> tuple[Tensor, Tensor]:
     return points, target
 
 
-def _held_out(validation: float | Tensor, count: int, generator: torch.Generator) -> Tensor:
+def held_out(validation: float | Tensor | np.ndarray, count: int, generator: torch.Generator) -> Tensor:
     """Mask (N,) of the validation rows; at least one row is left to train on."""
+    validation = tensor_of("validation", validation, integers=True)
     if isinstance(validation, Tensor):
         if validation.dtype != torch.bool or validation.shape != (count,) or validation.device.type == "meta":
             raise ValueError(

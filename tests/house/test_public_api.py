@@ -12,7 +12,7 @@ import signal
 import tempfile
 import warnings
 from fractions import Fraction
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,9 @@ from constructions import (
     LipschitzFunction,
     MaxTreeForest,
     Modulus,
+    MoMLPClassifier,
+    MoMLPRegressor,
+    Options,
     PathwayTree,
     PrototypeTree,
     Routing,
@@ -68,7 +71,6 @@ from constructions.progress import silent
 from constructions.ranks import Ranks
 from constructions.shapley_interactions import SumOfUnanimity, TableGame, UnanimityGame, shapley_interactions
 from constructions.trained_momlp import central_hidden, prepare
-from constructions.trained_momlp.training import Options
 from constructions.vc_dimension import (
     deep,
     largest_set,
@@ -83,6 +85,7 @@ from constructions.vc_dimension.nearest_prototype import NearestPrototype
 from theory import (
     Measure,
     certify_uniform_error,
+    evaluations_to_certify,
     lipschitz_bounds,
     lipschitz_constant_le,
     parameter_count_eq,
@@ -187,6 +190,11 @@ def _alone():
     return Ranks(0, 1, torch.device("cpu"), 5.0)
 
 
+def _fitted(estimator, **options):
+    x = made("x").numpy()
+    return estimator(**options).fit(x, x[:, 0] if estimator is MoMLPRegressor else x[:, 0] > 0.5).predict(x)
+
+
 def _sharded():
     return ShardedMoMLP.load(file("model"), _alone())
 
@@ -213,6 +221,14 @@ def _calls():
     yield "LipschitzFunction", LipschitzFunction, {"fn": lambda: lambda x: x[:, :1], **options}
     options = {"*": None, "n": integer(2), "domain": integer(None), "lipschitz": integer(None)}
     yield "LipschitzFunction.from_sympy", LipschitzFunction.from_sympy, {"expression": integer("x0*x1"), **options}
+    options = {"*": None, "n": integer(2), "m": integer(1), "lipschitz": integer(1.0), "domain": integer(None)}
+    options |= {"vectorized": integer(True), "workers": integer(1), "pool": integer("threads"), "batch": integer(100)}
+    options |= {"cache": integer(None), "cache_bytes": integer(10**6)}
+    yield "LipschitzFunction.from_numpy", LipschitzFunction.from_numpy, {"fn": lambda: lambda x: x[:, 0], **options}
+    black_box = LipschitzFunction.from_numpy(lambda x: x[:, 0], n=2, lipschitz=1, cache=True)
+    yield "black box", black_box, {"x": x}
+    yield "LipschitzFunction.cached_in", black_box.cached_in, {"path": lambda: file("answers")}
+    yield "Plan.evaluations", made("model").plan.evaluations, {"f": cone}
     yield "LipschitzFunction.__call__", targets.get("cone", n=2).__call__, {"x": x}
     yield "targets.get", targets.get, {"name": integer("cone"), "*": None, "n": integer(2), "lam": integer(1.0)}
     yield "targets.sharp", targets.sharp, {"plan": lambda: made("model").plan}
@@ -263,6 +279,10 @@ def _calls():
         yield f"MoMLP.{name}", getattr(made("model"), name), argument
         yield f"lazy MoMLP.{name}", getattr(made("lazy"), name), argument
     yield "MoMLP.expert", made("model").expert, {"leaf": integer(0)}
+    array = {"x": lambda: made("x").numpy()}
+    yield "MoMLP.predict", made("model").predict, array
+    yield "lazy MoMLP.predict", made("lazy").predict, array
+    yield "TrainedMoMLP.predict arrays", made("trained").predict, array
     for name in ("forward", "route", "predict", "standardise"):
         yield f"TrainedMoMLP.{name}", getattr(made("trained"), name), {"x": x}
     yield "TrainedMoMLP.expert", made("trained").expert, {"leaf": integer(0)}
@@ -297,6 +317,12 @@ def _calls():
     yield "Routing", Routing, fields
     quick = {"options": lambda: Options(steps=1), "budget_bytes": integer(None), "device": integer(None)}
     yield "train_momlp", train_momlp, {**training, **quick, "checkpoint": integer(None), "log": integer(silent)}
+    array = {"x": lambda: made("x").numpy(), "y": lambda: made("x")[:, 0].numpy()}
+    yield "train_momlp arrays", train_momlp, {**training, **array, **quick}
+    for estimator in (MoMLPRegressor, MoMLPClassifier):
+        parameters = inspect.signature(estimator).parameters
+        options = {k: integer(p.default) for k, p in parameters.items()} | {"steps": integer(1)}
+        yield estimator.__name__, partial(_fitted, estimator), {"*": None, **options}
     options = inspect.signature(Options).parameters
     yield "Options", Options, {"*": None, **{k: integer(p.default) for k, p in options.items()}}
     sizes = {"n": integer(2), "m": integer(1), "*": None, "depth": integer(2), "at_least": integer(50)}
@@ -415,6 +441,8 @@ def _calls():
     # verdicts and checkers
     options = {"*": None, "eps": integer(0.25), "gap": integer(None), "method": integer("sampled"), "seed": integer(0)}
     yield "certify_uniform_error", certify_uniform_error, {"model": model, "f": cone, **options}
+    options = {"*": None, "method": integer(None), "samples": integer(100)}
+    yield "evaluations_to_certify", evaluations_to_certify, {"plan": lambda: made("model").plan, "f": cone, **options}
     yield "uniform_error_le_eps", uniform_error_le_eps, {"model": model, "f": cone, "eps": integer(0.25)}
     options = {"declared": integer(2.0), "*": None, "n": integer(2), "domain": integer(None)}
     yield "lipschitz_constant_le", lipschitz_constant_le, {"expression": integer("x0*x1"), **options}

@@ -371,7 +371,7 @@ def test_every_damaged_part_of_a_trained_file_is_noticed(stored, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"y": torch.zeros(5)}, "`y` must be a torch.Tensor of 20 rows"),
+        ({"y": torch.zeros(5)}, "`y` must be a torch.Tensor or a numpy array of 20 rows"),
         ({"y": torch.zeros(20, dtype=torch.int64)}, "`y` must be floating values"),
         ({"task": "classification"}, "`y` must be classes"),
         ({"task": "ranking"}, "`task` must be one of"),

@@ -17,6 +17,7 @@ from constructions import (
     LipschitzFunction,
     Modulus,
     MoMLP,
+    PencilPlan,
     TabulatedMoMLP,
     build_momlp,
     load,
@@ -26,7 +27,7 @@ from constructions import (
 )
 from constructions.bit_extraction.design import LOOKUPS
 from constructions.build import EXPERTS
-from constructions.errors import shown
+from constructions.errors import require_int, require_positive, shown
 from constructions.expert_rows.file import read_spec
 from constructions.momlp.plan import ACTIVATIONS, Plan
 from constructions.progress import silent
@@ -35,6 +36,7 @@ from theory import proofs
 from theory.bit_extraction import figures as _bits  # noqa: F401 (registers its model)
 from theory.checkers.uniform_error.certificate import UniformErrorCertificate
 from theory.checkers.uniform_error.certify import METHODS
+from theory.checkers.uniform_error.evaluations import evaluations_to_certify
 from theory.claim import Status
 from theory.command import (
     add_device,
@@ -58,6 +60,9 @@ SHARE = re.compile(r"[0-9_./]{1,60}(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
 """A share as a decimal or a fraction: 1e-999999999 would take for ever to become a rational."""
 
 
+CACHE = "of a function made by from_numpy: keep its answers in FILE, and go on from there"
+
+
 def add_targets(sub: argparse.ArgumentParser) -> None:
     pass
 
@@ -65,11 +70,15 @@ def add_targets(sub: argparse.ArgumentParser) -> None:
 def add_plan(sub: argparse.ArgumentParser) -> None:
     _add_function(sub)
     _add_design(sub)
+    sub.add_argument("--samples", type=int, default=100_000, help="that a certificate draws (default %(default)d)")
+    sub.add_argument("--seconds-per-call", type=float, metavar="S", help="of f at one point: print how long it takes")
+    sub.add_argument("--workers", type=int, help="that call f at the same time (default: those of the function, or 1)")
 
 
 def add_build(sub: argparse.ArgumentParser) -> None:
     _add_function(sub)
     _add_design(sub)
+    sub.add_argument("--cache", metavar="FILE", type=output_file, help=CACHE)
     sub.add_argument("--lazy", action="store_true", help="build experts on demand; stored as a plan")
     sub.add_argument("--out", metavar="FILE", type=output_file, help="where to store the model (.safetensors)")
 
@@ -90,6 +99,10 @@ def add_certify(sub: argparse.ArgumentParser) -> None:
         default=100_000_000,
         help="points at which branch_and_bound may evaluate the model",
     )
+    sub.add_argument(
+        "--samples", type=int, default=100_000, help="random and as many adversarial points (default %(default)d)"
+    )
+    sub.add_argument("--cache", metavar="FILE", type=output_file, help=CACHE)
     sub.add_argument("--function", metavar="MODULE:ATTR", help="the LipschitzFunction, when the file has no formula")
     add_seed(sub)
     add_device(sub)
@@ -107,7 +120,10 @@ def add_show(sub: argparse.ArgumentParser) -> None:
 def _add_function(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("expr", nargs="?", metavar="EXPR", help="a formula in x0, x1, … (e.g. 'sin(2*pi*x0)*x1')")
     sub.add_argument("--target", choices=targets.names(), help="a named target instead of EXPR")
-    sub.add_argument("--n", type=int, required=True, help="input dimension: the number of variables")
+    sub.add_argument(
+        "--function", metavar="MODULE:ATTR", help="a LipschitzFunction of a module of yours, such as a black box"
+    )
+    sub.add_argument("--n", type=int, help="input dimension: the number of variables of EXPR and --target")
     sub.add_argument("--domain", help="'[lo,hi]' for all axes or '[lo,hi];[lo,hi];…' (default: the unit cube)")
     sub.add_argument(
         "--lipschitz", type=float, help="declared Lipschitz constant, outputs by inputs (default: certified)"
@@ -145,8 +161,14 @@ def _numbers(name: str, text: str, count: int | None = None) -> list[float]:
 
 
 def _function(args: argparse.Namespace) -> LipschitzFunction:
-    if (args.expr is None) == (args.target is None):
-        raise ValueError("give either EXPR or --target NAME")
+    if [args.expr, args.target, args.function].count(None) != 2:
+        raise ValueError("give either EXPR, --target NAME or --function MODULE:ATTR")
+    if args.function is not None:
+        if [args.n, args.domain, args.lipschitz, args.holder] != [None] * 4:
+            raise ValueError("`--function` comes with its own `--n`, domain and modulus")
+        return _import_function(args.function)
+    if args.n is None:
+        raise ValueError("`--n` must be given, the input dimension")
     if args.target is not None:
         if args.domain is not None or args.holder is not None:
             raise ValueError("`--target` comes with its own domain and modulus")
@@ -228,19 +250,63 @@ def _design_rows(p: Plan) -> list[tuple[str, object]]:
 
 def run_plan(args: argparse.Namespace) -> int:
     f = _function(args)
-    out.print(_plan_table(f, plan(f, args.eps, **_design(args))))
+    p = plan(f, args.eps, **_design(args))
+    table = _plan_table(f, p)
+    for name, value in _cost_rows(f, p, args):
+        table.add_row(name, value)
+    out.print(table)
     return 0
+
+
+def _cost_rows(f: LipschitzFunction, p: Plan, args: argparse.Namespace) -> list[tuple[str, str]]:
+    """How often f is asked, and how long that takes where the seconds of a call are given."""
+    methods = ("a_priori", "branch_and_bound") if isinstance(p, PencilPlan) else ("simplices",)
+    building = p.evaluations(f)
+    counts = [evaluations_to_certify(p, f, method=method, samples=args.samples) for method in methods]
+    rows = [("calls of f to build", str(building))]
+    rows += [(f"calls of f to certify, {c.method}", str(c)) for c in counts]
+    if args.seconds_per_call is None:
+        return rows
+    each = float(require_positive("--seconds-per-call", args.seconds_per_call))
+    workers = f.black_box.workers if args.workers is None and f.black_box is not None else args.workers or 1
+    each /= require_int("--workers", workers, 1)
+    rows.append(("time to build", _duration(building * each)))
+    for c in counts:
+        least = "" if c.most == c.least else "at least "
+        rows.append((f"time to certify, {c.method}", least + _duration(c.least * each)))
+    return rows
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("years", 31_557_600), ("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} seconds"
 
 
 def run_build(args: argparse.Namespace) -> int:
     require_writable(args.out)
-    f = _function(args)
+    f = _cached(_function(args), args.cache)
     with working("building experts") as log:
         model = build_momlp(f, eps=args.eps, lazy=args.lazy, log=log, **_design(args))
     out.print(_plan_table(f, model.plan))
+    _print_counts(f)
     if args.out is not None:
         out.print(f"stored in {save(model, args.out)}", highlight=False)
     return 0
+
+
+def _cached(f: LipschitzFunction, cache: Path | None) -> LipschitzFunction:
+    return f if cache is None else f.cached_in(cache)
+
+
+def _print_counts(f: LipschitzFunction) -> None:
+    if f.black_box is not None:
+        c = f.black_box.counts
+        said = (
+            f"{c.evaluated} calls of {f.name} in {c.seconds:.3g} s, {c.compared} more to compare, {c.read} answers read"
+        )
+        out.print(escape(said), highlight=False)
 
 
 def _import_function(text: str) -> LipschitzFunction:
@@ -288,6 +354,7 @@ def _certificate(args: argparse.Namespace, ranks: Ranks) -> UniformErrorCertific
     f = _function_of(model, args.function)
     if f is None:
         raise ValueError(f"{args.file} was built from a black box: name it with --function MODULE:ATTR")
+    f = _cached(f, args.cache)
     with working("certifying") if ranks.leads else nullcontext(silent) as log:
         return certify_together(
             model,
@@ -298,6 +365,7 @@ def _certificate(args: argparse.Namespace, ranks: Ranks) -> UniformErrorCertific
             method=args.method,
             enclosed=args.enclosed,
             max_evaluations=args.max_evaluations,
+            samples=args.samples,
             seed=args.seed,
             device=ranks.device,
             log=log,

@@ -25,6 +25,7 @@ from constructions.functions.symbolic.tape import Tape
 from theory.checkers.uniform_error.certificate import Premise
 from theory.checkers.uniform_error.formula_rounding import formula_rounding
 
+OWN_VALUES = 4096  # points at which f is asked, half of them twice
 BALL_SAMPLES = 128
 BALL_BITS = 128
 REPEATED = 1e-9
@@ -34,7 +35,7 @@ REPEATED = 1e-9
 def evaluation_error(f: LipschitzFunction, generator: torch.Generator) -> tuple[float, Premise, bool]:
     """η, the premise that says what it rests on, and whether it is more than a sample of points."""
     name = "f's own values"
-    points = f.domain.sample(4096, generator)
+    points = f.domain.sample(OWN_VALUES, generator)
     values = f.evaluate(points).detach()
     again = f.evaluate(points.flip(0)[: len(points) // 2]).detach().flip(0)
     ulps = 4 * math.ulp(float(values.abs().max()))
