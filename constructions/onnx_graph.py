@@ -134,8 +134,7 @@ class Graph:
     # --- the file ---
 
     def finish(self, value: str, m: int, dtype: torch.dtype, notes: dict[str, str]) -> bytes:
-        """The serialised model whose output is `value` (B, m) inside the box and NaN elsewhere, checked by the package's
-        own checker."""
+        """The serialised model, whose output is `value` (B, m) inside the box and NaN elsewhere, checked."""
         helper, kinds = self._onnx.helper, self._onnx.TensorProto
         nowhere = self.constant(np.array(np.nan, dtype=np.float64 if dtype == torch.float64 else np.float32))
         self.nodes.append(helper.make_node("Where", [self.inside, value, nowhere], [OUTPUT]))

@@ -14,6 +14,7 @@ from torch import Tensor
 from constructions.bit_extraction.model import BitExtractionMoMLP, _Turn
 from constructions.momlp.graph import eager, leaf_rows
 from constructions.onnx_graph import Graph, answers
+from constructions.portable import apart, plain_answers
 
 
 @answers.register
@@ -34,6 +35,18 @@ def _(model: BitExtractionMoMLP, graph: Graph) -> str:
         hidden = after
     answer = graph.node("Squeeze", hidden, graph.constant(np.array([2])))  # (B, m, 1): m outputs side by side
     return graph.node("Add", answer, graph.node("Gather", graph.constant(offsets), row, axis=0))
+
+
+@plain_answers.register
+def _(model: BitExtractionMoMLP):
+    tables, offsets = eager(model)
+    order = model._ordered(torch.cat([w.detach().flatten() for w in model.shared_weight]))
+    return lambda x: model._in_turns(x, order, tables, offsets, model.tree.flat_index(model.route(x)))
+
+
+@apart.register
+def _(model: BitExtractionMoMLP, x: Tensor) -> Tensor:
+    return torch.zeros(len(x), dtype=torch.float64, device=x.device)
 
 
 def _plus(graph: Graph, after: str, hidden: str, turn: _Turn, weight: Tensor, like: Tensor) -> str:

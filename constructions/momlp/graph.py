@@ -1,7 +1,11 @@
 """Mixtures of pencils and constants, and tables of node values, as nodes of an ONNX graph.
 
 Main statement: the operations are those of `PencilMoMLP._gather` and `TabulatedMoMLP._gather`, in their order, so that
-a runtime that runs nodes one by one answers with the same numbers.
+a runtime that runs nodes one by one answers with the same numbers. Any other order of a pencil's sums, fused or not,
+stays within `apart`: with a inputs that are read, K units, gains g ≥ 1 of the activation,
+H_k = Σ_a |w_ka||x_a| + |b_k| and S = Σ_k |v_k|·g_k·H_k + |c|, a hidden unit is off by (a + 2)u·g_k·H_k, the sum over
+them by (K + 1)u·S besides, so two evaluations differ by 2(K + a + 4)u·S at most, higher orders included. Two
+interpolations of one table are both within its slack of the network, whose proof allows fused operations.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from constructions.momlp.pencil_momlp import PencilMoMLP
 from constructions.momlp.tabulated import TabulatedMoMLP
 from constructions.onnx_graph import Graph, answers
 from constructions.pathway_tree.graph import lattice_rows, place
+from constructions.portable import UNITS, apart, plain_answers
 from constructions.table_kernel import Places
 
 
@@ -61,6 +66,37 @@ def _hidden(model: PencilMoMLP, graph: Graph) -> str:
     return graph.node("Where", graph.node("Greater", hidden, zero), hidden, below)
 
 
+@plain_answers.register
+def _(model: PencilMoMLP):
+    eager(model)
+    return model._gather
+
+
+@apart.register
+def _(model: PencilMoMLP, x: torch.Tensor) -> torch.Tensor:
+    if not model.plan.knots:
+        return torch.zeros(len(x), dtype=torch.float64, device=x.device)
+    unit, least = UNITS[model.hidden_bias.dtype]
+    first = model.hidden_weight.detach().double().abs()
+    read = int((first != 0).any(0).sum())
+    size = x.double().abs() @ first.T + model.hidden_bias.detach().double().abs()
+    if model.slope is not None:
+        size = size * model.slope.detach().double().abs().clamp(min=1)
+    leaves = model.route(x)
+    parts = [_largest_sum(model, *part) for part in zip(leaves.split(CHUNK), size.split(CHUNK), strict=True)]
+    steps = model.plan.knots + read + 4
+    return 2 * steps * (unit * torch.cat(parts) + least * (1 + size.sum(-1))) * (1 + 2.0**-20)
+
+
+CHUNK = 1 << 12
+
+
+def _largest_sum(model: PencilMoMLP, leaves: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
+    """The largest S over the outputs (B,)."""
+    weight, bias = (part.detach().double().abs() for part in model.output_layers(leaves))
+    return ((weight @ size[:, :, None])[..., 0] + bias).amax(-1)
+
+
 # --- tables ------------------------------------------------------------------------------------------------
 
 
@@ -77,6 +113,16 @@ def _(model: TabulatedMoMLP, graph: Graph) -> str:
         part = graph.node("Mul", graph.with_axis(share, 1), graph.node("Sub", after, before))
         y, before = graph.node("Add", y, part), after
     return graph.cast(y, model.table.dtype)
+
+
+@plain_answers.register
+def _(model: TabulatedMoMLP):
+    return model._gather
+
+
+@apart.register
+def _(model: TabulatedMoMLP, x: torch.Tensor) -> torch.Tensor:
+    return torch.full((len(x),), 2 * model.slack, dtype=torch.float64, device=x.device)
 
 
 def _nodes(graph: Graph, places: Places, row: str) -> tuple[str, list[str], list[str]]:
