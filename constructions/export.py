@@ -62,8 +62,8 @@ def export_pt2(model: Exportable, path: str | os.PathLike) -> Path:
 def export_bound(model: Exportable, x: Tensor) -> Tensor:
     """Upper bounds (B,) of how far the answers of an exported file may be from `model(x)`, x (B, n) in the domain.
 
-    A runtime that runs node by node, as onnxruntime does on a CPU, gives the same numbers; these bounds hold for sums in
-    any order, fused or not, by the expert that the model asks. The lattice's router cannot be fused; a runtime that
+    A runtime that runs node by node, as onnxruntime does on a CPU, gives the same numbers; these bounds hold for sums
+    in any order, fused or not, by the expert that the model asks. The lattice's router cannot be fused; a runtime that
     fuses squared distances may send points nearly between two prototypes of a trained model to the other one. Of
     bit-extraction experts the bound is 0, and only the operations as they are written keep it.
     """

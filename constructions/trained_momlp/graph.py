@@ -1,8 +1,8 @@
 """Trained mixtures as nodes of an ONNX graph: standardisation, router, and each point's own row of numbers.
 
-Main statement: the operations are those of `TrainedMoMLP.forward`, in their order, squared distances included. Any other
-order of an expert's sums stays within `apart`: with s_0 = |z| and s_{i+1} = |W_i|s_i + |b_i|, a layer of n_i inputs adds
-(n_i + 2)u·s_{i+1} to what comes through |W_i|; two evaluations are twice that apart.
+Main statement: the operations are those of `TrainedMoMLP.forward`, in their order, squared distances included. Any
+other order of an expert's sums stays within `apart`: with s_0 = |z| and s_{i+1} = |W_i|s_i + |b_i|, a layer of n_i
+inputs adds (n_i + 2)u·s_{i+1} to what comes through |W_i|; two evaluations are twice that apart.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from constructions.onnx_graph import Graph, answers
 from constructions.fixed_order import squared_distances
+from constructions.onnx_graph import Graph, answers
 from constructions.pathway_tree.graph import nearest_leaves, tree_leaves
 from constructions.portable import UNITS, apart, plain_answers
 from constructions.trained_momlp.bank import layers, run_gathered

@@ -1,8 +1,8 @@
 """Does an exported file answer like its model? The file is run by its own runtime and compared point by point.
 
-Points: of every expert each node of a pencil, or 257 places of the last axis of another expert (of a sample of the experts,
-where that were more than 2¹⁸ points), faces and corners of cells, random points, and points outside, whose answer must be
-NaN. A changed number that no answer at these points depends on is not seen. The largest difference is held against the
+Points: of every expert each node of a pencil, or 257 places along the last axis of its cell (of a sample of experts,
+where that were more than 2¹⁸ points), faces and corners of cells, random points, and points outside, whose answer must
+be NaN. A changed number that no answer at these points depends on is not seen. The largest difference is held against the
 derived bound of `constructions.export.export_bound`, which is read off the model's weights, not off the file.
 
 Main definitions: `onnx_agrees`, `pt2_agrees`, `Agreement`, `telling_points`.
@@ -144,8 +144,8 @@ def _outside(model: nn.Module, points: Tensor) -> Tensor:
 def telling_points(model: nn.Module, count: int, generator: torch.Generator, place: torch.device) -> tuple[Tensor, int]:
     """Points (B, n) at which a changed number shows, and how many experts they visit.
 
-    Of a mixture over a lattice: nodes of the experts at cell centres, `count` points on faces and corners, `count` random
-    ones. Of one over prototypes: the prototypes, half-way between two, and around them.
+    Of a mixture over a lattice: nodes of the experts at cell centres, `count` points on faces and corners, `count`
+    random ones. Of one over prototypes: the prototypes, half-way between two, and around them.
     """
     if isinstance(model, LatticeMixture):
         return _of_lattice(model, count, generator, place)
@@ -169,17 +169,15 @@ def _of_lattice(
     lo, hi = model.domain.tensors(place)
     every = model.leaf_indices(place)
     knots = model.knots()
-    if knots is None:  # nodes of deep experts, and of none: a grid of the last axis
-        steps = torch.linspace(0, 1, NODE_GRID, dtype=torch.float64, device=place)
-        knots = lo[-1] + steps * (hi[-1] - lo[-1])
-    rows = max(1, MOST_POINTS // len(knots))
+    steps = torch.linspace(0, 1, NODE_GRID, dtype=torch.float64, device=place)
+    each = len(steps) if knots is None else len(knots)
+    rows = max(1, MOST_POINTS // each)
     if len(every) > rows:
         every = every[torch.randperm(len(every), generator=generator)[:rows].to(place)]
     lower, upper = model.cell_bounds(every)
-    nodes = ((lower + upper) / 2).repeat_interleave(len(knots), 0)
-    routed = len(model.cells) == model.n
-    if not routed:
-        nodes[:, -1] = knots.repeat(len(every))
+    nodes = ((lower + upper) / 2).repeat_interleave(each, 0)
+    along = lower[:, -1:] + steps * (upper - lower)[:, -1:] if knots is None else knots.repeat(len(every), 1)
+    nodes[:, -1] = along.flatten()
     picks = torch.randint(len(every), (count,), generator=generator).to(place)
     shares = torch.rand(count, model.n, dtype=torch.float64, generator=generator).to(place)
     snapped = torch.rand(count, model.n, generator=generator).to(place) < 0.75

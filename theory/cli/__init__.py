@@ -103,6 +103,7 @@ GENERAL = {
     "build": Verb("build a model, and store it with --out", "theory.cli.models"),
     "certify": Verb("certify the uniform error of a stored model", "theory.cli.models"),
     "eval": Verb("evaluate a stored model on a .npy file of points (B, n)", "theory.cli.evaluate"),
+    "export": Verb("write a stored model as ONNX or for torch.export, and compare it", "theory.cli.exported"),
     "new-system": Verb("write the files of a new system into this checkout", "theory.cli.new_system"),
     "show": Verb("draw a stored model: cells, knots and error, or leaves and answers", "theory.cli.models"),
 }
