@@ -61,7 +61,7 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 def squared_distances(x: Tensor, prototypes: Tensor) -> Tensor:
     """(B, L) from points (B, n) to prototypes (L, n), or (B, v) to each point's own prototypes (B, v, n)."""
-    result = x.new_zeros(len(x), prototypes.shape[-2])
+    result = x.new_zeros(x.shape[0], prototypes.shape[-2])
     for axis in range(x.shape[1]):
         gap = x[:, axis, None] - prototypes[..., axis]
         result = result + gap * gap

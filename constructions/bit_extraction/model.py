@@ -176,7 +176,7 @@ class BitExtractionMoMLP(MoMLP):
         outputs = torch.arange(self.m, device=x.device)[:, None]
         for i, (weights, entries) in enumerate(zip(order.weights, order.entries, strict=True)):
             hidden = hidden.relu() if i else hidden
-            after = self.shared_bias[i][:, None, None].repeat(1, self.m, len(x))
+            after = self.shared_bias[i][:, None, None].repeat(1, self.m, x.shape[0])
             for turn in weights:
                 after = _plus(after, turn, flat[turn.at][:, None, None] * hidden.index_select(0, turn.column))
             for turn in entries:

@@ -114,7 +114,7 @@ class PrototypeTree:
         return torch.cat(found)
 
     def _descend(self, x: Tensor) -> Tensor:
-        node = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        node = torch.zeros(x.shape[0], dtype=torch.int64, device=x.device)
         for _ in range(self.height):
             below = self.children[node]
             # squares that overflow are as far as one another, and nearer than a child that is not there

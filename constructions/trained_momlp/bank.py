@@ -34,7 +34,7 @@ def layers(rows: Tensor, widths: Widths) -> Iterator[tuple[Tensor, Tensor]]:
     # one split: the gradient of each slice alone would be a matrix of the whole bank's size
     parts = rows.split([size for inputs, outputs in pairwise(widths) for size in (inputs * outputs, outputs)], dim=1)
     for (inputs, outputs), weight, bias in zip(pairwise(widths), parts[::2], parts[1::2], strict=True):
-        yield weight.view(len(rows), outputs, inputs), bias
+        yield weight.view(rows.shape[0], outputs, inputs), bias
 
 
 def initial(count: int, widths: Widths, generator: torch.Generator, dtype: torch.dtype) -> Tensor:

@@ -1,8 +1,8 @@
 """`MoMLPRegressor` and `MoMLPClassifier`: mixtures trained on data, as scikit-learn's pipelines and searches take them.
 
 Main definitions: `MoMLPRegressor`, `MoMLPClassifier`.
-Implementation notes: what training decides is `train_momlp`'s; here are only the conventions of scikit-learn. Fewer distinct
-points than leaves are no error there, so there are as many leaves as they allow.
+Implementation notes: what training decides is `train_momlp`'s; here are only the conventions of scikit-learn. Fewer
+distinct points than leaves are no error there, so there are as many leaves as they allow.
 """
 
 from __future__ import annotations

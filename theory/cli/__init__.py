@@ -167,6 +167,11 @@ GENERAL = {
             "momlp explain trained.safetensors --points P.npy --row 0 --out explanation.json",
         ),
     ),
+    "export": Verb(
+        "write a stored model as ONNX or for torch.export, and compare it",
+        "theory.cli.exported",
+        examples=("momlp export model.safetensors --onnx model.onnx", "momlp export model.safetensors --pt2 model.pt2"),
+    ),
     "new-system": Verb(
         "write the files of a new system into this checkout",
         "theory.cli.new_system",
