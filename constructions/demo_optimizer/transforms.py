@@ -149,7 +149,7 @@ def _side(make: Callable[[int], Tensor], size: int) -> Tensor | None:
 
 def _own_matrix(transform: Any, size: int, dtype: torch.dtype) -> Tensor:
     """transform(size), when it is orthogonal in `dtype`."""
-    wanted = f"`transform` must return a dense floating ({size}, {size}) tensor for {size}"
+    wanted = f"`transform` must return a floating ({size}, {size}) tensor for {size}"
     try:
         matrix = transform(size)
     except Exception as error:

@@ -180,11 +180,11 @@ def test_what_differs_between_ranks_differs_in_the_head():
 @pytest.mark.parametrize(
     ("transform", "said"),
     [
-        (torch.nn.Linear(3, 3), "`transform` must return a dense floating (12, 12) tensor for 12, it raised TypeError"),
-        (lambda: 1, "`transform` must return a dense floating (12, 12) tensor for 12, it raised TypeError"),
-        (np.eye, "`transform` must return a dense floating (12, 12) tensor for 12, got ndarray"),
-        (lambda d: torch.eye(d).to_sparse(), "`transform` must return a dense floating (12, 12) tensor for 12, got ("),
-        (lambda d: torch.eye(d, device="meta"), "`transform` must return a dense floating (12, 12) tensor for 12, got"),
+        (torch.nn.Linear(3, 3), "`transform` must return a floating (12, 12) tensor for 12, it raised TypeError"),
+        (lambda: 1, "`transform` must return a floating (12, 12) tensor for 12, it raised TypeError"),
+        (np.eye, "`transform` must return a floating (12, 12) tensor for 12, got ndarray"),
+        (lambda d: torch.eye(d).to_sparse(), "`transform` must return a floating (12, 12) tensor for 12, got ("),
+        (lambda d: torch.eye(d, device="meta"), "`transform` must return a floating (12, 12) tensor for 12, got"),
         (lambda d: torch.eye(d) + 1e-3, "`transform` must return an orthogonal matrix for 12, T·Tᵀ is off by"),
         (np.zeros(3), "`transform` must be one of dct, identity, hadamard, random_orthogonal or a function, got array"),
     ],
