@@ -11,9 +11,11 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum, IntEnum, StrEnum
+from html import escape
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from constructions.display import Displayed, Facts, number
 from theory.sources import Source
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ Number = int | float | str | bool
 
 LARGEST_SEED = 2**63 - 1
 MOST_SECONDS = 1e12
+MOST_SHOWN = 12
 
 
 class Budget(StrEnum):
@@ -110,8 +113,8 @@ class Table:
         return tuple(row[self.columns.index(name)] for row in self.rows)
 
 
-@dataclass(frozen=True)
-class Verdict:
+@dataclass(frozen=True, repr=False)
+class Verdict(Displayed):
     """The outcome of one reproduction.
 
     `numbers` is flat: measured name -> value; `tables` holds what was measured case by case. `witness` re-checks a
@@ -154,6 +157,15 @@ class Verdict:
             )
         if self.status is Status.REFUTED and not any(c.isprintable() and not c.isspace() for c in self.witness or ""):
             raise ValueError("`status` REFUTED needs a witness that anyone can check again")
+
+    def _facts(self) -> Facts:
+        measured = [(name, number(value)) for name, value in (*self.numbers.items(), *self.bounds.items())]
+        more = [(name, f"{len(table.rows)} rows of {', '.join(table.columns)}") for name, table in self.tables.items()]
+        shown = measured[:MOST_SHOWN]
+        if len(measured) > MOST_SHOWN:
+            shown.append(("…", f"{len(measured) - MOST_SHOWN} more numbers"))
+        witness = [] if self.witness is None else [("witness", self.witness)]
+        return f"{self.status.value} ({self.evidence.name})", [("reason", self.reason), *witness, *shown, *more]
 
     def __reduce__(self) -> tuple[Any, ...]:
         # read-only mappings do not pickle
@@ -298,8 +310,8 @@ class Statement:
     does_not_say: str = ""
 
 
-@dataclass(frozen=True)
-class Claim:
+@dataclass(frozen=True, repr=False)
+class Claim(Displayed):
     """A statement, where it comes from, and how it is reproduced.
 
     `id` is "system.name"; `statement` is LaTeX; `expected` is the status that `momlp verify` insists on, `evidence`
@@ -339,6 +351,16 @@ class Claim:
         require(
             self.quick is None or isinstance(self.quick, Status), TypeError, "quick", "None or a Status", self.quick
         )
+
+    def _facts(self) -> Facts:
+        facts = [("says", self.title), ("expected", self.expected.value), ("source", str(self.source))]
+        return self.id, facts + [("hypothesis", text) for text in self.hypotheses]
+
+    def _repr_latex_(self) -> str:
+        return f"$${self.statement}$$"
+
+    def _repr_html_(self) -> str:
+        return f"{super()._repr_html_()}<p>$${escape(self.statement)}$$</p>"  # a notebook sets both kinds of text
 
     @property
     def system(self) -> str:

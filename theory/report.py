@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -189,8 +190,11 @@ def write_html(run: Run, folder: Path) -> Path:
         save_figure(draw(), folder / name)
     templates = FileSystemLoader(Path(__file__).parent / "templates")
     environment = Environment(loader=templates, autoescape=True)
+    counts = Counter(row.verdict.status for row in run.rows)
     page = environment.get_template("index.html.j2").render(
-        run=as_json(run), pictures={name: caption for name, (caption, _) in pictures.items()}
+        run=as_json(run),
+        pictures={name: caption for name, (caption, _) in pictures.items()},
+        statuses={status.value.replace(" ", "_"): counts[status] for status in Status if status in counts},
     )
     index = folder / "index.html"
     write_text(index, page)

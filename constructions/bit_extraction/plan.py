@@ -38,7 +38,7 @@ CHECKED_SHARES = (0.25, 0.5, 0.75)
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BitExtractionPlan(Plan):
     """A `Plan` whose experts are bit-extraction networks of one `design`; `step` is q, `knots` is K.
 
@@ -47,6 +47,12 @@ class BitExtractionPlan(Plan):
 
     design: Design | None = None
     step: float = 0.0
+
+    def _design(self) -> list[tuple[str, object]]:
+        d = self.network
+        shape = f"J = {d.J}, m = {d.m}, header {d.header}, {d.lookup} look-up"
+        resolved = [("axes resolved k", d.k), ("cells of a resolved axis", self.resolved_cells)]
+        return [*resolved, ("design", shape), ("bits of a word", d.word_bits), ("step q", self.step)]
 
     @property
     def network(self) -> Design:

@@ -356,6 +356,15 @@ class LipschitzFunction:
             f"omega(t)={self.modulus} [{self.premise}])"
         )
 
+    def _repr_latex_(self) -> str:
+        """The formula, if there is one, and what is known of it."""
+        known = rf"|f(x)-f(y)|\le \omega(\|x-y\|_2),\ \omega(t)=\text{{{self.modulus}}}\ \text{{({self.premise})}}"
+        if self.expression is None:
+            return f"${known}$"
+        outputs = parse(self.expression, self.n)
+        said = ",\\ ".join(sympy.latex(output) for output in outputs)
+        return f"$f(x) = {said if len(outputs) == 1 else f'({said})'},\\quad {known}$"
+
 
 def _require_unmeasured(premise: ModulusPremise) -> None:
     """ValueError for a modulus that calls itself certified: only balls around the formula's gradient say so."""

@@ -22,6 +22,7 @@ from typing import Any, final
 
 import torch
 
+from constructions.display import Displayed, Facts, number
 from constructions.errors import (
     BudgetExceeded,
     require_choice,
@@ -45,8 +46,8 @@ DEFAULT_MAX_BYTES = 2 << 30
 MAX_CELLS = 1 << 48
 
 
-@dataclass(frozen=True)
-class Plan(ABC):
+@dataclass(frozen=True, repr=False)
+class Plan(Displayed, ABC):
     """What will be built and what it costs, before building. Counts are exact Python integers.
 
     Abstract: `PencilPlan`, `BitExtractionPlan`.
@@ -89,6 +90,33 @@ class Plan(ABC):
         """The square of a cell's half diagonal over the routed axes, exactly."""
         sides = self.domain.sides
         return sum(((sides[a] / (2 * m)) ** 2 for a, m in enumerate(self.cells)), Fraction(0))
+
+    def _facts(self) -> Facts:
+        title = f"{self.n} inputs, {self.m} outputs, ω(t) = {self.modulus} on {self.domain}, {self.expert} experts"
+        return title, [(name, number(value)) for name, value in self.quantities()]
+
+    def quantities(self) -> list[tuple[str, object]]:
+        """(name, value) of everything that was decided and everything it costs, as `momlp plan` prints them."""
+        return [
+            ("eps", self.eps),
+            ("eps planned for", float(self.eps_plan)),
+            ("bound of the theorem", self.error_bound),
+            ("split θ", "-" if self.split is None else self.split),
+            ("knots K", self.knots),
+            *self._design(),
+            ("cells M", " × ".join(map(str, self.cells)) or "no router"),
+            ("experts L", self.leaves),
+            ("parameters of an expert P", self.parameters),
+            ("loaded in a forward pass F", self.forward_pass_parameters),
+            ("total parameters L·P", self.total_parameters),
+            ("stored parameters", self.stored_parameters),
+            ("stored bytes", self.stored_bytes),
+            ("tree height", self.tree.height),
+        ]
+
+    def _design(self) -> list[tuple[str, object]]:
+        """What only one kind of expert has."""
+        return []
 
     # --- what depends on the kind of expert ---
 
@@ -193,7 +221,7 @@ class Plan(ABC):
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PencilPlan(Plan):
     """A `Plan` whose experts are pencils, or constants (`knots` = 0)."""
 

@@ -13,7 +13,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from constructions import (
-    BitExtractionPlan,
     LipschitzFunction,
     Modulus,
     MoMLP,
@@ -27,6 +26,7 @@ from constructions import (
 )
 from constructions.bit_extraction.design import LOOKUPS
 from constructions.build import EXPERTS
+from constructions.display import number
 from constructions.errors import require_int, require_positive, shown
 from constructions.expert_rows.file import read_spec
 from constructions.momlp.plan import ACTIVATIONS, Plan
@@ -217,35 +217,9 @@ def _plan_table(f: LipschitzFunction, p: Plan) -> Table:
     table = Table(title=escape(f"{f.name}: ω(t) = {p.modulus} ({f.grounds}) on {p.domain}"), title_justify="left")
     table.add_column("quantity")
     table.add_column("value", justify="right")
-    rows: list[tuple[str, object]] = [
-        ("eps", p.eps),
-        ("eps planned for", float(p.eps_plan)),
-        ("bound of the theorem", p.error_bound),
-        ("split θ", p.split if p.split is not None else "-"),
-        ("knots K", p.knots),
-        *_design_rows(p),
-        ("cells M", " × ".join(map(str, p.cells)) or "no router"),
-        ("experts L", p.leaves),
-        ("parameters of an expert P", p.parameters),
-        ("loaded in a forward pass F", p.forward_pass_parameters),
-        ("total parameters L·P", p.total_parameters),
-        ("stored parameters", p.stored_parameters),
-        ("stored bytes", p.stored_bytes),
-        ("tree height", p.tree.height),
-    ]
-    for name, value in rows:
-        table.add_row(name, f"{value:.9g}" if isinstance(value, float) else str(value))
+    for name, value in p.quantities():
+        table.add_row(name, number(value))
     return table
-
-
-def _design_rows(p: Plan) -> list[tuple[str, object]]:
-    """What only bit-extraction experts have."""
-    if not isinstance(p, BitExtractionPlan):
-        return []
-    d = p.network
-    shape = f"J = {d.J}, m = {d.m}, header {d.header}, {d.lookup} look-up"
-    rows: list[tuple[str, object]] = [("axes resolved k", d.k), ("cells of a resolved axis", p.resolved_cells)]
-    return [*rows, ("design", shape), ("bits of a word", d.word_bits), ("step q", p.step)]
 
 
 def run_plan(args: argparse.Namespace) -> int:

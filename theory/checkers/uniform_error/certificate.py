@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from constructions.display import Displayed, Facts, number
 from theory.claim import Evidence, Status
 
 
@@ -20,8 +21,8 @@ class Premise:
         return f"{self.name}: {self.detail}" + ("" if self.holds else " (FAILS)")
 
 
-@dataclass(frozen=True)
-class UniformErrorCertificate:
+@dataclass(frozen=True, repr=False)
+class UniformErrorCertificate(Displayed):
     """lower ≤ sup over the domain and outputs of |f − f̂| ≤ upper.
 
     `witness` is a point with |f − f̂| ≥ lower; `slack` is the rounding allowance inside both ends; `evaluations` counts
@@ -50,6 +51,14 @@ class UniformErrorCertificate:
         for name in ("lower", "upper", "slack"):
             if math.isnan(getattr(self, name)):
                 raise ValueError(f"`{name}` must be a number, got nan")
+
+    def _facts(self) -> Facts:
+        facts = [("sup|f − f̂|", f"in [{number(self.lower)}, {number(self.upper)}]"), ("reason", self.reason)]
+        facts += [] if self.eps is None else [("eps", number(self.eps))]
+        facts += [("witness", str(self.witness)), ("method", self.method), ("rounding slack", number(self.slack))]
+        facts += [("experts", f"{self.leaves_checked} of {self.leaves} looked at, {self.evaluations} values of f")]
+        facts += [("premise" if p.holds else "FAILS", f"{p.name}: {p.detail}") for p in self.premises]
+        return f"{self.status.value} ({self.evidence.name})", facts
 
     @property
     def failed(self) -> tuple[Premise, ...]:
