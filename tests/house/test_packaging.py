@@ -42,9 +42,8 @@ def test_addresses_are_those_of_the_citation():
 def test_the_changelog_begins_with_this_version():
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     headings = re.findall(r"^## (\S+), (.+)$", text, re.MULTILINE)
-    version = re.search(
-        r'^__version__ = "(.+)"', (ROOT / "constructions" / "version.py").read_text(encoding="utf-8"), re.MULTILINE
-    )[1]
+    said = (ROOT / "constructions" / "version.py").read_text(encoding="utf-8")
+    version = re.search(r'^__version__ = "(.+)"', said, re.MULTILINE)[1]
     assert headings[0] == (version, "not released") or re.fullmatch(r"\d{4}-\d\d-\d\d", headings[0][1])
     assert headings[0][0] == version
 
