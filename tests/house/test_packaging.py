@@ -189,6 +189,8 @@ def test_the_sdist_and_the_wheel_made_from_it_hold_every_file(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         about = archive.read(next(n for n in names if n.endswith(".dist-info/METADATA"))).decode()
-    assert {name for name in names if ".dist-info/" not in name} == ours
+    added = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"].get("force-include", {})
+    assert set(added) <= held
+    assert {name for name in names if ".dist-info/" not in name} == ours | set(added.values())
     assert "Project-URL: Paper, https://arxiv.org/abs/2402.03460" in about
     assert any(name.endswith("licenses/LICENSE") for name in names)
