@@ -189,11 +189,12 @@ STATEMENTS = {
         statement=r"\lambda_{\min}(G)\ge\max\{\min_iu_i,\ \lambda_{\min}(K)\min_i|S_i|,\ \lambda_{\min}(C)\}/m",
         source=PAGE,
         expected=Status.CERTIFIED,
-        evidence=Evidence.FLOAT64,
+        evidence=Evidence.ENCLOSED,
         hypotheses=(INSTANCES, "all steps of training"),
         decided_by=(
-            "Least eigenvalues by LAPACK, with a slack of 8n²u‖A‖ for its backward error, are compared with three "
-            "elementary bounds at every step of the listed runs; the limit for two near points is derived by sympy."
+            "At every step of the listed runs m·G less each of three elementary bounds is shown to be positive "
+            "definite by elimination in balls, least eigenvalues being bounded from above by Rayleigh quotients; the"
+            " limit for two near points is derived by sympy."
         ),
         does_not_say=(
             "That the bounds are positive for other points (with more points than dimensions the Schur bound can be "
