@@ -179,3 +179,35 @@ def test_counts_of_evidence_add_up():
     counts = [[int(cell) for cell in row.strip("|").split("|")[1:]] for row in rows]
     assert [sum(column) for column in zip(*counts, strict=True)] == [int(c) for c in last.strip("|").split("|")[1:]]
     assert sum(map(sum, counts)) == len([c for name in NAMES for c in claims_of(name)])
+
+
+def _rows(page: str, heading: str) -> dict[str, list[str]]:
+    """First cell -> the others, of the first table below this heading."""
+    below = page.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    cells = [[c.strip() for c in line.strip("|").split("|")] for line in below.splitlines() if line.startswith("| ")]
+    return {first.strip("`"): rest for first, *rest in reversed(cells)}
+
+
+def test_the_trust_page_has_a_row_for_every_evidence_verdict_and_system():
+    page = (ROOT / "docs" / "trust.md").read_text(encoding="utf-8")
+    for heading, wanted, columns in (
+        ("By evidence", [kind.name for kind in Evidence], 4),
+        ("By verdict", [status.value for status in Status], 3),
+        ("By system", list(NAMES), 3),
+    ):
+        rows = _rows(page, heading)
+        assert set(wanted) <= set(rows), heading
+        for name in wanted:
+            assert len(rows[name]) == columns, name
+            assert all(rows[name][:2]), name
+    with pytest.raises(KeyError):
+        _ = _rows(page.replace("| `am_gm` |", "| `am_gn` |"), "By system")["am_gm"]
+
+
+def test_the_trust_page_counts_what_the_command_counts():
+    page = (ROOT / "docs" / "trust.md").read_text(encoding="utf-8")
+    assert page.count(f"<!-- evidence -->\n{listing.evidence_table()}<!-- end -->") == 1
+
+
+def test_every_evidence_has_a_meaning():
+    assert set(explaining.MEANING) == set(Evidence)

@@ -12,6 +12,7 @@ from theory.pathway_tree.checkers import (
     SMALLEST_ROOT,
     covering_net,
     covering_radius_le,
+    covers_in_integers,
     own_leaves,
     rounding,
     routing_difference,
@@ -135,3 +136,23 @@ def test_radius_and_separation_are_rounded_apart():
     separation = covering_net(pair, pair).separation
     assert Fraction(separation) ** 2 < 2
     assert separation >= math.sqrt(2) * (1 - 1e-14)
+
+
+def test_covering_in_integers_has_no_tolerance():
+    points = torch.tensor([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]], dtype=torch.float64)
+    net = points[1:2]
+    assert covers_in_integers(points, net, 5.0).holds
+    below = math.nextafter(5.0, 0.0)
+    assert covers_in_integers(points, net, below).failure == f"point 0 has no prototype within {below!r}"
+    moved = points.clone()
+    moved[2, 1] = math.nextafter(8.0, 9.0)
+    assert covers_in_integers(moved, net, 5.0).failure == "point 2 has no prototype within 5.0"
+    ends = points[::2]
+    assert covers_in_integers(points, ends, math.nextafter(10.0, 0.0)).holds
+    assert covers_in_integers(points, ends, 10.0).failure == "prototypes 0 and 1 are not more than 10.0 apart"
+    tiny = torch.tensor([[5e-324], [0.0]], dtype=torch.float64)
+    assert covers_in_integers(tiny, tiny[1:], 5e-324).holds
+    assert covers_in_integers(tiny, tiny, 1e-300).failure == "prototypes 0 and 1 are not more than 1e-300 apart"
+    for delta in (math.nan, 0.0, -1.0):
+        with pytest.raises(ValueError, match="`delta`"):
+            covers_in_integers(points, net, delta)

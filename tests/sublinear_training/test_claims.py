@@ -222,6 +222,25 @@ def test_eigenvalue_bounds_reject_a_matrix_below_them():
     assert "above min|S|/m" in spectrum.eigenvalue_bounds_hold(high, x @ x.t(), 2**9).failure
 
 
+def test_eigenvalue_bounds_in_balls_reject_one_that_is_too_large():
+    from flint import arb
+
+    setting = runs.Setting(16, 8, 2**9, 0.24, 5)
+    seen = runs.observe(setting, "lazy", torch.device("cpu")).looks[0]
+    x, _ = runs.sphere(setting, torch.device("cpu"))
+    holds = enclosed_gram.eigenvalue_bounds_enclosed
+    assert holds(x, seen.both, seen.private).holds
+    above = int(seen.both.diagonal().min()) + 1
+    assert "above the bound of private units" in holds(x, seen.both, above).failure
+    # counts that no units have: of a matrix that is not positive semidefinite K∘C need not be above λ_min(C)
+    paired = torch.tensor([[1, 3], [3, 1]])
+    near = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], dtype=torch.float64)
+    assert "above the bound of" in holds(near, paired, -5).failure
+    # the Rayleigh quotient is above the least eigenvalue, by nothing that shows
+    least = enclosed_gram.least_eigenvalue_below([[arb(2), arb(1)], [arb(1), arb(2)]])
+    assert 1 <= float(least) <= 1 + 1e-12
+
+
 def test_the_slope_is_decided_by_its_ball(monkeypatch):
     monkeypatch.setattr(exponents, "WITHIN", Fraction(1, 20))
     verdict = REGISTRY["sublinear_training.sparsity_exponent_attained"].verdict(Context())

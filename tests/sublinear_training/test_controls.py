@@ -19,7 +19,7 @@ from theory.claim import Context, Status
 from theory.sublinear_training import bounds, runs
 from theory.sublinear_training.checkers import steps as step_checks
 from theory.sublinear_training.checkers.fired_set import fired_mask, fired_set_eq
-from theory.sublinear_training.checkers.stale import StaleReplay, refresh_chain
+from theory.sublinear_training.checkers.stale import StaleReplay, enclosed_chain, refresh_chain, reports_grow_less
 from theory.sublinear_training.checkers.steps import Problem, look, step_identities
 from theory.sublinear_training.reproductions import counts
 from theory.systems import REGISTRY
@@ -169,6 +169,19 @@ def test_refreshes_at_half_the_radius_are_more_than_the_bound():
     assert sum(len(replay.moved(w)) for w in path[1:]) == 2
     assert not refresh_chain(list(path), 1.0, 2).holds
     assert refresh_chain(list(path), 0.5, 2).holds
+    assert "2 refreshes, but" in enclosed_chain(list(path), 1.0, 2).failure
+    two = [torch.tensor([[a], [b]]).double() for a, b in ((0.0, 0.0), (0.6, 0.1), (0.7, 1.2))]
+    assert enclosed_chain(two, 0.5, 3).holds
+    assert enclosed_chain(two, 0.5, 4).failure == "4 refreshes, but the floors add up to 3"
+    assert enclosed_chain([path[0], path[1] * math.nan], 0.5, 0).failure == "a path is no number"
+    with pytest.raises(ValueError, match="`weights` must be those of a step at least"):
+        enclosed_chain([path[0]], 1.0, 0)
+
+
+def test_reports_grow_less_than_the_hazard_says():
+    assert reports_grow_less(2.0, 0.25).holds
+    assert "fold" in reports_grow_less(2.0, 0.0).failure  # equal, not less
+    assert "fold" in reports_grow_less(math.nan, 0.25).failure
 
 
 def test_a_correlation_the_wrong_way_round(monkeypatch):

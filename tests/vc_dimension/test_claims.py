@@ -7,6 +7,7 @@ import pytest
 from constructions.vc_dimension import two_hidden_layers
 from theory.claim import Context, Evidence, Status
 from theory.systems import REGISTRY
+from theory.vc_dimension import enclosed
 from theory.vc_dimension.reproductions import approximation, shattered_sets, stated_rate, upper_bounds
 
 BOUNDS = {  # (n, J, W, L): lower, upper flat, upper tree, stated expression
@@ -129,13 +130,16 @@ def test_wrong_upper_bounds_are_noticed(monkeypatch, name):
     assert REGISTRY[f"vc_dimension.{name}"].verdict(Context()).status is Status.INCONCLUSIVE
 
 
-@pytest.mark.parametrize(("name", "bound"), [("routing_term", "clean_flat"), ("tree_router", "clean_tree")])
-def test_clean_forms_that_are_too_small_are_noticed(monkeypatch, name, bound):
-    honest = getattr(upper_bounds, bound)
-    monkeypatch.setattr(upper_bounds, bound, lambda *sizes, **options: honest(*sizes, **options) / 2)
+@pytest.mark.parametrize(
+    ("name", "room", "bound"),
+    [("routing_term", enclosed, "clean_flat"), ("tree_router", upper_bounds, "tree_factor")],
+)
+def test_clean_forms_that_are_too_small_are_noticed(monkeypatch, name, room, bound):
+    honest = getattr(room, bound)
+    monkeypatch.setattr(room, bound, lambda *sizes: honest(*sizes) / 2)
     verdict = REGISTRY[f"vc_dimension.{name}"].verdict(Context())
     assert verdict.status is Status.INCONCLUSIVE
-    assert "exceeds" in verdict.reason
+    assert "points are not excluded" in verdict.reason
 
 
 def test_sets_too_small_for_the_condition_are_noticed(monkeypatch):

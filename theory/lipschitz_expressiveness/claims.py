@@ -21,7 +21,7 @@ STATEMENTS = {
         r"P(\|G\|\ge\sqrt m+\sqrt n+t)\le e^{-t^2/2}",
         source=PAGE,
         expected=Status.CERTIFIED,
-        evidence=Evidence.FLOAT64,
+        evidence=Evidence.ENCLOSED,
         hypotheses=(SUDAKOV, "the listed shapes; sampled means have 99.9 % intervals"),
         decided_by=(
             "The lemmas for both sides are derived by sympy, their values for the listed shapes compared in balls; "

@@ -1,6 +1,6 @@
 """Routers from data, measured on their points: covering radius, separation, and how flat and tree routing differ.
 
-Main definitions: `covering_net`, `routing_difference`, `own_leaves`.
+Main definitions: `covering_net`, `covers_in_integers`, `routing_difference`, `own_leaves`.
 Notation: leaf prototypes p_1 … p_L; covering radius max_x min_i |x − p_i|, separation min_{i≠j} |p_i − p_j|.
 """
 
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
+import numpy as np
 import torch
 from scipy.spatial import KDTree
 from torch import Tensor
@@ -83,6 +85,33 @@ def _require_cloud(name: str, points: Tensor, n: int | None = None) -> Tensor:
     if not points.is_floating_point() or not bool(torch.isfinite(points).all()):
         raise ValueError(f"`{name}` must be finite floating numbers, got {points.dtype} with NaN or inf or integers")
     return points.detach().double()
+
+
+def covers_in_integers(points: Tensor, prototypes: Tensor, delta: float) -> Report:
+    """Whether every point (N, n) has a prototype (L, n) within delta and prototypes are more than delta apart: in
+    integers, multiples of one power of two, without any rounding."""
+    p = _require_cloud("prototypes", prototypes)
+    x = _require_cloud("points", points, p.shape[1])
+    require_positive("delta", delta)
+    # where floats find the nearest one need not be the nearest: any within delta will do
+    nearest = torch.cat([_squares(part, p).argmin(1) for part in x.split(max(1, CHUNK_BYTES // (8 * len(p))))])
+    scale = max(v.as_integer_ratio()[1] for v in (delta, *x.unique().tolist(), *p.unique().tolist()))
+    places, nets = _integers(x, scale), _integers(p, scale)
+    most = (Fraction(delta) * scale) ** 2
+    outside = (((places - nets[nearest.cpu().numpy()]) ** 2).sum(1) > most).nonzero()[0]
+    if len(outside):
+        return Report(f"point {outside[0]} has no prototype within {delta!r}")
+    for i in range(len(nets) - 1):
+        near = (((nets[i + 1 :] - nets[i]) ** 2).sum(1) <= most).nonzero()[0]
+        if len(near):
+            return Report(f"prototypes {i} and {i + 1 + near[0]} are not more than {delta!r} apart")
+    return Report()
+
+
+def _integers(points: Tensor, scale: int) -> np.ndarray:
+    """points·scale as Python's integers (N, n)."""
+    ratios = (v.as_integer_ratio() for v in points.flatten().tolist())
+    return np.array([top * (scale // below) for top, below in ratios], dtype=object).reshape(tuple(points.shape))
 
 
 def covering_radius_le(points: Tensor, tree: PrototypeTree, delta: float) -> Verdict:

@@ -44,11 +44,12 @@ STATEMENTS = {
         statement=r"\max_x\min_i|x-p_i|\le\delta<\min_{i\ne j}|p_i-p_j|",
         source=OURS.at("docs/pathway_tree.md"),
         expected=Status.CERTIFIED,
-        evidence=Evidence.FLOAT64,
+        evidence=Evidence.EXACT,
         hypotheses=("farthest-point net of a finite cloud", "every leaf prototype is routed to its own leaf"),
         decided_by=(
-            "Radius and separation of farthest-point nets of four clouds are measured from all distances, without "
-            "the builder, in float64 with a slack for rounding; every prototype is sent down the tree."
+            "Nets of four clouds are measured from all distances, without the builder; that every point has a "
+            "prototype within δ and all prototypes are more than δ apart is decided in integers; every prototype is "
+            "sent down the tree."
         ),
         does_not_say=(
             "That the net covers points that are not in the cloud, that it has the fewest leaves, or that the tree "

@@ -153,11 +153,11 @@ STATEMENTS = {
         statement=r"\max_S|\hat\varphi(S)-\varphi(S)|\le 10^{-10}\max_T|v(T)|\ \text{at the budget } 2^n",
         source=_HERE,
         expected=Status.CERTIFIED,
-        evidence=Evidence.FLOAT64,
+        evidence=Evidence.EXACT,
         hypotheses=("random games of 8 and 10 (12) players in float64, compared with rational numbers",),
         decided_by=(
-            "Estimates at the full budget of random games in float64 are compared with the rational index of the "
-            "same values; the difference may be 1e-10 of the largest value."
+            "Estimates at the full budget of random games in float64 are compared, as the rationals that they are, "
+            "with the rational index of the same values; the difference may be 1e-10 of the largest value."
         ),
         does_not_say=(
             "Anything about budgets below 2^n (budget), or that float64 errors stay as small for badly scaled games."

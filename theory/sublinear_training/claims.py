@@ -189,11 +189,12 @@ STATEMENTS = {
         statement=r"\lambda_{\min}(G)\ge\max\{\min_iu_i,\ \lambda_{\min}(K)\min_i|S_i|,\ \lambda_{\min}(C)\}/m",
         source=PAGE,
         expected=Status.CERTIFIED,
-        evidence=Evidence.FLOAT64,
+        evidence=Evidence.ENCLOSED,
         hypotheses=(INSTANCES, "all steps of training"),
         decided_by=(
-            "Least eigenvalues by LAPACK, with a slack of 8n²u‖A‖ for its backward error, are compared with three "
-            "elementary bounds at every step of the listed runs; the limit for two near points is derived by sympy."
+            "At every step of the listed runs m·G less each of three elementary bounds is shown to be positive "
+            "definite by elimination in balls, least eigenvalues being bounded from above by Rayleigh quotients; the"
+            " limit for two near points is derived by sympy."
         ),
         does_not_say=(
             "That the bounds are positive for other points (with more points than dimensions the Schur bound can be "
@@ -237,11 +238,11 @@ STATEMENTS = {
         statement=r"N\le\sum_r\lfloor P_r/R\rfloor\le\sum_r(P_r/R)^2\le(\sum_t\|\Delta W_t\|/R)^2",
         source=PAGE,
         expected=Status.CERTIFIED,
-        evidence=Evidence.FLOAT64,
+        evidence=Evidence.ENCLOSED,
         hypotheses=(INSTANCES, "R = 1/(2b)"),
         decided_by=(
-            "Refreshes are replayed from the stored weights and compared with floors and squares of path lengths, "
-            "computed in float64; the growth of reports is compared with e^(R h)."
+            "Refreshes are replayed from the stored weights and counted; path lengths, their floors, squares and "
+            "Minkowski's bound are enclosed in balls, and so is the growth of reports against e^(R h)."
         ),
         does_not_say=(
             "That lazy trees are fast: it bounds how often units are keyed anew, by a path length that is only known"

@@ -79,7 +79,7 @@ STATEMENTS = {
         statement=r"\text{lower}\le\mathrm{VC}\le\text{upper}",
         source=OURS.at("docs/vc_dimension.md"),
         expected=Status.CERTIFIED,
-        evidence=Evidence.FLOAT64,
+        evidence=Evidence.ENCLOSED,
         hypotheses=("ReLU experts with free real weights", "tree: valency 2", LEMMA),
         decided_by=(
             "Each of 14 sets is certified in integers for all labelings and read for whether it fits its "
@@ -97,7 +97,7 @@ STATEMENTS = {
         r"\le\max\{m:m\le G(m)\}<\infty",
         source=ABSTRACT_V2,
         expected=Status.CERTIFIED,
-        evidence=Evidence.FLOAT64,
+        evidence=Evidence.ENCLOSED,
         hypotheses=(
             "ReLU experts with free real weights",
             "lower: L times the largest of our sets for one expert, certified up to 1000 points, proved above",
@@ -118,7 +118,7 @@ STATEMENTS = {
         statement=r"\mathrm{VC}(\text{flat})\le5.3\,L\,(d+(n+1)\log_2 2L),\quad d=\mathrm{VC}_E\ge n+1",
         source=OURS.at("docs/vc_dimension.md"),
         expected=Status.CERTIFIED,
-        evidence=Evidence.FLOAT64,
+        evidence=Evidence.ENCLOSED,
         hypotheses=(
             "nearest of L free prototypes; any experts of VC dimension d",
             "(L-1)n + 1 points: routing_only",
@@ -135,7 +135,7 @@ STATEMENTS = {
         statement=r"L\,d\le\mathrm{VC}(\text{tree, valency }v)\le\lambda_v\,L\,d,\quad d=\mathrm{VC}_E\ge n+1",
         source=OURS.at("docs/vc_dimension.md"),
         expected=Status.CERTIFIED,
-        evidence=Evidence.FLOAT64,
+        evidence=Evidence.ENCLOSED,
         hypotheses=(
             "full v-ary tree, free child prototypes",
             "lower side: experts closed under translations and x - c (vc_dimension.mixture)",
@@ -174,7 +174,7 @@ STATEMENTS = {
         statement=r"\mathrm{VC}\le4L(n+Jw)\log_2(2r\log_2r)\in\tilde O(L(n+Jw))\subset\tilde O(L\max\{nL,Jw\})",
         source=ABSTRACT_V2,
         expected=Status.CERTIFIED,
-        evidence=Evidence.FLOAT64,
+        evidence=Evidence.ENCLOSED,
         hypotheses=("w weights an expert, J hidden layers; r is a polynomial in L, J, W", LEMMA),
         decided_by=(
             "Theorem 2: the closed form's bracket is compared by a polynomial whose coefficients are all "
@@ -187,7 +187,7 @@ STATEMENTS = {
         statement=r"c\,LQ\le\mathrm{VC}\le\tilde O(L(n+Q)),\quad Q=J(nW+(J-1)W^2)=\Theta(J\cdot P_E)",
         source=ABSTRACT_V2,
         expected=Status.CERTIFIED,
-        evidence=Evidence.FLOAT64,
+        evidence=Evidence.SYMBOLIC,
         hypotheses=(
             "lower side: J = 1; or J in {2, 3}, n, W >= 2; or J >= 4, n >= 3, W >= 8",
             "that nL >= Q or JW >= Q implies the width reading holds for all parameters",
@@ -208,7 +208,7 @@ STATEMENTS = {
         r"P\in\tilde\Omega(\varepsilon^{-n/2})",
         source=ABSTRACT_V2,
         expected=Status.CERTIFIED,
-        evidence=Evidence.FLOAT64,
+        evidence=Evidence.ENCLOSED,
         hypotheses=(
             "all 1-Lipschitz f on [0,1]^n are approximated within eps < 1/2 by one fully connected architecture",
             LEMMA,

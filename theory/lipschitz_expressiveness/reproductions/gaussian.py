@@ -49,7 +49,7 @@ def gaussian_norm(context: Context) -> Verdict:
         ensure(above.meets(0.0, math.exp(-(TAIL**2) / 2)), f"{m} × {n}: {above.value} of the norms are in the tail")
         rows.append((m, n, lower, mean.value, mean.half, upper, traces[2]))
     reason = f"e(m+n-1) <= E|G| <= sqrt(m)+sqrt(n) for {len(rows)} shapes, the sampled means are not outside"
-    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, {"shapes": len(rows)}, tables=measured())
+    return Verdict(Status.CERTIFIED, Evidence.ENCLOSED, reason, {"shapes": len(rows)}, tables=measured())
 
 
 def _ordered(m: int, n: int) -> Report:

@@ -92,7 +92,7 @@ def rational_moebius(values: Sequence[float | Fraction], order: int) -> dict[int
 
 
 def interactions_match(
-    found: InteractionValues, table: Tensor, index: str, order: int, *, tolerance: float
+    found: InteractionValues, table: Tensor, index: str, order: int, *, tolerance: float | Fraction
 ) -> EstimateReport:
     """Whether all interactions, the baseline and the prediction are those of the game `table` within `tolerance`, of
     the `index` ("SV", "SII", "k-SII", "Moebius") and of 1 … `order` players; and whether `found` says so.
@@ -117,7 +117,9 @@ def interactions_match(
     return _all_compared(found, wanted, (Fraction(values[0]), Fraction(values[-1])), tolerance)
 
 
-def order_matches(found: InteractionValues, table: Tensor, order: int, *, tolerance: float) -> EstimateReport:
+def order_matches(
+    found: InteractionValues, table: Tensor, order: int, *, tolerance: float | Fraction
+) -> EstimateReport:
     """Whether SII of exactly `order` players, among those `found`, is that of the game `table` within `tolerance`."""
     right = rational_index(table.detach().cpu().double().tolist(), order)[order]
     if found.index != "SII" or not order <= len(found.orders) or found.order(order).shape != (len(right),):
@@ -127,7 +129,7 @@ def order_matches(found: InteractionValues, table: Tensor, order: int, *, tolera
 
 
 def experts_match(
-    found: InteractionValues, places: Tensor, values: Tensor, empty: Tensor, order: int, *, tolerance: float
+    found: InteractionValues, places: Tensor, values: Tensor, empty: Tensor, order: int, *, tolerance: float | Fraction
 ) -> EstimateReport:
     """Whether SII of 1 … `order` experts is the mean over points of the closed forms of games in which the first
     available player counts: `places` (N, L) the points' orders of the experts, `values` (N, L) theirs in that order,
@@ -157,7 +159,10 @@ def experts_match(
 
 
 def _all_compared(
-    found: InteractionValues, wanted: dict[int, list[Fraction]], ends: tuple[Fraction, Fraction], tolerance: float
+    found: InteractionValues,
+    wanted: dict[int, list[Fraction]],
+    ends: tuple[Fraction, Fraction],
+    tolerance: float | Fraction,
 ) -> EstimateReport:
     """v(∅) and v(N), and all orders wanted."""
     n = found.n
@@ -181,11 +186,13 @@ def said_to_be_exact(found: InteractionValues, evaluations: int) -> Report:
     return Report(None)
 
 
-def _compared(pairs: list[tuple[str, float, Fraction]], tolerance: float) -> EstimateReport:
+def _compared(pairs: list[tuple[str, float, Fraction]], tolerance: float | Fraction) -> EstimateReport:
     worst, failure = 0.0, None
     for name, got, right in pairs:
-        error = float(abs(Fraction(got) - right)) if math.isfinite(got) else math.inf
-        if failure is None and not error <= tolerance:
+        gap = abs(Fraction(got) - right) if math.isfinite(got) else math.inf
+        error = float(gap)
+        # a rational and a float compare exactly
+        if failure is None and not gap <= tolerance:
             failure = f"{name} is {got}, not {float(right):.17g}"
         worst = max(worst, error)
     return EstimateReport(len(pairs), worst, failure)

@@ -2,7 +2,7 @@
 
     P₂(ρ) = p² + (1/2π) ∫₀^{asin ρ} e^(−b²/(1 + sin t)) dt
 
-Main definitions: `enclosed_limit_gram`, `positive_definite`, `quoted_bound`.
+Main definitions: `enclosed_limit_gram`, `positive_definite`, `quoted_bound`, `eigenvalue_bounds_enclosed`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
+import torch
 from flint import acb, arb, ctx, fmpq
+from torch import Tensor
 
+from theory.claim import Report
 from theory.exact import rational
 
 PRECISION = 120
@@ -86,3 +89,34 @@ def positive_definite(matrix: list[list[arb]], shift: arb) -> bool:
         return True
     finally:
         ctx.prec = before
+
+
+def least_eigenvalue_below(matrix: list[list[arb]]) -> arb:
+    """A number that is certainly at least λ_min of the symmetric matrix: the Rayleigh quotient, in balls, of the vector
+    that float64 takes for the eigenvector."""
+    floats = torch.tensor([[float(entry.mid()) for entry in row] for row in matrix], dtype=torch.float64)
+    vector = [arb(rational(v)) for v in torch.linalg.eigh(floats).eigenvectors[:, 0].tolist()]
+    with ctx.workprec(PRECISION):
+        images = [sum((a * v for a, v in zip(row, vector, strict=True)), arb(0)) for row in matrix]
+        form = sum((u * v for u, v in zip(images, vector, strict=True)), arb(0))
+        return (form / sum((v * v for v in vector), arb(0))).upper()
+
+
+def eigenvalue_bounds_enclosed(points: Tensor, both: Tensor, private: int) -> Report:
+    """Whether m·λ_min(G) is certainly above `private`, above λ_min(K)·min|S_i| and above λ_min(C), mG = K∘C, K of the
+    points (n, d) as they are stored and C the integers `both` (n, n)."""
+    rows = [[arb(rational(v)) for v in row] for row in points.tolist()]
+    counts = [[arb(c) for c in row] for row in both.tolist()]
+    with ctx.workprec(PRECISION):
+        products = [[sum((a * b for a, b in zip(x, y, strict=True)), arb(0)) for y in rows] for x in rows]
+        gram = [[k * c for k, c in zip(*pair, strict=True)] for pair in zip(products, counts, strict=True)]
+        fires = int(both.diagonal().min())
+        below = {
+            "private units": arb(private),
+            "λ_min(K)": least_eigenvalue_below(products) * fires,
+            "λ_min(C)": least_eigenvalue_below(counts),
+        }
+    for name, bound in below.items():
+        if not positive_definite(gram, bound):
+            return Report(f"the least eigenvalue is not shown to be above the bound of {name}, {bound.str(6)}/m")
+    return Report()

@@ -3,7 +3,7 @@
     refresh r after a step when ρ_r = Σ‖ΔW_r‖ since the last time exceeds R
     refreshes ≤ Σ_r ⌊P_r/R⌋ ≤ Σ_r (P_r/R)² ≤ (Σ_t ‖ΔW_t‖/R)²,   P_r = Σ_t ‖ΔW_t,r‖
 
-Main definitions: `StaleReplay`, `Chain`, `refresh_chain`.
+Main definitions: `StaleReplay`, `Chain`, `refresh_chain`, `enclosed_chain`, `reports_grow_less`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
+from flint import arb, ctx
 from torch import Tensor
 
+from theory.claim import Report
 from theory.sublinear_training.checkers.fired_set import rounding
 
 WIDER = 1 + 1e-12
+BITS = 64
 
 
 class StaleReplay:
@@ -73,3 +76,40 @@ def refresh_chain(weights: list[Tensor], radius: float, refreshes: int) -> Chain
     return Chain(
         refreshes, floors, float((path / radius).square().sum()), float((ways.norm(dim=1).sum() / radius) ** 2)
     )
+
+
+def enclosed_chain(weights: list[Tensor], radius: float, refreshes: int) -> Report:
+    """The chain of a run through these weights in balls: whether each number is certainly at most the next."""
+    if len(weights) < 2:
+        raise ValueError(f"`weights` must be those of a step at least, got {len(weights)}")
+    with ctx.workprec(BITS):
+        paths, steps = [arb(0)] * len(weights[0]), []
+        for before, after in pairwise(weights):
+            moved = (before != after).any(1).nonzero()[:, 0]  # most units stay where they are, exactly
+            pairs = zip(moved.tolist(), before[moved].tolist(), after[moved].tolist(), strict=True)
+            squares = {r: sum(((arb(a) - arb(b)) ** 2 for a, b in zip(*w, strict=True)), arb(0)) for r, *w in pairs}
+            for r, square in squares.items():
+                paths[r] += square.sqrt()
+            steps.append(sum(squares.values(), arb(0)).sqrt())
+        ratios = [path / arb(radius) for path in paths]
+        if not all(ratio.is_finite() for ratio in ratios):
+            return Report("a path is no number")
+        floors = sum(int(ratio.lower().floor().unique_fmpz()) for ratio in ratios)
+        squared, minkowski = sum((x * x for x in ratios), arb(0)), (sum(steps, arb(0)) / arb(radius)) ** 2
+        if not refreshes <= floors:
+            return Report(f"{refreshes} refreshes, but the floors add up to {floors}")
+        if not bool(arb(floors) <= squared):
+            return Report(f"the floors add up to {floors}, the squares to {squared.str(8)}")
+        if not bool(squared <= minkowski):
+            return Report(f"the squares add up to {squared.str(8)}, Minkowski's bound is {minkowski.str(8)}")
+    return Report()
+
+
+def reports_grow_less(bias: float, radius: float) -> Report:
+    """Whether P[N > b − R] < e^(R h)·P[N > b] for a standard normal N and h = φ(b)/P[N > b], in balls."""
+    with ctx.workprec(BITS):
+        b, root = arb(bias), arb(2).sqrt()
+        before, now = (((b - shift) / root).erfc() / 2 for shift in (arb(radius), arb(0)))
+        hazard = (-b * b / 2).exp() / (2 * arb.pi()).sqrt() / now
+        holds = bool(before < now * (arb(radius) * hazard).exp())
+        return Report(None if holds else f"reports grow {(before / now).str(6)}-fold")

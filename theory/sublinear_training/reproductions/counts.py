@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -13,7 +12,7 @@ from theory.claim import Context, Evidence, Report, Status, Table, Verdict, ensu
 from theory.rates import fit_slope
 from theory.sublinear_training import bounds
 from theory.sublinear_training.checkers.fired_set import visited_nodes, written_nodes
-from theory.sublinear_training.checkers.stale import StaleReplay, refresh_chain
+from theory.sublinear_training.checkers.stale import StaleReplay, enclosed_chain, refresh_chain, reports_grow_less
 from theory.sublinear_training.checkers.steps import look
 from theory.sublinear_training.runs import Observed, Setting, observe, problem, settings
 
@@ -63,12 +62,13 @@ def lazy_refreshes(context: Context) -> Verdict:
         said = sum(r.measured.refreshed for r in seen.records)
         chain = refresh_chain(list(seen.weights), radius, max(own, said))
         ensure(chain.holds, f"{setting}: {chain}")
+        ensure(enclosed_chain(list(seen.weights), radius, max(own, said)), str(setting))
         ratio = _reported_at_first(setting)
-        ensure(ratio <= math.exp(radius * setting.firing.hazard), f"{setting}: reports grow {ratio:.3f}-fold")
+        ensure(reports_grow_less(setting.firing.bias, radius), str(setting))
         rows.append((str(setting), said, own, chain.floors, chain.squares, chain.minkowski, ratio))
     reason = f"refreshes ≤ Σ⌊P/R⌋ ≤ Σ(P/R)² ≤ (Σ‖ΔW‖/R)² in {len(rows)} runs, and reports grow less than e^(R h)-fold"
     columns = ("setting", "refreshes", "replayed", "floors", "squares", "Minkowski", "expected reports / fired")
-    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, {}, tables={"runs": Table(columns, tuple(rows))})
+    return Verdict(Status.CERTIFIED, Evidence.ENCLOSED, reason, {}, tables={"runs": Table(columns, tuple(rows))})
 
 
 def _reported_at_first(setting: Setting) -> float:

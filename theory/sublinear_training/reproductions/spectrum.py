@@ -11,7 +11,12 @@ from torch import Tensor
 
 from theory.claim import Context, Evidence, Report, Status, Table, Verdict, ensure
 from theory.sublinear_training import bounds
-from theory.sublinear_training.checkers.enclosed_gram import enclosed_limit_gram, positive_definite, quoted_bound
+from theory.sublinear_training.checkers.enclosed_gram import (
+    eigenvalue_bounds_enclosed,
+    enclosed_limit_gram,
+    positive_definite,
+    quoted_bound,
+)
 from theory.sublinear_training.checkers.steps import Look
 from theory.sublinear_training.reproductions.rationals import rational_points
 from theory.sublinear_training.runs import Setting, observe, problem, settings
@@ -59,6 +64,7 @@ def smallest_eigenvalue(context: Context) -> Verdict:
         looks = observe(setting, "lazy", context.device).looks
         for t, seen in enumerate(looks):
             ensure(eigenvalue_bounds_hold(seen, products, setting.m), f"{setting}, step {t}")
+            ensure(eigenvalue_bounds_enclosed(about.points, seen.both, seen.private), f"{setting}, step {t}")
         least = [least_eigenvalue(seen.gram)[0] / p for seen in looks]
         fires = int(looks[0].both.diagonal().min())
         private, schur = looks[0].private / (setting.m * p), least_eigenvalue(products)[0] * fires / (setting.m * p)
@@ -68,7 +74,7 @@ def smallest_eigenvalue(context: Context) -> Verdict:
         f"λ_min(G)/p at least {min(r[2] for r in rows):.3f} in {len(rows)} runs, above all three bounds at every step"
     )
     columns = ("setting", "at the start", "least of all steps", "private units", "λ_min(K) min|S|", "limit")
-    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, {}, tables={"λ_min / p": Table(columns, tuple(rows))})
+    return Verdict(Status.CERTIFIED, Evidence.ENCLOSED, reason, {}, tables={"λ_min / p": Table(columns, tuple(rows))})
 
 
 def near_points_limit() -> sympy.Expr:

@@ -9,6 +9,7 @@ from torch import nn
 from constructions import vc_dimension as sets
 from constructions.vc_dimension.stacked_momlp import StackedMoMLP
 from theory.claim import Context, Evidence, Number, Report, Status, Table, Verdict, ensure
+from theory.vc_dimension import enclosed
 from theory.vc_dimension.bounds import Architecture, vc_upper_flat, vc_upper_tree
 from theory.vc_dimension.checkers import Shattered, certified, shattered_by_random_labelings, shattered_exhaustively
 
@@ -176,7 +177,8 @@ COLUMNS = ("n", "J", "W", "L", "lower", "upper_flat", "upper_tree", "stated")
 
 
 def bounds(context: Context) -> Verdict:
-    """Every set certified, run in float64 on random labelings, and read for whether it fits its architecture."""
+    """Every set certified, run in float64 on random labelings, and read for whether it fits its architecture; every
+    upper bound confirmed in balls."""
     rows = []
     for sizes, shattered in ROWS.items():
         context.log(f"(n, J, W, L) = {sizes}")
@@ -188,10 +190,13 @@ def bounds(context: Context) -> Verdict:
         architecture = Architecture(n, depth, width)
         upper = vc_upper_flat(architecture, experts), vc_upper_tree(architecture, experts)
         ensure(min(upper) >= report.points, f"(n, J, W, L) = {sizes}: {upper} below {report.points}")
+        for most, routed in zip(upper, (enclosed.flat, enclosed.tree), strict=True):
+            growth = routed(n, experts, enclosed.mlp(architecture))
+            ensure(enclosed.too_many(growth, most + 1, f"(n, J, W, L) = {sizes}"), "the upper bound")
         rows.append((*sizes, report.points, *upper, experts * max(n * experts, depth * width)))
     reason = f"{len(ROWS)} architectures: every set certified for all labelings and below both solved upper bounds"
     tables = {"architectures": Table(COLUMNS, tuple(rows))}
-    return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, {"architectures": len(rows)}, tables=tables)
+    return Verdict(Status.CERTIFIED, Evidence.ENCLOSED, reason, {"architectures": len(rows)}, tables=tables)
 
 
 def _fits(shattered: Shattered, n: int, depth: int, width: int) -> Report:
