@@ -53,7 +53,7 @@ def finite(context: Context) -> Verdict:
     return Verdict(Status.CERTIFIED, Evidence.FLOAT64, reason, numbers)
 
 
-def _random_cases(context: Context) -> list[tuple[int, int, int]]:
+def random_cases(context: Context) -> list[tuple[int, int, int]]:
     """(n, log2 L, d) with d ≥ n + 1, over many orders of magnitude."""
     generator = np.random.default_rng(context.seed)
     count = RANDOM_CASES * (6 if context.full else 1)
@@ -65,7 +65,7 @@ def _random_cases(context: Context) -> list[tuple[int, int, int]]:
 def routing_term(context: Context) -> Verdict:
     """The solved bound of Theorem 2 below the clean form at random (n, L, d), and the clean form's order in L."""
     worst = 0.0
-    for n, height, d in _random_cases(context):
+    for n, height, d in random_cases(context):
         solved = largest(flat_growth(n, 2**height, sauer_growth(d)))
         worst = max(worst, solved / (2**height * (d + (n + 1) * math.log2(2 ** (height + 1)))))
         where = f"n = {n}, L = {2**height}, d = {d}"
@@ -94,7 +94,7 @@ def tree_router(context: Context) -> Verdict:
     """Theorem 4 solved below λ_v·L·d at random (n, L, d), and beside flat routing for constant answers."""
     factors = Table(("valency", "lambda"), tuple((v, round(tree_factor(v), 4)) for v in (2, 3, 4, 8)))
     worst = 0.0
-    for n, height, d in _random_cases(context):
+    for n, height, d in random_cases(context):
         for valency in (2, 3):
             experts = valency ** min(height, 10)
             solved = largest(tree_growth(n, experts, sauer_growth(d), valency=valency))
