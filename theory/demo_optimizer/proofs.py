@@ -6,6 +6,7 @@ import random
 from fractions import Fraction
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from constructions import demo_optimizer as built
 from constructions.demo_optimizer import SimulatedDeMo
@@ -13,10 +14,19 @@ from theory.claim import Context
 from theory.demo_optimizer import bounds
 from theory.demo_optimizer.checkers.quadratics import random_quadratic, run
 from theory.demo_optimizer.checkers.rationals import hadamard, identity
+from theory.demo_optimizer.models import MODELS
+from theory.demo_optimizer.reproductions.bytes import state_bytes
 from theory.exact import fraction
 from theory.proofs import Producer, Proof, facts
 
 # --- bytes ----------------------------------------------------------------------------------------------
+
+
+SHAPE = {
+    "rows": "lambda s: 1 if len(s) < 2 else s[0]",
+    "columns": "lambda s: prod(s) if len(s) < 2 else prod([s[i] for i in range(1, len(s))])",
+    "side": "lambda n: max([d for d in range(1, min(64, n) + 1) if n % d == 0])",
+}
 
 
 def _payload(context: Context) -> list[Proof]:
@@ -34,9 +44,7 @@ def _payload(context: Context) -> list[Proof]:
         said = built.payload(shapes, topk=k, index_bytes=place, value_bytes=value)
         cases.append([[list(s) for s in shapes], k, place, value, said.bytes])
     definitions = {
-        "rows": "lambda s: 1 if len(s) < 2 else s[0]",
-        "columns": "lambda s: prod(s) if len(s) < 2 else prod([s[i] for i in range(1, len(s))])",
-        "side": "lambda size: max([d for d in range(1, min(64, size) + 1) if size % d == 0])",
+        **SHAPE,
         "chunk": "lambda s: side(rows(s))*side(columns(s))",
         "sent": "lambda c: sum([rows(s)*columns(s)/chunk(s)*min(c[1], chunk(s))*(c[2] + c[3]) for s in c[0]])",
         "readings": "[[k, w[0], w[1], b] for k in [1, 2, 4, 8, 16, 32, 64] for w in widths for b in [2, 4]]",
@@ -92,22 +100,22 @@ def _conservation(context: Context) -> list[Proof]:
         runs.append(_run(transform, n, 1 + i % 3, 1 + i % (n // 2), 6, Fraction(1, 2), g))
     definitions = {
         **STEPS,
-        "before": "lambda c, t, w: [dot(row, momentum(c, t, w)) for row in c[5]]",
-        "after": "lambda c, t, w: [dot(row, c[4][t + 1][w]) for row in c[5]]",
-        "went": "lambda c, t, w: [i for i in range(len(c[5])) if after(c, t, w)[i] != before(c, t, w)[i]]",
-        "least": "lambda c, t, w: min([abs(before(c, t, w)[i]) for i in went(c, t, w)])",
+        "held": "[[c[0], [dot(row, momentum(c, t, w)) for row in c[5]], [dot(row, c[4][t + 1][w]) for row in c[5]]] "
+        "for c in runs for t in range(len(c[2])) for w in workers(c)]",
+        "went": "lambda h: [i for i in range(len(h[1])) if h[1][i] != h[2][i]]",
         "sent": "lambda c, t, w: [m - e for m, e in zip(momentum(c, t, w), c[4][t + 1][w])]",
-        "lost": "lambda c, w: [sum([c[1]**(len(c[2]) - 1 - t)*(eta*c[2][t][w][i] - sent(c, t, w)[i]) "
+        "lost": "lambda c, w, all_: [sum([c[1]**(len(c[2]) - 1 - t)*(eta*c[2][t][w][i] - all_[t][i]) "
         "for t in range(len(c[2]))]) for i in range(len(c[5]))]",
     }
     return [
         facts(
             "all([orthogonal(c[5]) for c in runs])",
-            "all([[after(q[0], q[1], w)[i] for i in went(q[0], q[1], w)] == [0 for i in went(q[0], q[1], w)] "
-            "for q in steps for w in workers(q[0])])",
-            "all([len(went(q[0], q[1], w)) == q[0][0] for q in steps for w in workers(q[0])])",
-            "all([abs(a) <= least(q[0], q[1], w) for q in steps for w in workers(q[0]) for a in after(q[0], q[1], w)])",
-            "all([lost(c, w) == c[4][len(c[2])][w] for c in runs for w in workers(c)])",
+            # held: [k, coefficients of the momentum, coefficients of what is kept]
+            "all([h[2][i] == 0 for h in held for i in went(h)])",
+            "all([len(went(h)) == h[0] for h in held])",
+            "all([max([abs(a) for a in h[2]]) <= min([abs(h[1][i]) for i in went(h)]) for h in held])",
+            "all([lost(c, w, [sent(c, t, w) for t in range(len(c[2]))]) == c[4][len(c[2])][w] "
+            "for c in runs for w in workers(c)])",
             f"len(runs) == {len(runs)}",
             # e_t = βe_{t−1} + x_t unrolled, for every β and every x
             "((X*B + Y)*B + Z)*B + X4 == X*B**3 + Y*B**2 + Z*B + X4",
@@ -212,7 +220,41 @@ def _quadratic_convergence(context: Context) -> list[Proof]:
     ]
 
 
+def _overhead(context: Context) -> list[Proof]:
+    """Operations that were counted and bytes that were kept, in one step of each model, against the formulas."""
+    rows = []
+    for make in MODELS.values():
+        model = make()
+        shapes = [tuple(p.shape) for p in model.parameters()]
+        gradients = [torch.randn(s, generator=context.generator()) for s in shapes]
+        demo, adamw = SimulatedDeMo(model.parameters(), 1, lr=1e-3), torch.optim.AdamW(model.parameters(), lr=1e-3)
+        with FlopCounterMode(display=False) as counter:
+            demo.step([gradients])
+        for p, gradient in zip(model.parameters(), gradients, strict=True):
+            p.grad = gradient
+        adamw.step()
+        item = next(model.parameters()).element_size()
+        measured = [counter.get_total_flops(), state_bytes(demo), state_bytes(adamw), item]
+        rows.append([[list(s) for s in shapes], *measured])
+    definitions = {
+        **SHAPE,
+        "sides": "lambda s: sum([d for d in [side(rows(s)), side(columns(s))] if d > 1])",
+        "size": "lambda q: sum([rows(s)*columns(s) for s in q[0]])",
+    }
+    return [
+        facts(
+            "all([sum([6*rows(s)*columns(s)*sides(s) for s in q[0]]) == q[1] for q in models])",
+            "all([q[2] == size(q)*q[4] and q[3] == 2*size(q)*q[4] for q in models])",
+            "6*sides([64, 64]) == 768",
+            f"len(models) == {len(rows)}",
+            data={"models": rows},
+            definitions=definitions,
+        )
+    ]
+
+
 PROOFS: dict[str, Producer] = {
+    "overhead": lambda context, folder: _overhead(context),
     "payload": lambda context, folder: _payload(context),
     "conservation": lambda context, folder: _conservation(context),
     "full_topk_is_signsgd": lambda context, folder: _full_topk_is_signsgd(context),
