@@ -24,6 +24,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from torch import Tensor, nn
+
 from constructions.errors import BudgetExceeded, require_path, require_positive
 from constructions.files import require_regular, write_whole
 from constructions.functions.symbolic.parser import as_text, parse
@@ -141,7 +143,8 @@ in, the proofs that decide the claim's quick instances together."""
 
 
 MATRICES = {
-    "mul": "lambda X, Y: [[sum([X[i][k]*Y[k][j] for k in range(len(Y))]) for j in range(len(Y[0]))] for i in range(len(X))]",
+    "mul": "lambda X, Y: [[sum([X[i][k]*Y[k][j] for k in range(len(Y))]) for j in range(len(Y[0]))] "
+    "for i in range(len(X))]",
     "times": "lambda X, y: [sum([X[i][k]*y[k] for k in range(len(y))]) for i in range(len(X))]",
     "flip": "lambda X: [[X[i][j] for i in range(len(X))] for j in range(len(X[0]))]",
     "add": "lambda Xs: [[sum([X[i][j] for X in Xs]) for j in range(len(Xs[0][0]))] for i in range(len(Xs[0]))]",
@@ -152,6 +155,21 @@ NETWORKS = {
     "layer": "lambda W, b, x: [sum([W[i][k]*x[k] for k in range(len(x))]) + b[i] for i in range(len(b))]",
     "relu": "lambda x: [max(v, 0) for v in x]",
 }
+"""Layers of networks; `forward` puts them together."""
+
+
+def forward(depth: int) -> str:
+    """A definition: of a list N of `depth` pairs of weights and biases and a point x, what the network answers."""
+    text = "x"
+    for i in range(depth):
+        text = f"layer(N[{i}][0], N[{i}][1], {f'relu({text})' if i else text})"
+    return f"lambda N, x: {text}"
+
+
+def layers_held(network: nn.Module) -> list[list[Tensor]]:
+    """Weights and biases of the linear layers of a stack, for `data`."""
+    linear = [part for part in network.modules() if isinstance(part, nn.Linear)]
+    return [[part.weight.detach(), part.bias.detach()] for part in linear]
 
 
 def facts(

@@ -153,7 +153,80 @@ def _pairs() -> list[Proof]:
     ]
 
 
+def _two_forms() -> list[Proof]:
+    """Both forms at De Sa's matrices times c, a zero row beside them: the mean is c times a projection, and f over c^k
+    has (n)_k times the eigenvalues of the mean product. And the weights of blocks: by all partitions of 6 indices."""
+    families = [[_rows(M) for M in de_sa_family(n, exact=True)] for n in (3, 4, 5)]
+    definitions = {
+        **MATRICES,
+        "unit": "lambda n: [[1*(i == j) for j in range(n)] for i in range(n)]",
+        "scaled": "lambda M, c: [[v*c for v in row] for row in M]",
+        "two": "lambda A, s: mul(A[s[0]], A[s[1]])",
+        "three": "lambda A, s, k: A[s[2]] if k == 3 else (mul(A[s[2]], A[s[3]]) if k == 4 else "
+        "mul(A[s[2]], mul(A[s[3]], A[s[4]])))",
+        "product_of": "lambda A, s, k: two(A, s) if k == 2 else mul(two(A, s), three(A, s, k))",
+        "mean": "lambda A, k: scaled(add([product_of(A, s, k) for s in permutations(range(len(A)), k)]), "
+        "1/len(permutations(range(len(A)), k)))",
+        "eigenvalues": "lambda M: [M[0][0] + (len(M) - 1)*M[0][1], M[0][0] - M[0][1]]",
+        "shaped": "lambda M: M == [[M[0][1] + (M[0][0] - M[0][1])*(i == j) for j in range(len(M))] "
+        "for i in range(len(M))]",
+        "means": "[[A, k, mean(A, k)] for A in families for k in range(2, len(A) + 1)]",
+        "falling": "lambda n, k: prod([n - j for j in range(k)])",
+        "norm_form": "lambda q, c: max([abs(c**q[1]*e) for e in eigenvalues(q[2])]) <= c**q[1]",
+        "loewner_form": "lambda q: all([0 - falling(len(q[0]), q[1]) <= falling(len(q[0]), q[1])*e "
+        "<= falling(len(q[0]), q[1]) for e in eigenvalues(q[2])])",
+        "blocks": "[b for b in product([0, 1, 2], 6) if [len([1 for x in b if x == v]) for v in [0, 1, 2]] == [2, 2, 2]]",
+        "weight": "lambda t: len([1 for b in blocks if [b[i] for i in t] == [0, 1, 2]])",
+    }
+    return [
+        facts(
+            "all([add(A) == scaled(unit(len(A)), len(A)) for A in families])",
+            "all([shaped(q[2]) for q in means])",
+            "all([norm_form(q, c) == loewner_form(q) for q in means for c in [1, 3/7, 5/2]])",
+            "any([loewner_form(q) for q in means])",
+            "any([not loewner_form(q) for q in means])",
+            "all([weight(t) == weight([0, 1, 2]) for t in permutations(range(6), 3)])",
+            "len(blocks)*2**3 == weight([0, 1, 2])*falling(6, 3)",
+            "len(blocks) == factorial(6)/factorial(2)**3",
+            data={"families": families},
+            definitions=definitions,
+        )
+    ]
+
+
+def _random_iid() -> list[Proof]:
+    """The uniform law on De Sa's five matrices, all 25 pairs; and numbers: E(vv')^k of one dimension by the moments of
+    chi-square with n degrees of freedom, products of two in every dimension D + 1 with D ≥ 0 and N + 1 matrices."""
+    family = [_rows(M) for M in de_sa_family(5, exact=True)]
+    definitions = {
+        **MATRICES,
+        "scaled": "lambda M, c: [[v*c for v in row] for row in M]",
+        "unit": "[[1*(i == j) for j in range(5)] for i in range(5)]",
+        "ones": "[1 for i in range(5)]",
+        "pairs": "[[A, B] for A in family for B in family]",
+        "without": "scaled(add([mul(p[0], p[1]) for p in pairs] + [mul(p[1], p[0]) for p in pairs]), 1/50)",
+        "half": "lambda p: scaled(add(p), 1/2)",
+        "with_": "scaled(add([mul(half(p), half(p)) for p in pairs]), 1/25)",
+    }
+    return [
+        facts(
+            "scaled(add(family), 1/5) == unit",
+            "without == unit",
+            "sum(times(with_, ones))/5 >= 1",
+            "all([sum([x*y for x, y in zip(times(with_, e), e)]) >= 1 for e in unit])",
+            "all([c >= 0 for k in range(2, 5) for c in coefficients(prod([N + 1 + 2*j for j in range(k)]) - (N + 1)**k)])",
+            # of E(vv')² = (d + 2)·1 in d dimensions: n²(with − without) = n(d + 2) + n(n − 1) − n²
+            "(N + 1)*(D + 3) + (N + 1)*N - (N + 1)**2 == (N + 1)*(D + 2)",
+            data={"family": family},
+            definitions=definitions,
+            variables=("N", "D"),
+        )
+    ]
+
+
 PROOFS: dict[str, Producer] = {
+    "two_forms": lambda context, folder: _two_forms(),
+    "random_iid": lambda context, folder: _random_iid(),
     "pairs": lambda context, folder: _pairs(),
     "three": lambda context, folder: _both([(3, 2), (3, 3)]),
     "four": lambda context, folder: _both([(4, 2), (4, 3), (4, 4)]),

@@ -66,7 +66,7 @@ def _deltas(dimension: int, full: bool) -> list[float]:
     return [0.8 * 2.0 ** (-j / 2) for j in range(6 if full else 5)]
 
 
-def _cloud(name: str, n: int, context: Context) -> Cloud:
+def cloud_of(name: str, n: int, context: Context) -> Cloud:
     count = 160_000 if context.full else 80_000
     return embedded(name, n, count=20_000 if name == "circle" else count, generator=context.generator())
 
@@ -76,7 +76,7 @@ def covering_net(context: Context) -> Verdict:
     flat routing."""
     nets, trees = [], []
     for name in SHAPES:
-        cloud = _cloud(name, 10, context)
+        cloud = cloud_of(name, 10, context)
         points = cloud.points.to(context.device)[:: 2 if context.full else 4]
         for valency in (2, 8):
             delta = DELTA[cloud.dimension]
@@ -106,7 +106,7 @@ def intrinsic_dimension(context: Context) -> Verdict:
     for name in SHAPES:
         for n in AMBIENT:
             context.log(f"{name} in R^{n}")
-            cloud = _cloud(name, n, context)
+            cloud = cloud_of(name, n, context)
             deltas = _deltas(cloud.dimension, context.full)
             points = cloud.points.to(context.device)
             net = farthest_point(points, delta=deltas[-1])

@@ -23,7 +23,7 @@ INPUTS, EXPONENTS = (1, 2, 3, 4), range(2, 5)
 TWO_OUTPUTS_EPS, WIDE_DOMAIN_EPS = 0.07, 0.013
 
 
-def _grid(context: Context) -> Iterator[tuple[LipschitzFunction, float, dict]]:
+def plans_compared(context: Context) -> Iterator[tuple[LipschitzFunction, float, dict]]:
     """Plans over n, eps, split, domain and m; small enough to build."""
     exponents = range(2, 7) if context.full else EXPONENTS
     for n in INPUTS:
@@ -61,7 +61,7 @@ def _formulas(design: Plan) -> dict[str, sympy.Basic]:
 def active_parameters(context: Context) -> Verdict:
     """Measured numel of built experts equals sympy's evaluation of the formula; the limit is taken with ceilings in."""
     compared = 0
-    for f, eps, options in _grid(context):
+    for f, eps, options in plans_compared(context):
         model = build_momlp(f, eps=eps, device=context.device, **options)
         comparison = parameter_count_eq(model, _formulas(model.plan))
         compared += len(comparison.values)
@@ -108,7 +108,7 @@ def slopes(context: Context) -> Verdict:
 def forward_pass_load(context: Context) -> Verdict:
     """Worst path of the actual graph, and of ever larger trees by box shapes, equals the formula; limits by sympy."""
     compared = 0
-    for f, eps, options in _grid(context):
+    for f, eps, options in plans_compared(context):
         model = build_momlp(f, eps=eps, device=context.device, **options)
         if model.tree.num_nodes > 20_000:
             continue

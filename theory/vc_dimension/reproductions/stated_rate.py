@@ -119,7 +119,7 @@ PARAMETERS = (1, 2, 8, 64), (1, 2, 8, 32), (1, 4, 16, 64), (1, 4, 64, 1024)
 """n, J, W and L"""
 
 
-def _grid() -> list[tuple[int, int, int, int]]:
+def grid_of_sizes() -> list[tuple[int, int, int, int]]:
     return list(itertools.product(*PARAMETERS))
 
 
@@ -140,7 +140,7 @@ def weights_reading(context: Context) -> Verdict:
         _nonnegative(4 * L * (n + J * w) - bracket, least), "4L(n + Jw) does not bound the bracket of the closed form"
     )
     worst, solved_worst = 0.0, 0.0
-    for sizes in _grid():
+    for sizes in grid_of_sizes():
         a, experts = Architecture(*sizes[:3]), sizes[3]
         steps = a.layers(folded=False)
         r = math.e * (experts * (experts - 1) / 2 + 2 * sum(k * d for k, _, d in steps))
@@ -151,11 +151,11 @@ def weights_reading(context: Context) -> Verdict:
         worst = max(worst, closed / (size * math.log2(2 * r * math.log2(r))))
         solved_worst = max(solved_worst, solved / (size * math.log2(2 * size)))
     numbers = {
-        "architectures": len(_grid()),
+        "architectures": len(grid_of_sizes()),
         "largest_closed_over_bracket": worst,
         "largest_solved_over_size_log_size": solved_worst,
     }
-    reason = f"the closed form is at most {worst:.3f} of the 4 allowed on {len(_grid())} architectures, in balls"
+    reason = f"the closed form is at most {worst:.3f} of the 4 allowed on {len(grid_of_sizes())} architectures, in balls"
     return Verdict(Status.CERTIFIED, Evidence.ENCLOSED, reason, numbers)
 
 

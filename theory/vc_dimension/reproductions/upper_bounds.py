@@ -58,7 +58,7 @@ def finite(context: Context) -> Verdict:
     return Verdict(Status.CERTIFIED, Evidence.ENCLOSED, reason, numbers)
 
 
-def _random_cases(context: Context) -> list[tuple[int, int, int]]:
+def random_cases(context: Context) -> list[tuple[int, int, int]]:
     """(n, log2 L, d) with d ≥ n + 1, over many orders of magnitude."""
     generator = np.random.default_rng(context.seed)
     count = RANDOM_CASES * (6 if context.full else 1)
@@ -70,7 +70,7 @@ def _random_cases(context: Context) -> list[tuple[int, int, int]]:
 def routing_term(context: Context) -> Verdict:
     """The bound of Theorem 2 below the clean form at random (n, L, d), in balls, and the clean form's order in L."""
     worst = 0.0
-    for n, height, d in _random_cases(context):
+    for n, height, d in random_cases(context):
         solved = largest(flat_growth(n, 2**height, sauer_growth(d)))
         worst = max(worst, solved / (2**height * (d + (n + 1) * math.log2(2 ** (height + 1)))))
         growth, clean = enclosed.flat(n, 2**height, enclosed.sauer(d)), enclosed.clean_flat(n, 2**height, d)
@@ -104,7 +104,7 @@ def tree_router(context: Context) -> Verdict:
         ensure(enclosed.tree_factor_holds(valency), "lambda_v")
     factors = Table(("valency", "lambda"), tuple((v, round(tree_factor(v), 4)) for v in (2, 3, 4, 8)))
     worst = 0.0
-    for n, height, d in _random_cases(context):
+    for n, height, d in random_cases(context):
         for valency in (2, 3):
             experts = valency ** min(height, 10)
             solved = largest(tree_growth(n, experts, sauer_growth(d), valency=valency))
