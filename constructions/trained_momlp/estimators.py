@@ -1,7 +1,7 @@
 """`MoMLPRegressor` and `MoMLPClassifier`: mixtures trained on data, as scikit-learn's pipelines and searches take them.
 
 Main definitions: `MoMLPRegressor`, `MoMLPClassifier`.
-Implementation notes: what training decides is `train_momlp`'s; here are only the conventions of scikit-learn. Fewer
+Implementation notes: what training decides is `train_momlp`'s; here are scikit-learn's conventions alone. Fewer
 distinct points than leaves are no error there, so there are as many leaves as they allow.
 """
 
@@ -109,7 +109,7 @@ class _MoMLPEstimator(BaseEstimator):
     def _seed(self) -> int:
         try:
             return int(check_random_state(self.random_state).randint(2**31))
-        except ValueError as err:
+        except Exception as err:  # the message of a wrong one needs its repr, which may fail
             raise ValueError(
                 f"`random_state` must be None, an integer or a numpy RandomState, got {shown(self.random_state)}"
             ) from err
@@ -117,7 +117,7 @@ class _MoMLPEstimator(BaseEstimator):
     def _answers(self, X: Any) -> np.ndarray:
         """What the model says (N, m) at points X (N, n), float64."""
         check_is_fitted(self)
-        points: np.ndarray = validate_data(self, X, dtype=np.float64, reset=False)
+        points: Any = validate_data(self, X, dtype=np.float64, reset=False)
         with torch.no_grad():
             return self.model_(torch.from_numpy(np.array(points))).double().numpy()
 

@@ -304,7 +304,7 @@ def _require_data(x: Any, y: Any, task: str) -> tuple[Tensor, Tensor]:
     return points, target
 
 
-def held_out(validation: float | Tensor | np.ndarray, count: int, generator: torch.Generator) -> Tensor:
+def held_out(validation: Any, count: int, generator: torch.Generator) -> Tensor:
     """Mask (N,) of the validation rows; at least one row is left to train on."""
     validation = tensor_of("validation", validation, integers=True)
     if isinstance(validation, Tensor):

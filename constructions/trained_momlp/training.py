@@ -30,6 +30,7 @@ from constructions.trained_momlp.groups import Groups
 from constructions.trained_momlp.steps import Bank, Layout, Product, Targets, each_alone, filled_up
 
 CHECKPOINT_SECONDS = 20.0
+MOST = 2**62  # steps and what counts them are held in tensors
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Options:
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "evaluate_every", "patience"):
-            require_int(name, getattr(self, name), 1)
+            require_int(name, getattr(self, name), 1, MOST)
         require_positive("learning_rate", self.learning_rate)
         require_positive("weight_decay", self.weight_decay, allow_zero=True)
 

@@ -65,7 +65,8 @@ def in_order(task: Task, points: np.ndarray, rows: int, workers: int, pool: str)
 
     calls = (delayed(_sent)(task, points[start : start + rows], start) for start in starts)
     try:
-        yield from Parallel(n_jobs=workers, backend=POOLS[pool], return_as="generator_unordered")(calls)
+        found: Any = Parallel(n_jobs=workers, backend=POOLS[pool], return_as="generator_unordered")(calls)
+        yield from found
     except pickle.PicklingError as err:
         said = f"it cannot be sent to other processes, use pool='threads' ({err.__cause__ or err})"
         raise TypeError(" ".join(said.split())) from err
