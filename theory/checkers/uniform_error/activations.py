@@ -5,7 +5,8 @@ Main statement (the linear relaxation): let σ be continuous on [l, u] with slop
 λ = (g + G)/2 and δ = (G − g)/2·max(u − m, m − l). Then σ(z) ∈ σ(m) + λ(z − m) ± δ for all z in [l, u]. Proof: σ − λz
 has slopes in ±(G − g)/2 there, so it differs from its value at m by (G − g)/2·|z − m| at most. ∎
 The slopes: of tanh 1 − tanh², of the sigmoid s(1 − s), of softplus the sigmoid, of GELU = xΦ(x) Φ + xφ. That one has
-the slope φ(2 − x²): it rises on [−√2, √2] and falls elsewhere, and the value has one minimum. `ROOM`·(1 + |x|) is more than what float64 evaluation loses; tests hold it against Arb balls.
+the slope φ(2 − x²): it rises on [−√2, √2] and falls elsewhere, and the value has one minimum. `ROOM`·(1 + |x|) is more
+than what float64 evaluation loses; tests hold it against Arb balls.
 """
 
 from __future__ import annotations
@@ -113,10 +114,11 @@ def _gelu_enclosure(low: Tensor, high: Tensor) -> Interval:
 def _gelu_slopes(low: Tensor, high: Tensor) -> Interval:
     first, second = _gelu_slope(low), _gelu_slope(high)
     # 1e-9: the float √2 is not the place of the extreme, and beside it the slope is flat
-    least = torch.where((low <= -ROOT_TWO + 1e-9) & (high >= -ROOT_TWO - 1e-9), GELU_SLOPES[0], INFINITE)
-    most = torch.where((low <= ROOT_TWO + 1e-9) & (high >= ROOT_TWO - 1e-9), GELU_SLOPES[1], -INFINITE)
-    least = torch.minimum(least, torch.minimum(first, second))
-    return least - ROOM * 4, torch.maximum(most, torch.maximum(first, second)) + ROOM * 4
+    falls = (low <= -ROOT_TWO + 1e-9) & (high >= -ROOT_TWO - 1e-9)
+    rises = (low <= ROOT_TWO + 1e-9) & (high >= ROOT_TWO - 1e-9)
+    least = torch.where(falls, GELU_SLOPES[0], torch.minimum(first, second))
+    most = torch.where(rises, GELU_SLOPES[1], torch.maximum(first, second))
+    return least - ROOM * 4, most + ROOM * 4
 
 
 def leaky(alpha: Tensor) -> Activation:

@@ -6,8 +6,8 @@ tighter of both intervals (`activations`); the slopes there give the interval Ja
 over the box is the smaller of Σ_a sup|∂_a f̂|·half_a and Σ_a |A_a|·half_a + 2r.
 
 Main definitions: `LayerBank`, `ball_values`.
-Implementation notes: vectorised over boxes. Each sum has room for its rounding in any order (`_relative` of the sizes of
-its terms), each product the least normal number besides.
+Implementation notes: vectorised over boxes. Each sum has room for its rounding in any order (`_relative` of the sizes
+of its terms), each product the least normal number besides.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class LayerBank:
             bend = layer.activation
             if bend is not None:
                 lost = (lost + 1) * bend.gain + size + ACTIVATION_UNITS
-                jumped = jumped * bend.gain + torch.where(size > bend.above, bend.jump, 0.0)
+                jumped = jumped * bend.gain + (size > bend.above).double() * bend.jump
                 size = size * bend.gain + (bend.offset + 1 if bend.offset else 0)
                 depth += ACTIVATION_UNITS if bend.offset else 0
         rounding, underflow = 2 * depth * float(size.max()), 2 * float(lost.max())
