@@ -2,8 +2,8 @@
 
 Points: of every expert each node of a pencil, or 257 places along the last axis of its cell (of a sample of experts,
 where that were more than 2¹⁸ points), faces and corners of cells, random points, and points outside, whose answer must
-be NaN. A changed number that no answer at these points depends on is not seen. The largest difference is held
-against the derived bound of `constructions.export.export_bound`, which is read off the model's weights alone.
+be NaN. A changed number that no answer at these points depends on is not seen. The largest difference is held against
+the derived bound of `constructions.export.export_bound`, which is read off the model's weights, not off the file.
 
 Main definitions: `onnx_agrees`, `pt2_agrees`, `Agreement`, `telling_points`.
 """

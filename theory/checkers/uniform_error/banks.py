@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from constructions.mixture import LatticeMixture
 from constructions.networks import Constant
 from theory import exact
+from theory.checkers.uniform_error.layer_bank import LayerBank
+from theory.checkers.uniform_error.layers import SUPPORTED, read_layers
 from theory.checkers.uniform_error.ridge import FirstLayer, RidgeBank, first_layer_axis
-from theory.checkers.uniform_error.stack import StackBank, linear_stack, stack_fault
+from theory.checkers.uniform_error.stack import StackBank, linear_stack
 from theory.checkers.uniform_error.view import MixtureView, rounding_units
 
-Bank = RidgeBank | StackBank
+Bank = RidgeBank | StackBank | LayerBank
 PIECES_PER_BANK = 1 << 16
 
 
@@ -83,10 +85,12 @@ def foreign_bank(network: nn.Module, lower: Tensor, upper: Tensor, unit: float, 
         return RidgeBank.of(layer, bias.new_zeros(1, bias.shape[1], 0), bias, lower, upper, unit=unit, least=least)
     stack = linear_stack(network)
     if stack is None:
-        raise ValueError(
-            f"`model` must consist of plain Linear, ReLU and PReLU layers for this method: {stack_fault(network)}; "
-            "use method='sampled'"
-        )
+        found = read_layers(network, lower.shape[1])
+        if isinstance(found, str):
+            raise ValueError(
+                f"`model` must consist of plain {SUPPORTED} layers for this method: {found}; use method='sampled'"
+            )
+        return LayerBank.of(found, lower, upper, unit=unit, least=least)
     if stack[0].weight.shape[1] != lower.shape[1]:
         raise ValueError(f"`model.expert` must take {lower.shape[1]} inputs, got {stack[0].weight.shape[1]}")
     if len(stack) == 2 and stack[0].alpha is not None and stack[1].alpha is None:

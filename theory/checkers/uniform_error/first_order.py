@@ -12,8 +12,8 @@ The point v* = lo + s·(hi − lo), s_a = h_a/(h_a − l_a) clipped to [0, 1], h
 monotone it is the corner at which e is largest, and the bound is the supremum itself.
 
 Proof. e(x) − e(v) = Σ_a g_a·(x_a − v_a) with g_a in [l_a, h_a]: f satisfies the mean value theorem of `slopes`, and so
-does f̂, which on the closed box is continuous and piecewise affine (from one cell to the next it is not, so no box
-reaches over one). And g·t ≤ max(h·(hi − v), l·(lo − v)) for t in [lo − v, hi − v] ∋ 0. Now v*: on an axis with
+does f̂, which on the closed box is continuous and piecewise affine or smooth (from one cell to the next it is not, so no
+box reaches over one). And g·t ≤ max(h·(hi − v), l·(lo − v)) for t in [lo − v, hi − v] ∋ 0. Now v*: on an axis with
 v*_a > v_a the value e(v*) exceeds e(v) by at most h_a·(v*_a − v_a), and the term of U(v*) is h_a·(hi_a − v*_a), or 0 at
 v*_a = hi_a; both add up to h_a·(hi_a − v_a), a part of the term of U(v). With v*_a < v_a the same with l_a. So
 U(v*) ≤ U(v). ∎

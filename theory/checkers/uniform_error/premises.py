@@ -14,6 +14,7 @@ from theory import exact
 from theory.checkers.uniform_error.banks import Bank, foreign_bank
 from theory.checkers.uniform_error.certificate import Premise
 from theory.checkers.uniform_error.cover import is_product_cover, volume_cover
+from theory.checkers.uniform_error.layer_bank import LayerBank, ball_values
 from theory.checkers.uniform_error.ridge import RidgeBank
 from theory.checkers.uniform_error.stack import floats_of
 from theory.checkers.uniform_error.view import MixtureView, rounding_units
@@ -35,7 +36,10 @@ def cells_cover(view: MixtureView) -> Premise:
 
 
 def forward_is_expert(view: MixtureView, x: Tensor) -> Premise:
-    """forward(x) must be the exact value of the expert to which x is routed, and x must lie in its cell."""
+    """forward(x) must be the exact value of the expert to which x is routed, and x must lie in its cell.
+
+    Exact in rationals, or out of Arb balls where activations are transcendental.
+    """
     name = "forward() uses these weights"
     with torch.no_grad():
         y = view.forward(x)
@@ -44,6 +48,7 @@ def forward_is_expert(view: MixtureView, x: Tensor) -> Premise:
     # exact arithmetic runs on the host, number by number
     x, y, lower, upper = (t.cpu() for t in (x, y, lower, upper))
     known: dict[tuple[int, ...], tuple[nn.Module, Bank]] = {}
+    truth = "exact rational evaluation"
     for row in range(len(x)):
         point, leaf = x[row], leaves[row]
         if not bool(((point >= lower[row]) & (point <= upper[row])).all()):
@@ -58,7 +63,10 @@ def forward_is_expert(view: MixtureView, x: Tensor) -> Premise:
             if not all(bool(torch.isfinite(t).all()) for t in floats_of(network)):
                 return Premise(name, False, f"the weights of leaf {leaf.tolist()} are not all finite")
         network, bank = known[key]
-        weights = [float(exact.fraction(v)) for v in exact.evaluate_network(network, point)]
+        if isinstance(bank, LayerBank):
+            weights, truth = ball_values(bank.layers, point), "Arb balls"
+        else:
+            weights = [float(exact.fraction(v)) for v in exact.evaluate_network(network, point)]
         if len(weights) != view.m:
             detail = f"the expert of leaf {leaf.tolist()} gives {len(weights)} outputs, the mixture {view.m}"
             return Premise(name, False, detail)
@@ -69,7 +77,7 @@ def forward_is_expert(view: MixtureView, x: Tensor) -> Premise:
                 f"the weights of expert(leaf) give {weights}"
             )
             return Premise(name, False, detail)
-    detail = f"equal to exact rational evaluation within rounding at {len(x)} points"
+    detail = f"equal to {truth} within rounding at {len(x)} points"
     return Premise(name, True, detail + ("" if view.read_whole else "; elsewhere forward() is taken at its word"))
 
 

@@ -70,9 +70,9 @@ def read_stack(network: nn.Module) -> list[Affine] | str:
     for layer in layers:
         bent = not stack or stack[-1].alpha is not None
         if type(layer) is nn.Linear:
-            fault = _linear_fault(layer, len(stack[-1].bias) if stack else None)
+            fault = linear_fault(layer, len(stack[-1].bias) if stack else None)
         elif type(layer) in (nn.ReLU, nn.PReLU) and not bent:
-            fault = _slope_fault(layer, len(stack[-1].bias))
+            fault = slope_fault(layer, len(stack[-1].bias))
         else:
             fault = f"{layer} where a Linear layer is needed" if bent else f"{layer} is no Linear, ReLU or PReLU layer"
         if fault is not None:
@@ -116,7 +116,7 @@ def _append(stack: list[Affine], layer: nn.Module) -> None:
     stack[-1] = Affine(last.weight, last.bias, alpha)
 
 
-def _slope_fault(layer: nn.Module, width: int) -> str | None:
+def slope_fault(layer: nn.Module, width: int) -> str | None:
     if not isinstance(layer, nn.PReLU):
         return None
     slopes = layer.weight
@@ -124,7 +124,7 @@ def _slope_fault(layer: nn.Module, width: int) -> str | None:
     return None if fits else f"{layer} has {tuple(slopes.shape)} slopes for {width} units"
 
 
-def _linear_fault(layer: nn.Linear, inputs: int | None) -> str | None:
+def linear_fault(layer: nn.Linear, inputs: int | None) -> str | None:
     weight, bias = layer.weight, layer.bias
     if weight.ndim != 2 or not weight.numel() or (bias is not None and bias.shape != weight.shape[:1]):
         return f"{layer} has weights {tuple(weight.shape)} and biases {None if bias is None else tuple(bias.shape)}"
