@@ -29,7 +29,7 @@ lint: $(STAMP)  ## style and types
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 notebooks: $(STAMP)  ## run every notebook and compare all outputs
-	$(BIN)/python -m pytest -m '' --nbval --nbval-cell-timeout=300 notebooks
+	$(BIN)/python -m pytest -m '' --nbval --nbval-cell-timeout=300 -n $(WORKERS) --dist loadfile notebooks
 
 docs: $(DOCS_STAMP)  ## the documentation as a site in site/; a warning or a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
