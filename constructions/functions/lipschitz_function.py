@@ -223,6 +223,12 @@ class LipschitzFunction:
     def __delattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"`{name}` cannot be deleted: a LipschitzFunction stays as it was made")
 
+    def __copy__(self) -> LipschitzFunction:
+        return self
+
+    def __deepcopy__(self, memo: dict) -> LipschitzFunction:
+        return self  # it cannot change
+
     def __getstate__(self) -> dict[str, Any]:
         """All of it; PicklingError for a function that pickle cannot take."""
         if self.tape is None:

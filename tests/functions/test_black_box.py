@@ -1,5 +1,6 @@
 """Functions of numpy arrays and of single points: values, counts, memories and files, workers, and what is refused."""
 
+import copy
 import math
 import os
 import pickle
@@ -89,7 +90,32 @@ def test_shapes_dtypes_and_outputs():
     assert black_box(lambda x: np.rint(x[:, 0]).astype(int), vectorized=True)(x).tolist() == x[:, :1].round().tolist()
     batches = []
     black_box(lambda x: batches.append(len(x)) or of_arrays(x), vectorized=True, batch=3)(x)
-    assert batches == [1, 3, 3]
+    assert batches == [3, 3, 1]
+
+
+def test_a_call_that_costs_the_same_for_all_points_is_made_once():
+    calls = []
+
+    def slow(x):
+        calls.append(len(x))
+        time.sleep(0.3)
+        return of_arrays(x)
+
+    black_box(slow, vectorized=True)(points(5000))
+    assert calls == [5000]
+
+
+def test_a_slow_first_call_does_not_make_all_others_small():
+    f = black_box(lambda p: time.sleep(0.3 * (not f.black_box.counts.evaluated)) or of_points(p), vectorized=False)
+    f(points(100))
+    assert f.black_box._quickest < 0.1
+
+
+def test_copies_are_the_function_itself():
+    f = black_box(lambda x: of_arrays(x), vectorized=True)
+    assert copy.deepcopy(f) is copy.copy(f) is f
+    model = copy.deepcopy(build_momlp(f, eps=0.2))
+    assert model.target is f
 
 
 def test_a_function_may_write_into_its_argument():
@@ -433,7 +459,6 @@ def test_wrong_arguments(wrong, words):
 )
 def test_functions_that_answer_something_else(fn, vectorized, words):
     f = black_box(fn, vectorized=vectorized)
-    f.black_box.counts.evaluated, f.black_box.counts.seconds = 1, 1e-9  # no first call alone
     with pytest.raises(ValueError, match=words):
         f(points(5))
 

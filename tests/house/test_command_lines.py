@@ -102,6 +102,13 @@ def lines():
     ]
     for option, values in design:
         yield from changed(plan, option, values)
+    for option, values in (("--samples", NOT_COUNTS), ("--seconds-per-call", NOT_POSITIVE), ("--workers", NOT_COUNTS)):
+        yield from changed(plan, option, values)
+    box = ["build", "--function", "black_box:f", "--eps", "0.2"]
+    yield from changed(["plan", *box[1:]], "--function", NOT_FUNCTIONS)
+    yield from changed(box, "--cache", (*NOT_OUTPUTS, "junk", "m.safetensors", "x.npy"))
+    yield from ([*box, *words] for words in (["--n", "2"], ["--domain", "[0,1]"], ["--lipschitz", "1"]))
+    yield from ([*build, "--cache", "answers"], ["plan", "--eps", "0.1"], ["plan", "--target", "cone", "--eps", "0.1"])
     yield from (["plan", text, "--n", "1", "--eps", "0.1"] for text in NOT_FORMULAS)
     yield from changed(build, "--out", NOT_OUTPUTS)
     yield ["build", "--target", "cone", "--n", "2", "--eps", "0.1", "--domain", "[0,1]"]
@@ -124,6 +131,8 @@ def lines():
         ("--gap", ["-1", "nan", "inf", "a"]),
         ("--method", NOT_CHOICES),
         ("--max-evaluations", NOT_COUNTS),
+        ("--samples", [*NOT_COUNTS, "9" * 20]),
+        ("--cache", ["answers", "junk"]),
         ("--function", NOT_FUNCTIONS),
         ("--seed", ["-1", "a", "1.5", str(2**70)]),
         ("--device", ["gpu", "cuda:99", "meta", ""]),
@@ -273,6 +282,12 @@ HOSTILE = [
 ]
 """Sizes that would take hours or all memory, to be refused at once."""
 
+BLACK_BOX = """
+from constructions import LipschitzFunction
+
+f = LipschitzFunction.from_numpy(lambda x: x[:, 0], n=2, lipschitz=1)
+"""
+
 PENDING: dict[tuple[str, ...], str] = {}
 """Line -> why it does not end as it should yet."""
 
@@ -290,6 +305,7 @@ def folder(tmp_path_factory):
     )
     save(trained, at("t.safetensors"))
     save_shattered(one_hidden_layer(2, 2), at("set.safetensors"))
+    at("black_box.py").write_text(BLACK_BOX)
     _write_models(at)
     _write_arrays(at, x)
     at("folder").mkdir()
@@ -401,6 +417,7 @@ def faults(line, code, said):
 
 def check_lines(chosen, folder, capsys, monkeypatch):
     monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # of the functions' module
     before = {p.name: (p.lstat().st_mode, p.lstat().st_ino, p.lstat().st_size) for p in folder.iterdir()}
     wrong = []
     for line in chosen:

@@ -234,6 +234,8 @@ def run_plan(args: argparse.Namespace) -> int:
 
 def _cost_rows(f: LipschitzFunction, p: Plan, args: argparse.Namespace) -> list[tuple[str, str]]:
     """How often f is asked, and how long that takes where the seconds of a call are given."""
+    workers = f.black_box.workers if args.workers is None and f.black_box is not None else args.workers
+    require_int("--workers", 1 if workers is None else workers, 1)
     methods = ("a_priori", "branch_and_bound") if isinstance(p, PencilPlan) else ("simplices",)
     building = p.evaluations(f)
     counts = [evaluations_to_certify(p, f, method=method, samples=args.samples) for method in methods]
@@ -242,8 +244,7 @@ def _cost_rows(f: LipschitzFunction, p: Plan, args: argparse.Namespace) -> list[
     if args.seconds_per_call is None:
         return rows
     each = float(require_positive("--seconds-per-call", args.seconds_per_call))
-    workers = f.black_box.workers if args.workers is None and f.black_box is not None else args.workers or 1
-    each /= require_int("--workers", workers, 1)
+    each /= workers or 1
     rows.append(("time to build", _duration(building * each)))
     for c in counts:
         least = "" if c.most == c.least else "at least "

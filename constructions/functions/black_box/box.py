@@ -7,11 +7,12 @@ answers differently is none, and a file may be another function's: both end with
 
 from __future__ import annotations
 
+import math
 import pickle
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ ASKED_AGAIN = 64  # one in so many
 REPEATED = 1e-9  # of the larger of 1 and |f|: a vectorised function may round by the batch
 HAND_OUT_SECONDS = 0.2  # of work at a time: Ctrl-C loses no more of a worker's
 SAVE_SECONDS = 0.5
+FIRST_CALLS = 2
 
 
 @dataclass
@@ -89,6 +91,7 @@ class BlackBox:
 
     def _begin(self) -> None:
         self._lock = threading.RLock()  # lazy models ask from a thread of their own
+        self._quickest = math.inf  # seconds of a point
         self._known: KnownPoints | None = None
         self._file: ValueFile | None = None
 
@@ -185,16 +188,22 @@ class BlackBox:
         if not len(points):
             return
         first = 0
-        if self.counts.seconds_per_call is None:  # how long one takes says how many are handed out at a time
-            first = 1
-            yield answered(self._task, points[:1])
+        # how long a point takes says how many are handed out at a time; the very first may include imports
+        while not self.vectorized and first < min(len(points), FIRST_CALLS) and math.isinf(self._quickest):
+            part = answered(self._task, points[first : first + 1], first)
+            yield part
+            first += 1
+            if first == FIRST_CALLS:
+                self._quickest = part.seconds
         rest = points[first:]
-        each = self.counts.seconds_per_call or 0.0
-        rows = int(min(self.batch, HAND_OUT_SECONDS / max(each, 1e-12)))
+        # arrays are handed over whole: a call may cost the same for one point and for many
+        rows = self.batch if self.vectorized else int(min(self.batch, HAND_OUT_SECONDS / max(self._quickest, 1e-12)))
         if self.workers > 1:
             rows = min(rows, -(-len(rest) // self.workers))
         for part in in_order(self._task, rest, max(1, rows), self.workers, self.pool):
-            yield Answers(part.start + first, part.values, part.seconds, part.error)
+            if len(part.values):
+                self._quickest = min(self._quickest, part.seconds / len(part.values))
+            yield replace(part, start=part.start + first)
 
     def _failure(self, part: Answers, points: np.ndarray) -> BaseException:
         error = part.error
@@ -205,6 +214,10 @@ class BlackBox:
         return ValueError(f"at x = {at}: {type(error).__name__}: {error}").with_traceback(error.__traceback__)
 
     # --- copies ---
+
+    def __deepcopy__(self, memo: dict) -> BlackBox:
+        """Itself: copies of a model ask one function, and share what it answered."""
+        return self
 
     def __getstate__(self) -> dict[str, Any]:
         require_picklable(self.fn)

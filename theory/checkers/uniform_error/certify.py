@@ -20,6 +20,7 @@ from constructions.errors import (
     require_positive,
     require_seed,
 )
+from constructions.functions.box import MOST_POINTS
 from constructions.functions.lipschitz_function import LipschitzFunction, ModulusPremise
 from constructions.mixture import LatticeMixture
 from theory import exact
@@ -137,7 +138,7 @@ class Question:
                 "`enclosed` needs a target that is evaluated as its formula (LipschitzFunction.from_sympy) and "
                 "method='branch_and_bound'"
             )
-        require_int("samples", self.samples, 1)
+        require_int("samples", self.samples, 1, MOST_POINTS)
         require_seed("seed", self.seed)
 
     @property
