@@ -5,7 +5,7 @@ every number of a float32 or float64 file is a float64. Only quotients by consta
 once (`notes` says so), which is within what certificates allow for the rounding of a layer.
 
 Main definitions: `read_onnx`, `OnnxNetwork`, `SUPPORTED`.
-Implementation notes: a point is a row of numbers (B, n), whatever the shape of the file's input: it is laid out row by row.
+Implementation notes: a point is a row of numbers (B, n), whatever shape the file's input has: its numbers in a line.
 """
 
 from __future__ import annotations

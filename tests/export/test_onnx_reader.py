@@ -29,7 +29,7 @@ def written(path, nodes, constants, shape, *, dtype="f", opset=17, outputs=("y",
         made,
         "g",
         [helper.make_tensor_value_info(name, kind, ["N", *shape]) for name in inputs],
-        [helper.make_tensor_value_info(name, kind, None) for name in outputs],
+        [helper.make_tensor_value_info(name, kind, ["N", "m"]) for name in outputs],
         [numpy_helper.from_array(v, k) for k, v in constants.items()],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9), path)
@@ -120,7 +120,7 @@ def test_networks_are_read_as_onnxruntime_runs_them(name, dtype, tmp_path):
     constants = {k: v.astype(dtype) if v.dtype.kind == "f" else v for k, v in constants.items()}
     path = written(tmp_path / "m.onnx", nodes, constants, shape, dtype=dtype)
     gap, allowed = agrees(path, shape, dtype)
-    assert gap <= allowed < 1e-3
+    assert gap <= allowed < 1e-2
 
 
 def test_a_file_with_one_weight_changed_is_another_network(tmp_path):
@@ -179,7 +179,7 @@ def test_files_that_are_no_such_graphs(tmp_path):
         read_onnx(written(tmp_path / "m.onnx", nodes, constants | {"b": np.full(4, np.nan, "f")}, shape))
     (tmp_path / "junk").write_bytes(b"junk")
     for name in ("junk", "missing"):
-        with pytest.raises((ValueError, OSError), match="junk|missing"):
+        with pytest.raises((ValueError, OSError), match=name):
             read_onnx(tmp_path / name)
     value = helper.make_tensor_value_info("x", TensorProto.INT64, ["N", 3])
     graph = helper.make_graph(

@@ -49,16 +49,16 @@ def test_boxes_are_rounded_outward_and_conditions_are_exact(tmp_path):
 @pytest.mark.parametrize(
     ("outputs", "line", "why"),
     [
-        ("(assert (<= Y_0 1)", 10, "a bracket is not closed"),
-        ("\n)", 11, "a bracket is closed that was not opened"),
-        ("\n\nword", 12, "'word' stands outside of brackets"),
-        ("(assert (< Y_0 1))", 10, "expected (<= a b) or (>= a b)"),
-        ("(assert (<= Y_7 1))", 10, "Y_7 is not declared"),
-        ("(assert (<= Z 1))", 10, "expected X_i or Y_j"),
-        ("(assert (<= X_0 Y_0))", 10, "about inputs or about outputs, not both"),
-        ("(assert (<= X_0 X_1))", 10, "must compare one X_i with a number"),
-        ("(assert (or (<= X_0 0) (<= X_0 1)))", 10, "X in an (or …) is not supported"),
-        ("(minimize Y_0)", 10, "expected (declare-const X_i Real)"),
+        ("(assert (<= Y_0 1)", 9, "a bracket is not closed"),
+        ("\n)", 10, "a bracket is closed that was not opened"),
+        ("\n\nword", 11, "'word' stands outside of brackets"),
+        ("(assert (< Y_0 1))", 9, "expected (<= a b) or (>= a b)"),
+        ("(assert (<= Y_7 1))", 9, "Y_7 is not declared"),
+        ("(assert (<= Z 1))", 9, "expected X_i or Y_j"),
+        ("(assert (<= X_0 Y_0))", 9, "about inputs or about outputs, not both"),
+        ("(assert (<= X_0 X_1))", 9, "must compare one X_i with a number"),
+        ("(assert (or (<= X_0 0) (<= X_0 1)))", 9, "X in an (or …) is not supported"),
+        ("(minimize Y_0)", 9, "expected (declare-const X_i Real)"),
     ],
 )
 def test_mistakes_are_named_with_their_line(tmp_path, outputs, line, why):
