@@ -84,13 +84,21 @@ def add_build(sub: argparse.ArgumentParser) -> None:
 
 
 def add_certify(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("file", metavar="FILE", type=Path, help="a stored model (.safetensors)")
+    sub.add_argument(
+        "file", metavar="FILE", type=Path, help="a stored model (.safetensors), or a plain network (.onnx)"
+    )
     sub.add_argument("--eps", type=float, help="uniform error, in units of the outputs (default: the model's own)")
     sub.add_argument(
         "--gap", type=float, help="stop at upper/lower <= 1 + GAP, of branch_and_bound (default: when eps is decided)"
     )
     sub.add_argument(
         "--method", choices=METHODS, help="how (default: simplices for bit extraction, else branch_and_bound)"
+    )
+    sub.add_argument(
+        "--vnnlib",
+        type=Path,
+        metavar="FILE",
+        help="of .onnx: the box of the inputs, and conditions on outputs to decide",
     )
     sub.add_argument("--enclosed", action="store_true", help="evaluate the formula in Arb balls (slow)")
     sub.add_argument(
@@ -312,6 +320,10 @@ def _built(path: Path, *, lazy: bool = False, device: torch.device | str = "cpu"
 
 
 def run_certify(args: argparse.Namespace) -> int:
+    if args.file.suffix.lower() == ".onnx":
+        return _run_onnx(args)
+    if args.vnnlib is not None:
+        raise ValueError(f"`--vnnlib` belongs to a network in an .onnx file, got {args.file}")
     require_writable(args.proof, args.file)
     with joined(args, device_named(args.device)) as ranks:
         certificate = _certificate(args, ranks)
@@ -321,6 +333,23 @@ def run_certify(args: argparse.Namespace) -> int:
                 _write_proof(args, certificate)
         # another rank's exit code would make torchrun end rank 0 before it has printed
         return 0 if certificate.status in (Status.CERTIFIED, Status.NOT_REFUTED) or not ranks.leads else 1
+
+
+def _run_onnx(args: argparse.Namespace) -> int:
+    from theory.cli import onnx_files
+
+    for option, value in (("--proof", args.proof), ("--cache", args.cache)):
+        if value is not None:
+            raise ValueError(f"`{option}` belongs to a stored model, {args.file} is an .onnx file")
+    if args.function is None and args.vnnlib is None:
+        raise ValueError(
+            "`--function` MODULE:ATTR or `--vnnlib` FILE says what to certify of an .onnx file, got neither"
+        )
+    if args.function is None:
+        return onnx_files.decide_conditions(args)
+    certificate = onnx_files.certificate_of(args, _import_function(args.function))
+    _print_certificate(certificate, 1)
+    return 0 if certificate.status in (Status.CERTIFIED, Status.NOT_REFUTED) else 1
 
 
 def _certificate(args: argparse.Namespace, ranks: Ranks) -> UniformErrorCertificate:
@@ -364,7 +393,8 @@ def _write_proof(args: argparse.Namespace, certificate: UniformErrorCertificate)
 
 
 def _print_certificate(c: UniformErrorCertificate, ranks: int) -> None:
-    table = Table("quantity", "value", title=f"{c.status.value}: sup |f - model| <= {c.eps:g}", title_justify="left")
+    said = "an interval for sup |f - model|" if c.eps is None else f"sup |f - model| <= {c.eps:g}"
+    table = Table("quantity", "value", title=f"{c.status.value}: {said}", title_justify="left")
     for name, value in (
         ("lower", f"{c.lower:.9g}"),
         ("upper", f"{c.upper:.9g}"),
