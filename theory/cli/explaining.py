@@ -17,9 +17,6 @@ from theory.systems import NAMES, REGISTRY, commands, select
 
 MODELS, WIDTH = "shapley_interactions", 120
 """The system whose verb of the same name explains models."""
-EXAMPLES = """examples:
-  momlp explain momlp.sharpness
-  momlp explain trained.safetensors --points X.npy --row 0"""
 
 DESCRIPTION = """Explain a claim, a system or a pattern of claims (momlp explain CLAIM...): what it says, how it is
 decided and what it does not say; or a model's answer at one row by interactions of features, or its
@@ -38,7 +35,6 @@ MEANING = {
 
 
 def add_explain(sub: argparse.ArgumentParser) -> None:
-    sub.formatter_class, sub.epilog = argparse.RawDescriptionHelpFormatter, EXAMPLES
     if named(getattr(sub, "words", ())):
         what = "a claim, a system, or a pattern such as 'am_gm.f*' (see momlp list)"
         sub.add_argument("claims", metavar="CLAIM", nargs="+", help=what)
