@@ -149,6 +149,16 @@ def a_trained_model(at):
     assert run(line, at) == 0
 
 
+def a_proof(at):
+    assert run(f"momlp certify {at.parent / 'model.safetensors'} --proof", at) == 0
+
+
+def proofs(at):
+    at.mkdir()
+    shutil.copy(at.parent / "model.safetensors", at)
+    a_proof(at / "model.proof")
+
+
 def a_set(at):
     assert run("momlp shatter one_hidden_layer --n 2 --width 2 --out", at) == 0
 
@@ -187,6 +197,8 @@ def save_array(name, at):
 ARRAYS = ("P.npy", "X.npy", "Y.npy", "labels.npy", "ROWS.npy", "D.npy", "L.npy", "A.npy")
 MAKERS = {
     "model.safetensors": a_model,
+    "model.proof": a_proof,
+    "proofs": proofs,
     "trained.safetensors": a_trained_model,
     "set.safetensors": a_set,
     "runs.csv": runs,

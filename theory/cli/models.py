@@ -71,7 +71,9 @@ def add_plan(sub: argparse.ArgumentParser) -> None:
     _add_function(sub)
     _add_design(sub)
     sub.add_argument("--samples", type=int, default=100_000, help="that a certificate draws (default %(default)d)")
-    sub.add_argument("--seconds-per-call", type=float, metavar="S", help="of f at one point: print how long it takes")
+    sub.add_argument(
+        "--seconds-per-call", type=float, metavar="S", help="seconds that f takes a point: say how long it all takes"
+    )
     sub.add_argument("--workers", type=int, help="that call f at the same time (default: those of the function, or 1)")
 
 
