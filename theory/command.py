@@ -50,6 +50,9 @@ class Verb:
     examples: tuple[str, ...] = ()
 
 
+PICTURES = (".png", ".svg", ".pdf")
+
+
 class _Output(Console):
     """A console whose reader may go away: that ends the command when it waits for results, not for progress."""
 
@@ -107,10 +110,10 @@ def imported(option: str, text: str) -> Any:
 
 
 def picture_file(text: str) -> Path:
-    """The argument of `--out` where a picture is drawn: PNG is all that is written."""
+    """The argument of `--out` where a picture is drawn: its ending says how."""
     path = output_file(text)
-    if path.suffix.lower() != ".png":
-        raise argparse.ArgumentTypeError(f"a picture is written as .png, {text!r} ends otherwise")
+    if path.suffix.lower() not in PICTURES:
+        raise argparse.ArgumentTypeError(f"a picture is written as {', '.join(PICTURES)}, {text!r} ends otherwise")
     return path
 
 

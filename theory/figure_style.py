@@ -1,6 +1,6 @@
 """What all figures share: colours, resolutions, how a picture is written, and the figure of a model.
 
-Main definitions: `save_figure`, `model_figure`.
+Main definitions: `save_figure`, `legend_below`, `model_figure`.
 Implementation notes: matplotlib without a window. A system's `figures` registers its model with `model_figure`.
 """
 
@@ -10,6 +10,7 @@ from functools import singledispatch
 from pathlib import Path
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from constructions.files import write_whole
@@ -19,8 +20,13 @@ INK, ACCENT, WARM = "#1f2a44", "#0b7285", "#c2410c"
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG."""
-    write_whole(path, lambda draft: figure.savefig(draft, dpi=150, format="png"))
+    """Write a picture as its ending says: .png, .svg or .pdf."""
+    write_whole(path, lambda draft: figure.savefig(draft, dpi=150, format=path.suffix.lower().removeprefix(".")))
+
+
+def legend_below(axes: Axes, columns: int = 1) -> None:
+    """A legend under the axes, where it covers nothing."""
+    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=columns)
 
 
 @singledispatch

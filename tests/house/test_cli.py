@@ -177,6 +177,11 @@ def test_build_certify_eval_show(run, tmp_path):
     assert np.abs(np.load(values) - truth).max() <= 0.1
     assert run("show", model, "--out", tmp_path / "m.png")[0] == 0
     assert (tmp_path / "m.png").read_bytes().startswith(b"\x89PNG")
+    for name, start in (("m.svg", b"<?xml"), ("m.PDF", b"%PDF")):
+        assert run("show", model, "--out", tmp_path / name)[0] == 0
+        assert (tmp_path / name).read_bytes().startswith(start)
+    with pytest.raises(SystemExit):
+        run("show", model, "--out", tmp_path / "m.gif")
 
 
 @pytest.mark.parametrize(("n", "options"), [(1, ()), (3, ("--lazy",)), (2, ("--expert", "constant"))])

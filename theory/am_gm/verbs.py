@@ -234,7 +234,7 @@ def add_rates(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--indefinite", action="store_true", help="allow steps beyond 1/|a_i|²")
     sub.add_argument("--runs", type=int, default=20_000, help="simulated runs (default %(default)d; 0 for none)")
     add_seed(sub)
-    sub.add_argument("--out", type=picture_file, metavar="PNG", help="where to draw the plot")
+    sub.add_argument("--out", type=picture_file, metavar="PICTURE", help="where to draw the plot")
 
 
 @as_typed(rows="ROWS", step="--step", runs="--runs")

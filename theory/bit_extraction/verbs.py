@@ -19,7 +19,7 @@ INVERSE = {1: (10, 10**2, 10**3, 10**4, 10**6, 10**8), 2: (10, 10**2, 10**3, 10*
 
 def add_rates(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--n", type=int, default=2, help="inputs, 1 to 3 (default 2)")
-    sub.add_argument("--out", type=picture_file, metavar="PNG", help="where to draw the plots")
+    sub.add_argument("--out", type=picture_file, metavar="PICTURE", help="where to draw the plots")
 
 
 def run_rates(args: argparse.Namespace) -> int:

@@ -123,7 +123,7 @@ def add_certify(sub: argparse.ArgumentParser) -> None:
 
 def add_show(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("file", metavar="FILE", type=Path, help="a stored model (.safetensors)")
-    sub.add_argument("--out", type=picture_file, required=True, metavar="PNG", help="where to draw the picture")
+    sub.add_argument("--out", type=picture_file, required=True, metavar="PICTURE", help="where to draw the picture")
     sub.add_argument("--function", metavar="MODULE:ATTR", help="the LipschitzFunction, when the file has no formula")
 
 

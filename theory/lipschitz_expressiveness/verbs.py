@@ -82,7 +82,7 @@ def add_bounds(sub: argparse.ArgumentParser) -> None:
     add_seed(sub)
     add_device(sub)
     sub.add_argument(
-        "--out", type=picture_file, metavar="PNG", help="draw how the interval closed, and two inputs' cells"
+        "--out", type=picture_file, metavar="PICTURE", help="draw how the interval closed, and two inputs' cells"
     )
     sub.add_argument("--json", nargs="?", const="-", metavar="FILE", help="write it as JSON (- for standard output)")
 

@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from torch import Tensor
 
 from constructions import LipschitzFunction, MoMLP, PencilMoMLP, plan
-from theory.figure_style import ACCENT, GRID, INK, WARM, model_figure
+from theory.figure_style import ACCENT, GRID, INK, WARM, legend_below, model_figure
 from theory.rates import fit_slope
 
 MAX_DRAWN_LINES = 64
@@ -37,7 +37,7 @@ def draw_rates(active: Axes, leaves: Axes, dimensions: tuple[int, ...] = (2, 3, 
         axes.set_xlabel("λ/ε")
         axes.set_ylabel(label)
         axes.grid(True, which="major", alpha=0.3)
-        axes.legend(frameon=False)
+        legend_below(axes, len(dimensions))
 
 
 def draw_model_rates(axes: Axes, n: int) -> None:
@@ -51,9 +51,10 @@ def draw_model_rates(axes: Axes, n: int) -> None:
         slope = fit_slope(inverse, counts).slope
         axes.loglog(inverse, counts, "o-", color=colour, ms=3.5, lw=1.2, label=f"{name}: slope {slope:.3f}")
     axes.set_xlabel("λ/ε")
+    axes.set_ylabel("count")
     axes.set_title(f"rates for n = {n}", loc="left")
     axes.grid(True, which="major", alpha=0.3)
-    axes.legend(frameon=False)
+    legend_below(axes)
 
 
 def draw_trade_off(axes: Axes, n: int = 3, eps: float = 1e-3) -> None:
@@ -76,7 +77,7 @@ def draw_trade_off(axes: Axes, n: int = 3, eps: float = 1e-3) -> None:
     axes.set_ylabel("L, number of experts")
     axes.set_title(f"trade-off for n = {n}, ε = {eps:.3g}·λ", loc="left")
     axes.grid(True, which="major", alpha=0.3)
-    axes.legend(frameon=False)
+    legend_below(axes)
 
 
 def rates_figure() -> Figure:
@@ -108,7 +109,7 @@ def draw_model(figure: Figure, model: PencilMoMLP, f: LipschitzFunction | None =
         draw_trade_off(left, model.n, model.plan.eps / (model.plan.modulus.lam or 1.0))
         draw_model_rates(right, model.n)
     else:
-        draw_rates(left, right, (1, 2, 3))
+        draw_rates(left, right, (1,))
 
 
 def draw_cells(figure: Figure, model: MoMLP, f: LipschitzFunction | None, knots: Tensor) -> tuple[Axes, Axes]:
@@ -137,8 +138,12 @@ def _draw_line(
         value.plot(x[:, 0], f(x)[:, 0], color=INK, lw=0.8, ls="--", label="f")
         error.plot(x[:, 0], (f(x)[:, 0] - y).abs(), color=WARM, lw=1)
         error.axhline(model.plan.eps, color=INK, lw=0.8, ls="--", label="ε")
-        error.legend(frameon=False)
-    value.legend(frameon=False)
+        legend_below(error)
+    legend_below(value, 3)
+    value.set_ylabel("value")
+    error.set_ylabel("error")
+    for axes in (value, error):
+        axes.set_xlabel("x₀")
     value.set_title("the network", loc="left")
     error.set_title("|f − f̂|" if f is not None else "no f stored with this model", loc="left")
 
@@ -153,7 +158,10 @@ def _draw_plane(
     extent = (float(lo[0]), float(hi[0]), float(lo[1]), float(hi[1]))
     options = {"origin": "lower", "extent": extent, "aspect": "auto"}
     shown = value.imshow(y.reshape(GRID, GRID).T.numpy(), cmap="cividis", **options)
-    figure.colorbar(shown, ax=value)
+    figure.colorbar(shown, ax=value, label="f̂(x)")
+    for panel in (value, error):
+        panel.set_xlabel("x₀")
+        panel.set_ylabel("x₁")
     cells = model.plan.cells
     lines = [(a, lo_a, (hi[a] - lo_a) / m, m) for a, (lo_a, m) in enumerate(zip(lo, cells, strict=False))]
     for a, start, width, count in lines:
@@ -173,7 +181,7 @@ def _draw_plane(
         return
     gap = (f(x)[:, 0] - y).abs().reshape(GRID, GRID).T
     shown = error.imshow(gap.numpy(), cmap="magma", vmin=0, **options)
-    figure.colorbar(shown, ax=error)
+    figure.colorbar(shown, ax=error, label="|f(x) − f̂(x)|")
     error.set_title(f"|f − f̂|, at most {float(gap.max()):.3g} on a {GRID}×{GRID} grid", loc="left")
 
 

@@ -148,7 +148,10 @@ def _active_parameters() -> list[Proof]:
 
 def _forward_pass_load() -> list[Proof]:
     """Children on the worst path of each tree, and the package's own count of what a forward pass loads."""
-    rows = [[_described(design), design.knots, list(design.cells), design.forward_pass_parameters] for design, *_ in _plans()]
+    rows = [
+        [_described(design), design.knots, list(design.cells), design.forward_pass_parameters]
+        for design, *_ in _plans()
+    ]
     shapes = [(708,), (87, 87), (16,) * 9, (1000, 3, 17), (2**20, 2**20)]
     trees = [[list(cells), PathwayTree(cells).max_path_children()] for cells in shapes]
     definitions = {

@@ -67,7 +67,7 @@ def add_fit(sub: argparse.ArgumentParser) -> None:
     text = "fits to data drawn anew, for intervals (default %(default)s)"
     sub.add_argument("--resamples", type=int, default=RESAMPLES, help=text)
     sub.add_argument("--force", action="store_true", help="fit errors that do not decrease, too")
-    sub.add_argument("--plot", type=picture_file, metavar="FILE.png", help="draw the law, its cone and the points")
+    sub.add_argument("--plot", type=picture_file, metavar="PICTURE", help="draw the law, its cone and the points")
     sub.add_argument("--json", action="store_true", help="print JSON instead")
     sub.add_argument(
         "--seed", type=seed, default=0, help="of the draws: the same number, the same intervals (default %(default)s)"

@@ -154,7 +154,7 @@ def add_costs(sub: argparse.ArgumentParser) -> None:
         "--largest", type=int, default=14, help="log2 of the largest width, 11 to 20 (default %(default)s)"
     )
     add_seed(sub)
-    sub.add_argument("--out", type=picture_file, metavar="PNG", help="where to draw the plot")
+    sub.add_argument("--out", type=picture_file, metavar="PICTURE", help="where to draw the plot")
 
 
 @as_typed(n="--points", d="--dimension", alpha="--alpha")

@@ -155,7 +155,9 @@ def weights_reading(context: Context) -> Verdict:
         "largest_closed_over_bracket": worst,
         "largest_solved_over_size_log_size": solved_worst,
     }
-    reason = f"the closed form is at most {worst:.3f} of the 4 allowed on {len(grid_of_sizes())} architectures, in balls"
+    reason = (
+        f"the closed form is at most {worst:.3f} of the 4 allowed on {len(grid_of_sizes())} architectures, in balls"
+    )
     return Verdict(Status.CERTIFIED, Evidence.ENCLOSED, reason, numbers)
 
 
