@@ -118,7 +118,9 @@ def at_most(growth: Growth, bound: arb, where: str) -> Report:
     with ctx.workprec(BITS):
         if not bound.is_finite():
             return Report(f"{where}: the bound is {bound}")
-        return too_many(growth, int(bound.lower().floor().unique_fmpz()) + 1, where)
+        whole = bound.lower().floor().unique_fmpz()
+        assert whole is not None  # the floor of a finite number is an integer
+        return too_many(growth, int(whole) + 1, where)
 
 
 def clean_flat(n: int, experts: int, expert_vc: int) -> arb:

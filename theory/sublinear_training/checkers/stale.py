@@ -94,7 +94,7 @@ def enclosed_chain(weights: list[Tensor], radius: float, refreshes: int) -> Repo
         ratios = [path / arb(radius) for path in paths]
         if not all(ratio.is_finite() for ratio in ratios):
             return Report("a path is no number")
-        floors = sum(int(ratio.lower().floor().unique_fmpz()) for ratio in ratios)
+        floors = sum(int(whole) for ratio in ratios if (whole := ratio.lower().floor().unique_fmpz()) is not None)
         squared, minkowski = sum((x * x for x in ratios), arb(0)), (sum(steps, arb(0)) / arb(radius)) ** 2
         if not refreshes <= floors:
             return Report(f"{refreshes} refreshes, but the floors add up to {floors}")
