@@ -40,7 +40,7 @@ def undecided(name):
         ("k_sii", Evidence.EXACT),
         ("paired_exact", Evidence.EXACT),
         ("first_available", Evidence.EXACT),
-        ("consistency", Evidence.FLOAT64),
+        ("consistency", Evidence.EXACT),
         ("budget", Evidence.FITTED),
     ],
 )
