@@ -38,8 +38,8 @@ STATEMENTS = {
             "tables and layers in integers that covers all labelings."
         ),
         does_not_say=(
-            "That these are the best sets, or that weights of 52 bits suffice for words that are longer; up to "
-            "constants means factors of 8 and more."
+            "That these are the best sets, or that float64 could hold the weights of words longer than 52 bits; up "
+            "to constants means factors of 8 and more."
         ),
     ),
     "routing_only": Statement(
