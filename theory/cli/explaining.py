@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from theory.claim import Claim, Evidence
+from theory.cli.listing import expected_of
 from theory.command import out
 from theory.sources import Source
 from theory.systems import NAMES, REGISTRY, commands, select
@@ -103,7 +104,7 @@ def explanation(claim: Claim) -> str:
         "statement": [claim.statement],
         "source": [_source(claim.source)],
         "hypotheses": claim.hypotheses or ["none"],
-        "expected": [claim.expected.value],
+        "expected": [expected_of(claim)],
         "evidence": [f"{claim.evidence.name}: {MEANING[claim.evidence]}"],
         "how it is decided": [claim.decided_by or "not written down"],
         "what it does not say": [claim.does_not_say or "not written down"],

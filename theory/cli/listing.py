@@ -38,7 +38,7 @@ def run_list(args: argparse.Namespace) -> int:
     for heading in ("claim", "title", "expected", "source"):
         table.add_column(heading, no_wrap=heading in ("claim", "expected"))
     for c in REGISTRY.values():
-        table.add_row(c.id, c.title, _expected(c), str(c.source))
+        table.add_row(c.id, c.title, expected_of(c), str(c.source))
     out.print(table)
     return 0
 
@@ -50,13 +50,14 @@ def claims_page() -> str:
     ]
     for name in NAMES:
         about = system(name)
-        rows = [f"| `{c.id}` | {c.title} | {_expected(c)} | {_cited(c.source)} |" for c in claims_of(name)]
+        rows = [f"| `{c.id}` | {c.title} | {expected_of(c)} | {_cited(c.source)} |" for c in claims_of(name)]
         table = ["| claim | says | expected | source |", "|---|---|---|---|", *rows]
         parts.append(f"## {name}: {about.title}\n\n" + "\n".join(table) + "\n")
     return "\n".join(parts)
 
 
-def _expected(c: Claim) -> str:
+def expected_of(c: Claim) -> str:
+    """The status that a claim must get, and the quick budget's where that is another."""
     return c.expected.value + ("" if c.quick is None else f" (quick: {c.quick.value})")
 
 
@@ -100,7 +101,7 @@ def non_claims_page() -> str:
     """The page docs/non_claims.md: of every claim what it does not say."""
     parts = [NON_CLAIMS]
     for name in NAMES:
-        said = [f"- `{c.id}` ({c.expected.value}): {c.title}. *Not said:* {c.does_not_say}" for c in claims_of(name)]
+        said = [f"- `{c.id}` ({expected_of(c)}): {c.title}. *Not said:* {c.does_not_say}" for c in claims_of(name)]
         parts.append(f"## {name}\n\nWhat is claimed: [{name}]({name}.md).\n\n" + "\n".join(said) + "\n")
     return "\n".join(parts)
 
