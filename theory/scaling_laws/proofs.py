@@ -136,7 +136,7 @@ def _rows(nodes: Sequence[Fraction], bandwidth: int) -> Rows:
     return [list(circle_basis(bandwidth, t)) for t in nodes]
 
 
-def _inverse(rows: Rows) -> Rows:
+def _inverse(rows: Sequence[Sequence[Fraction | int]]) -> Rows:
     """R with rows·R = 1, for rows that are independent."""
     columns = []
     for j in range(len(rows)):

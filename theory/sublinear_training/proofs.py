@@ -70,7 +70,8 @@ def _visits() -> list[Proof]:
         facts(
             "all([most(S, L) == closed(S, L) for L in range(12) for S in range(1, 2**L + 1)])",
             "all([inner(range(S), L) == least(S, L) for L in range(8) for S in range(2**L + 1)])",
-            "all([inner([reversed[L][u] for u in range(S)], L) == most(S, L) for L in range(8) for S in range(2**L + 1)])",
+            "all([inner([reversed[L][u] for u in range(S)], L) == most(S, L) "
+            "for L in range(8) for S in range(2**L + 1)])",
             "all([len(set(reversed[L])) == 2**L == max(reversed[L]) + 1 for L in range(8)])",
             "all([least(len(h), L) <= inner(h, L) <= most(len(h), L) for L in range(4) for h in subsets_of(L)])",
             data={"reversed": [bit_reversed(levels) for levels in range(8)]},

@@ -68,7 +68,7 @@ HEADERS, WORDS = (2, 5, 8), (1, 2, 3)
 CELLS_BELOW = {1: 3000, 2: 1500, 3: 400}
 
 
-def _designs() -> Iterator[Design]:
+def designs_compared() -> Iterator[Design]:
     """Some 600 designs: all J, m, H, words and look-ups of the ranges, fewer for large blocks on three axes."""
     for k, (depths, sizes) in DESIGNS.items():
         for J, m in itertools.product(depths, sizes):
@@ -82,7 +82,7 @@ def _designs() -> Iterator[Design]:
 def parameters(context: Context) -> Verdict:
     """Every layer of several hundred networks against a transcription that was not read off the builder."""
     networks, closed = 0, 0
-    for d in _designs():
+    for d in designs_compared():
         layers = layers_of.__wrapped__(d, d.k, tuple(range(d.k)), (0.0,) * d.k, (1.0,) * d.k, 0.5)
         widths = [len(layer.weight) for layer in layers[:-1]]
         expected = counts.widths(d.k, d.J, d.m, d.header, d.words, d.lookup)
