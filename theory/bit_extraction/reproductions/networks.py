@@ -45,14 +45,14 @@ def exact_realisation(context: Context) -> Verdict:
         model = built(targets.get("cone", n=n), eps, resolved=n, lookup=lookup, device=context.device)
         plan = model.plan
         z = sample_points(plan.network.cells, plan.network.m, n, POINTS, context.generator())
-        report = realises_interpolant(model.expert(0), _node_values(model), plan.step, z)
+        report = realises_interpolant(model.expert(0), node_values(model), plan.step, z)
         ensure(report, f"n = {n}, eps = {eps}, {lookup}")
         points, networks = points + len(z), networks + 1
     numbers = {"networks": networks, "points": points, "points_a_network": POINTS}
     return Verdict(Status.PROVED, Evidence.EXACT, f"{networks} networks equal at {points} rational points", numbers)
 
 
-def _node_values(model: BitExtractionMoMLP) -> Tensor:
+def node_values(model: BitExtractionMoMLP) -> Tensor:
     """f at the nodes (K+1, …, K+1) of the first leaf."""
     plan, f = model.plan, model.target
     assert f is not None
