@@ -344,7 +344,7 @@ def _shallow_lower_bound() -> list[Proof]:
 
 
 def _spline_rate() -> list[Proof]:
-    """What linear splines were measured to miss, by quadrature, against E(θ) of the frequencies; E near 0 and beyond."""
+    """What linear splines were measured to miss, by quadrature, against E(θ) of the frequencies; and E near 0."""
     rows = [[nodes, measured_error(FREQUENCIES, nodes, device="cpu")] for nodes in (21, 41, 81, 161)]
     weights = [[f, (Fraction(a) ** 2 + Fraction(b) ** 2) / 2] for f, (a, b) in FREQUENCIES.items()]
     definitions = {

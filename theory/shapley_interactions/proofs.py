@@ -140,6 +140,56 @@ def _held(gram: fmpq_mat, constraints: fmpq_mat, gradient: fmpq_mat) -> list:
     return [[list(row) for row in zip(*columns, strict=True)], _fractions(inverse)]
 
 
+DIRECT = {
+    **REGRESSION,
+    "design": "[[1], [0, 1], [0, 0 - 1/2, 0]]",
+    "X": "lambda n, k: [[design[k][common(S, T)] for S in sets(n, k)] for T in coalitions(n)]",
+    "y1": "lambda n: [[(T == U) - (sum(U) == 0) for U in coalitions(n)] for T in coalitions(n)]",
+    "y": "lambda n, k: y1(n) if k == 1 else less(y1(n), mul(X(n, 1), phi(n, 1)))",
+    "outer": "lambda n, k, M: [row for T, row in zip(coalitions(n), M) if sum(T) < k or sum(T) > n - k]",
+    "C": "lambda n, k: outer(n, k, X(n, k))",
+    "left": "lambda n, k: less(outer(n, k, y(n, k)), mul(C(n, k), phi(n, k)))",
+}
+"""The design of orders 1 and 2, the residual games y, and the rows of outer coalitions."""
+
+
+def _split_wls() -> list[Proof]:
+    """At inner coalitions the limit of least squares has the weights of the index, and these reproduce the index from
+    the residual game; so outer coalitions may keep their own weights."""
+    cases = []
+    for n, k in ((2, 1), (3, 1), (4, 1), (5, 1), (4, 2), (5, 2)):
+        regression, index = Regression.of(n, k), operators.definition(n, k)
+        x, size = regression.matrix(), 1 << n
+        inner = least_squares.weighted(x, regression.weight(0))
+        rows = [t for t in range(size) if t.bit_count() in regression.outer]
+        outer = fmpq_mat([[x[t, j] for j in range(x.ncols())] for t in rows])
+        kept = fmpq_mat(size, size, [int(i == j and i not in rows) for i in range(size) for j in range(size)])
+        multipliers, inverse = _held(inner * x, outer, inner * (kept - x * (index * kept)))
+        order = [sum(bit << i for i, bit in enumerate(T)) for T in itertools.product((0, 1), repeat=n)]
+        places = [rows.index(t) for t in order if t in rows]
+        cases.append([n, k, [[multipliers[i][t] for t in order] for i in places], inverse])
+    definitions = {
+        **DIRECT,
+        "inside_": "lambda n, k, M: [[v*(k <= sum(U) <= n - k) for U, v in zip(coalitions(n), row)] for row in M]",
+        "Q": "lambda n, k: inside_(n, k, phi(n, k))",
+    }
+    return [
+        facts(
+            "all([mul(C(c[0], c[1]), Q(c[0], c[1])) == [[0 for U in coalitions(c[0])] for row in C(c[0], c[1])] "
+            "for c in cases])",
+            "all([gradient(c[0], c[1], X(c[0], c[1]), inside_(c[0], c[1], game(c[0])), Q(c[0], c[1])) "
+            "== mul(flip(C(c[0], c[1])), c[2]) for c in cases])",
+            "all([mul(add([normal(c[0], c[1], X(c[0], c[1])), mul(flip(C(c[0], c[1])), C(c[0], c[1]))]), c[3]) "
+            "== unit(len(sets(c[0], c[1]))) for c in cases])",
+            "all([mul(phi(c[0], c[1]), y(c[0], c[1])) == phi(c[0], c[1]) for c in cases])",
+            "any([v != 0 for c in cases for row in Q(c[0], c[1]) for v in row])",
+            f"len(cases) == {len(cases)}",
+            data={"cases": cases},
+            definitions=definitions,
+        )
+    ]
+
+
 def _direct_wls() -> list[Proof]:
     """The limit of ever heavier outer coalitions: least squares of their equations first, of the others then."""
     cases = []
@@ -157,14 +207,7 @@ def _direct_wls() -> list[Proof]:
         turned = [[multipliers[i][t] for t in order] for i in places]
         cases.append([n, k, turned, inverse])
     definitions = {
-        **REGRESSION,
-        "design": "[[1], [0, 1], [0, 0 - 1/2, 0]]",
-        "X": "lambda n, k: [[design[k][common(S, T)] for S in sets(n, k)] for T in coalitions(n)]",
-        "y1": "lambda n: [[(T == U) - (sum(U) == 0) for U in coalitions(n)] for T in coalitions(n)]",
-        "y": "lambda n, k: y1(n) if k == 1 else less(y1(n), mul(X(n, 1), phi(n, 1)))",
-        "outer": "lambda n, k, M: [row for T, row in zip(coalitions(n), M) if sum(T) < k or sum(T) > n - k]",
-        "C": "lambda n, k: outer(n, k, X(n, k))",
-        "left": "lambda n, k: less(outer(n, k, y(n, k)), mul(C(n, k), phi(n, k)))",
+        **DIRECT,
     }
     return [
         facts(
@@ -262,6 +305,7 @@ PROOFS: dict[str, Producer] = {
     "index_forms": lambda context, folder: _index_forms(),
     "k_sii": lambda context, folder: _k_sii(),
     "first_available": lambda context, folder: _first_available(),
+    "split_wls": lambda context, folder: _split_wls(),
     "direct_wls": lambda context, folder: _direct_wls(),
     "constrained_wls": lambda context, folder: _constrained_wls(),
     "consistency": lambda context, folder: _consistency(context),
