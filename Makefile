@@ -9,8 +9,9 @@ DOCS_STAMP := $(VENV)/.installed-docs
 
 .PHONY: verify test slow mutants lint notebooks docs bench clean
 
-verify: $(STAMP)  ## reproduce every theorem (quick budget) and print the verdict table
-	$(BIN)/momlp verify
+verify: $(STAMP)  ## reproduce every theorem (quick budget), print the verdict table, and re-decide its proof files
+	$(BIN)/momlp verify --proofs results/proofs
+	$(BIN)/momlp recheck results/proofs
 
 test: $(STAMP)  ## tests and notebooks, by WORKERS processes (2 unless given)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile

@@ -193,7 +193,7 @@ def as_rationals(value: Any) -> Any:
     return str(Fraction(str(value)) if not isinstance(value, (int, float, Fraction)) else Fraction(value))
 
 
-def eliminated(rows: Sequence[Sequence[Fraction]]) -> tuple[list[list[Fraction]], list[int]]:
+def eliminated(rows: Sequence[Sequence[Fraction | int]]) -> tuple[list[list[Fraction]], list[int]]:
     """(reduced row echelon form, columns of its pivots) of a matrix of rationals."""
     reduced, pivots = [[Fraction(v) for v in row] for row in rows], []
     for column in range(len(reduced[0]) if reduced else 0):
@@ -210,7 +210,7 @@ def eliminated(rows: Sequence[Sequence[Fraction]]) -> tuple[list[list[Fraction]]
     return reduced, pivots
 
 
-def solution(rows: Sequence[Sequence[Fraction]], values: Sequence[Fraction]) -> list[Fraction] | None:
+def solution(rows: Sequence[Sequence[Fraction | int]], values: Sequence[Fraction | int]) -> list[Fraction] | None:
     """x with rows·x = values, zero where it is free; None where there is none."""
     width = len(rows[0])
     reduced, pivots = eliminated([[*row, v] for row, v in zip(rows, values, strict=True)])

@@ -175,7 +175,8 @@ def _two_forms() -> list[Proof]:
         "norm_form": "lambda q, c: max([abs(c**q[1]*e) for e in eigenvalues(q[2])]) <= c**q[1]",
         "loewner_form": "lambda q: all([0 - falling(len(q[0]), q[1]) <= falling(len(q[0]), q[1])*e "
         "<= falling(len(q[0]), q[1]) for e in eigenvalues(q[2])])",
-        "blocks": "[b for b in product([0, 1, 2], 6) if [len([1 for x in b if x == v]) for v in [0, 1, 2]] == [2, 2, 2]]",
+        "sizes": "lambda b: [len([1 for x in b if x == v]) for v in [0, 1, 2]]",
+        "blocks": "[b for b in product([0, 1, 2], 6) if sizes(b) == [2, 2, 2]]",
         "weight": "lambda t: len([1 for b in blocks if [b[i] for i in t] == [0, 1, 2]])",
     }
     return [
@@ -214,7 +215,8 @@ def _random_iid() -> list[Proof]:
             "without == unit",
             "sum(times(with_, ones))/5 >= 1",
             "all([sum([x*y for x, y in zip(times(with_, e), e)]) >= 1 for e in unit])",
-            "all([c >= 0 for k in range(2, 5) for c in coefficients(prod([N + 1 + 2*j for j in range(k)]) - (N + 1)**k)])",
+            "all([c >= 0 for k in range(2, 5) "
+            "for c in coefficients(prod([N + 1 + 2*j for j in range(k)]) - (N + 1)**k)])",
             # of E(vv')² = (d + 2)·1 in d dimensions: n²(with − without) = n(d + 2) + n(n − 1) − n²
             "(N + 1)*(D + 3) + (N + 1)*N - (N + 1)**2 == (N + 1)*(D + 2)",
             data={"family": family},

@@ -139,7 +139,12 @@ def _proved_again(result: Run, folder: Path) -> dict[str, bool | None]:
             produce = proofs_of(row.claim.id)
             if produce is not None and row.verdict.status in (Status.PROVED, Status.CERTIFIED):
                 log(row.claim.id)
-                made = produce(result.context, folder)
+                try:
+                    made = produce(result.context, folder)
+                except Exception as error:  # a claim without its files is one that was not re-checked
+                    err.print(f"no proof of {row.claim.id}: {escape(str(error))}", highlight=False, soft_wrap=True)
+                    written[row.claim.id] = []
+                    continue
                 written[row.claim.id] = proofs.write_claim(folder, row.claim.id, made)
         files = [path for paths in written.values() for path in paths]
         log(f"re-deciding {len(files)} files")
@@ -148,7 +153,9 @@ def _proved_again(result: Run, folder: Path) -> dict[str, bool | None]:
         if not good:
             err.print(f"not proved: {escape(path)}", highlight=False, soft_wrap=True)
     answers: dict[str, bool | None] = dict.fromkeys(row.claim.id for row in result.rows)
-    return answers | {claim: all(proved[str(path)] for path in paths) for claim, paths in written.items()}
+    return answers | {
+        claim: bool(paths) and all(proved[str(path)] for path in paths) for claim, paths in written.items()
+    }
 
 
 def _show(result: Run, chosen: list[Claim], args: argparse.Namespace, rechecked: dict[str, bool | None] | None) -> None:

@@ -10,8 +10,9 @@ from torch import nn
 
 from constructions import build_momlp, targets
 from constructions import lipschitz_expressiveness as objects
+from theory.lipschitz_expressiveness.reproductions.methods import regulator
 from theory.lipschitz_expressiveness.reproductions.mixtures import MODELS, zigzag
-from theory.proofs import NETWORKS, Producer, Proof, facts, layers_held
+from theory.proofs import MATRICES, NETWORKS, Producer, Proof, facts, layers_held
 
 # --- moments --------------------------------------------------------------------------------------------
 
@@ -47,7 +48,7 @@ DEEPEST = 10
 
 def _tent_map() -> list[Proof]:
     """Values at the ends of 2^d pieces alternate between 0 and 1; at both ends of a piece every unit before its ReLU
-    has one sign, so the network is affine there. All matrices are of rank one: their norms are those of their entries."""
+    has one sign, so the network is affine there. Matrices of rank one have the norms of their entries."""
     found = []
     for depth in range(1, DEEPEST + 1):
         layers = layers_held(objects.tent_map(depth))
@@ -132,7 +133,45 @@ def _pencils() -> list[Proof]:
     return found
 
 
+# --- control --------------------------------------------------------------------------------------------
+
+
+def _controller() -> list[Proof]:
+    """The two units have opposite weights and no bias, so one of them fires: u = −Kx everywhere. V(x) = x'Px shrinks by
+    rho² where rho²P − M'PM is positive definite, M = A + B·slope: its minors, and those of the open loop."""
+    a, b, K, P = regulator()
+    (first, bias), (last, end) = layers_held(objects.two_unit_controller(K))
+    data = {"A": a, "B": b, "P": P, "W": first, "b": bias, "V": last, "c": end, "K": K}
+    definitions = {
+        **MATRICES,
+        "loop": "lambda g: [[A[i][j] + B[i][0]*g[j] for j in range(2)] for i in range(2)]",
+        "gap": "lambda M, r: [[r**2*P[i][j] - mul(mul(flip(M), P), M)[i][j] for j in range(2)] for i in range(2)]",
+        "definite": "lambda S: S[0][1] == S[1][0] and S[0][0] > 0 and S[0][0]*S[1][1] - S[0][1]**2 > 0",
+        "slope": "lambda on: [sum([V[0][u]*W[u][j] for u in on]) for j in range(2)]",
+        "rho": "0.95152603",
+    }
+    return [
+        facts(
+            "[W[0][j] + W[1][j] for j in range(2)] == [0, 0]",
+            "b == [0, 0] and c == [0]",
+            "slope([0]) == slope([1])",
+            "slope([0]) == [0 - K[0], 0 - K[1]]",
+            "P[0][0] > 0 and P[0][0]*P[1][1] - P[0][1]*P[1][0] > 0",
+            "definite(gap(loop(slope([0])), rho))",
+            "not definite(gap(loop(slope([0])), rho - 1/10**7))",
+            "rho < 1",
+            # the open loop, which is also both units on or both off as patterns: no contraction
+            "not definite(gap(A, 1))",
+            # clipped at ±1: linear on the smaller box, saturated at a corner of the larger
+            "39/100*(abs(K[0]) + abs(K[1])) < 1 < 40/100*(abs(K[0]) + abs(K[1]))",
+            data=data,
+            definitions=definitions,
+        )
+    ]
+
+
 PROOFS: dict[str, Producer] = {
+    "controller": lambda context, folder: _controller(),
     "trace_moments": lambda context, folder: _trace_moments(),
     "tent_map": lambda context, folder: _tent_map(),
     "pencils": lambda context, folder: _pencils(),

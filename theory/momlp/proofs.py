@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 
 from constructions import LipschitzFunction, PathwayTree, Plan, build_momlp, plan, save, targets
+from theory.checkers.uniform_error import certify_uniform_error
 from theory.claim import Context
-from theory.momlp.reproductions.mixtures import SHARP_EPS
+from theory.momlp.reproductions.mixtures import LISTED_EPS, SHARP_EPS
 from theory.momlp.reproductions.rates import plans_compared
 from theory.proofs import Producer, Proof, facts, uniform_error_proof
 
@@ -57,6 +58,41 @@ def _variants(context: Context, folder: Path) -> list[Proof]:
     return found
 
 
+NODES = {
+    "middles": "lambda m, s: [(2*i + 1)*s/(2*m) for i in range(m)]",
+    "knots": "lambda k, s: [j*s/k for j in range(k + 1)]",
+    "grids": "lambda r: [middles(m, s) for m, s in zip(r[0], [r[2][a] for a in range(len(r[0]))])] + "
+    "[knots(r[1], r[2][len(r[2]) - 1])]",
+    "far": "lambda g, s: max([g[0], s - g[len(g) - 1]] + [(g[i + 1] - g[i])/2 for i in range(len(g) - 1)])",
+    "farthest": "lambda r: sum([far(g, s)**2 for g, s in zip(grids(r), r[2])])",
+    "stated": "lambda r: sum([(s/(2*m))**2 for m, s in zip(r[0], [r[2][a] for a in range(len(r[0]))])] + [0]) + "
+    "(r[2][len(r[2]) - 1]/(2*r[1]))**2",
+}
+"""r = [cells, knots, sides, …]: the farthest squared distance to the nodes, by the grids, and as stated."""
+
+
+def _certificate_tightness(context: Context) -> list[Proof]:
+    """Intervals of branch and bound on the sharp target, n ≤ 2, against the farthest distance to the nodes."""
+    rows = []
+    for n in (1, 2):
+        eps = LISTED_EPS[n]
+        design = plan(LipschitzFunction(lambda x: x[:, :1], n=n, lipschitz=1.0), eps)
+        f = targets.sharp(design)
+        found = certify_uniform_error(build_momlp(f, eps=eps), f, gap=1e-3, seed=context.seed)
+        rows.append([[*design.cells], design.knots, design.domain.sides, found.lower, found.upper])
+    return [
+        facts(
+            "all([farthest(r) == stated(r) for r in rows])",
+            "all([r[3]**2 <= farthest(r)*(1 + 1/10**12)**2 for r in rows])",
+            "all([farthest(r) <= (r[4]*(1 + 1/10**12))**2 for r in rows])",
+            "all([r[4]**2 <= (1001/1000)**2*farthest(r) and r[3]**2 >= (999/1000)**2*farthest(r) for r in rows])",
+            "all([r[3] > 0 for r in rows])",
+            data={"rows": rows},
+            definitions=NODES,
+        )
+    ]
+
+
 def _sharpness() -> list[Proof]:
     """Nodes on each axis: distances on an interval are largest at its ends or half-way between neighbours. The output
     layers of the model that is built for the distance to the nodes are 0."""
@@ -68,16 +104,6 @@ def _sharpness() -> list[Proof]:
             model = build_momlp(targets.sharp(design), eps=eps)
             weight, bias = model.output_layers(model.tree.leaf_indices(model.place))
             rows.append([[*design.cells], design.knots, design.domain.sides, weight.flatten(), bias.flatten()])
-    definitions = {
-        "middles": "lambda m, s: [(2*i + 1)*s/(2*m) for i in range(m)]",
-        "knots": "lambda k, s: [j*s/k for j in range(k + 1)]",
-        "grids": "lambda r: [middles(m, s) for m, s in zip(r[0], [r[2][a] for a in range(len(r[0]))])] + "
-        "[knots(r[1], r[2][len(r[2]) - 1])]",
-        "far": "lambda g, s: max([g[0], s - g[len(g) - 1]] + [(g[i + 1] - g[i])/2 for i in range(len(g) - 1)])",
-        "farthest": "lambda r: sum([far(g, s)**2 for g, s in zip(grids(r), r[2])])",
-        "stated": "lambda r: sum([(s/(2*m))**2 for m, s in zip(r[0], [r[2][a] for a in range(len(r[0]))])] + [0]) + "
-        "(r[2][len(r[2]) - 1]/(2*r[1]))**2",
-    }
     return [
         facts(
             "all([farthest(r) == stated(r) for r in rows])",
@@ -85,7 +111,7 @@ def _sharpness() -> list[Proof]:
             "all([len(r[4]) == prod(r[0] + [1]) and len(r[3]) == r[1]*len(r[4]) for r in rows])",
             f"len(rows) == {len(rows)}",
             data={"rows": rows},
-            definitions=definitions,
+            definitions=NODES,
         )
     ]
 
@@ -245,6 +271,7 @@ def _curse_of_dimensionality() -> list[Proof]:
 PROOFS: dict[str, Producer] = {
     "uniform_error": _uniform_error,
     "variants": _variants,
+    "certificate_tightness": lambda context, folder: _certificate_tightness(context),
     "sharpness": lambda context, folder: _sharpness(),
     "active_parameters": lambda context, folder: _active_parameters(),
     "forward_pass_load": lambda context, folder: _forward_pass_load(),

@@ -11,6 +11,7 @@ from constructions.scaling_laws.nyquist import circle_basis
 from theory.claim import Context
 from theory.proofs import MATRICES, Producer, Proof, facts, kernel_vector, solution
 from theory.scaling_laws.reproductions.nyquist import COEFFICIENTS, KERNEL, NODES, distinct_nodes, samples_of
+from theory.scaling_laws.reproductions.splines import FREQUENCIES, measured_error
 
 # --- the law --------------------------------------------------------------------------------------------
 
@@ -136,7 +137,7 @@ def _rows(nodes: Sequence[Fraction], bandwidth: int) -> Rows:
     return [list(circle_basis(bandwidth, t)) for t in nodes]
 
 
-def _inverse(rows: Rows) -> Rows:
+def _inverse(rows: Sequence[Sequence[Fraction | int]]) -> Rows:
     """R with rows·R = 1, for rows that are independent."""
     columns = []
     for j in range(len(rows)):
@@ -342,7 +343,30 @@ def _shallow_lower_bound() -> list[Proof]:
     ]
 
 
+def _spline_rate() -> list[Proof]:
+    """What linear splines were measured to miss, by quadrature, against E(θ) of the frequencies; and E near 0."""
+    rows = [[nodes, measured_error(FREQUENCIES, nodes, device="cpu")] for nodes in (21, 41, 81, 161)]
+    weights = [[f, (Fraction(a) ** 2 + Fraction(b) ** 2) / 2] for f, (a, b) in FREQUENCIES.items()]
+    definitions = {
+        "sinc": "lambda t: sin(pi*t)/(pi*t)",
+        "E_of": "lambda t: 1 - 2*sinc(t)**2 + (2 + cos(2*pi*t))/3",
+        "exact": "lambda n: sum([w[1]*E_of(w[0]/n) for w in weights])",
+        "limit": "2*pi**4/15",
+    }
+    return [
+        facts(
+            "all([0 - 1/10**6 < r[1]/exact(r[0]) - 1 < 1/10**6 for r in rows])",
+            "all([E_of(j/64) > 0 for j in range(1, 256)])",
+            "0 - 1/10**24 < E_of(1/4) - (5/3 - 16/pi**2) < 1/10**24",
+            "all([0 - 40/n**2 < E_of(1/n)*n**4 - limit < 0 for n in [10, 20, 40, 80, 160, 320]])",
+            data={"rows": rows, "weights": weights},
+            definitions=definitions,
+        )
+    ]
+
+
 PROOFS: dict[str, Producer] = {
+    "spline_rate": lambda context, folder: _spline_rate(),
     "redundant_constant": lambda context, folder: _redundant_constant(),
     "planning": lambda context, folder: _planning(),
     "pruning_shape": lambda context, folder: _pruning_shape(),

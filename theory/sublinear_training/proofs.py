@@ -70,7 +70,8 @@ def _visits() -> list[Proof]:
         facts(
             "all([most(S, L) == closed(S, L) for L in range(12) for S in range(1, 2**L + 1)])",
             "all([inner(range(S), L) == least(S, L) for L in range(8) for S in range(2**L + 1)])",
-            "all([inner([reversed[L][u] for u in range(S)], L) == most(S, L) for L in range(8) for S in range(2**L + 1)])",
+            "all([inner([reversed[L][u] for u in range(S)], L) == most(S, L) "
+            "for L in range(8) for S in range(2**L + 1)])",
             "all([len(set(reversed[L])) == 2**L == max(reversed[L]) + 1 for L in range(8)])",
             "all([least(len(h), L) <= inner(h, L) <= most(len(h), L) for L in range(4) for h in subsets_of(L)])",
             data={"reversed": [bit_reversed(levels) for levels in range(8)]},
@@ -183,7 +184,27 @@ def _distinct_points() -> list[Proof]:
     ]
 
 
+def _width_hypothesis() -> list[Proof]:
+    """At α = 6/25 with m = M^25: λ ≤ m^−α/2 and mλ⁴ ≥ n⁴ say M ≥ 16n⁴, m ≥ (2n)^100; at α = 1/4 they say 1 ≥ 16n⁴. With
+    m = M⁴ and p ≥ λ ≥ n/M, mp ≥ nM³. That p ≤ ½e^(−b²/2): both are 1/2 at 0 and vanish, and of e^(b²/2) times the
+    derivative of the difference, 1/√(2π) − b/2, the sign changes once."""
+    definitions = {"slope": "lambda b: 1/sqrt(2*pi) - b/2", "turn": "2/sqrt(2*pi)"}
+    return [
+        facts(
+            "16*M**25 == M*(2*M**6)**4",
+            "16*M**4 == (2*M)**4",
+            "(16*N**4)**25 == (2*N)**100",
+            "M**4*N == M*(N*M**3)",
+            "all([slope(j/64) > 0 for j in range(64) if turn > j/64])",
+            "all([slope(j/64) < 0 for j in range(640) if turn < j/64])",
+            definitions=definitions,
+            variables=("M", "N"),
+        )
+    ]
+
+
 PROOFS: dict[str, Producer] = {
+    "width_hypothesis": lambda context, folder: _width_hypothesis(),
     "forest_query": lambda context, folder: _forest_query(context),
     "visits": lambda context, folder: _visits(),
     "expected_visits": lambda context, folder: _expected_visits(),

@@ -16,6 +16,7 @@ from constructions.vc_dimension import largest_set
 from theory.claim import Context
 from theory.proofs import NETWORKS, Producer, Proof, facts, forward, layers_held
 from theory.vc_dimension import bounds
+from theory.vc_dimension.reproductions.shattered_sets import ROWS
 from theory.vc_dimension.reproductions.stated_rate import grid_of_sizes
 from theory.vc_dimension.reproductions.upper_bounds import SIZES, random_cases
 
@@ -278,7 +279,39 @@ def _finite() -> list[Proof]:
     ]
 
 
+def _bounds() -> list[Proof]:
+    """Upper bounds of the 14 architectures, flat and down a tree, and the sizes of the sets by their closed forms."""
+    rows = []
+    for (n, depth, width, experts), shattered in ROWS.items():
+        a = bounds.Architecture(n, depth, width)
+        tops = [
+            math.ceil(u * (1 + 2.0**-30)) + 1
+            for u in (bounds.vc_upper_flat(a, experts), bounds.vc_upper_tree(a, experts))
+        ]
+        rows.append([n, depth, width, experts, *tops, shattered.size])
+    definitions = {
+        **GROWTH,
+        **ARCHITECTURE,
+        "height": "lambda L: max([h for h in range(12) if 2**h <= L])",
+        "tree": "lambda r, m: sum([2**l*routing(r[0], 2, m/2**l) for l in range(height(r[3]))]) "
+        "+ r[3]*network(r[0], r[1], r[2], m/r[3])",
+    }
+    return [
+        facts(
+            "all([flat(r[0], r[3], r[4], lambda k: network(r[0], r[1], r[2], k)) < r[4] for r in rows])",
+            "all([tree(r, r[5]) < r[5] for r in rows])",
+            "all([2**height(r[3]) == r[3] for r in rows])",
+            "all([r[6] < min(r[4], r[5]) for r in rows])",
+            "all([r[6] == r[3]*(r[0]*r[2] + 1) for r in rows if r[1] == 1])",
+            f"len(rows) == {len(rows)}",
+            data={"rows": rows},
+            definitions=definitions,
+        )
+    ]
+
+
 PROOFS: dict[str, Producer] = {
+    "bounds": lambda context, folder: _bounds(),
     "one_hidden_layer": lambda context, folder: _one_hidden_layer(),
     "deep": lambda context, folder: _deep(),
     "routing_only": lambda context, folder: _routing_only(),

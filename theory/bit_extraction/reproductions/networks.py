@@ -45,14 +45,14 @@ def exact_realisation(context: Context) -> Verdict:
         model = built(targets.get("cone", n=n), eps, resolved=n, lookup=lookup, device=context.device)
         plan = model.plan
         z = sample_points(plan.network.cells, plan.network.m, n, POINTS, context.generator())
-        report = realises_interpolant(model.expert(0), _node_values(model), plan.step, z)
+        report = realises_interpolant(model.expert(0), node_values(model), plan.step, z)
         ensure(report, f"n = {n}, eps = {eps}, {lookup}")
         points, networks = points + len(z), networks + 1
     numbers = {"networks": networks, "points": points, "points_a_network": POINTS}
     return Verdict(Status.PROVED, Evidence.EXACT, f"{networks} networks equal at {points} rational points", numbers)
 
 
-def _node_values(model: BitExtractionMoMLP) -> Tensor:
+def node_values(model: BitExtractionMoMLP) -> Tensor:
     """f at the nodes (K+1, …, K+1) of the first leaf."""
     plan, f = model.plan, model.target
     assert f is not None
@@ -68,7 +68,7 @@ HEADERS, WORDS = (2, 5, 8), (1, 2, 3)
 CELLS_BELOW = {1: 3000, 2: 1500, 3: 400}
 
 
-def _designs() -> Iterator[Design]:
+def designs_compared() -> Iterator[Design]:
     """Some 600 designs: all J, m, H, words and look-ups of the ranges, fewer for large blocks on three axes."""
     for k, (depths, sizes) in DESIGNS.items():
         for J, m in itertools.product(depths, sizes):
@@ -82,7 +82,7 @@ def _designs() -> Iterator[Design]:
 def parameters(context: Context) -> Verdict:
     """Every layer of several hundred networks against a transcription that was not read off the builder."""
     networks, closed = 0, 0
-    for d in _designs():
+    for d in designs_compared():
         layers = layers_of.__wrapped__(d, d.k, tuple(range(d.k)), (0.0,) * d.k, (1.0,) * d.k, 0.5)
         widths = [len(layer.weight) for layer in layers[:-1]]
         expected = counts.widths(d.k, d.J, d.m, d.header, d.words, d.lookup)
