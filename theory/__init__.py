@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from theory.checkers.uniform_error import (
         UniformErrorCertificate,
         certify_uniform_error,
-        evaluations_to_certify,
         uniform_error_le_eps,
     )
     from theory.lipschitz_expressiveness.checkers import LipschitzBounds, Measure, lipschitz_bounds
+    from theory.momlp.evaluations import evaluations_to_certify
     from theory.pathway_tree.tree_structure import tree_structure
 
 __all__ = [
@@ -47,11 +47,11 @@ _ROOMS = {
     "theory.checkers.lipschitz_constant": ("lipschitz_constant_le",),
     "theory.checkers.parameter_count": ("parameter_count_eq",),
     "theory.lipschitz_expressiveness.checkers": ("LipschitzBounds", "Measure", "lipschitz_bounds"),
+    "theory.momlp.evaluations": ("evaluations_to_certify",),
     "theory.pathway_tree.tree_structure": ("tree_structure",),
     "theory.checkers.uniform_error": (
         "UniformErrorCertificate",
         "certify_uniform_error",
-        "evaluations_to_certify",
         "uniform_error_le_eps",
     ),
 }

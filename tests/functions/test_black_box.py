@@ -305,12 +305,12 @@ SIMULATOR = """
 def test_ctrl_c_and_the_command_again(tmp_path, workers):
     (tmp_path / "simulator.py").write_text(textwrap.dedent(SIMULATOR))
     calls = tmp_path / "calls"
-    command = [sys.executable, "-m", "theory", "build", "--function", "simulator:f", "--eps", "0.05"]
+    command = [sys.executable, "-m", "theory", "build", "--function", "simulator:f", "--eps", "0.03"]
     command += ["--cache", "answers.db", "--out", "model"]
     environment = os.environ | {"WORKERS": str(workers), "PYTHONPATH": os.getcwd()}
     process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     for _ in range(6000):
-        if process.poll() is not None or (calls.exists() and calls.stat().st_size > 300):
+        if process.poll() is not None or (calls.exists() and calls.stat().st_size > 100):
             break
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)

@@ -36,7 +36,6 @@ from theory import proofs
 from theory.bit_extraction import figures as _bits  # noqa: F401 (registers its model)
 from theory.checkers.uniform_error.certificate import UniformErrorCertificate
 from theory.checkers.uniform_error.certify import METHODS
-from theory.checkers.uniform_error.evaluations import evaluations_to_certify
 from theory.claim import Status
 from theory.command import (
     add_device,
@@ -53,6 +52,7 @@ from theory.command import (
     working,
 )
 from theory.figure_style import model_figure, save_figure
+from theory.momlp.evaluations import evaluations_to_certify
 from theory.together import certify_together
 from theory.trained_momlp import figures as _trained  # noqa: F401
 

@@ -1,20 +1,16 @@
 """Is sup |f − f̂| ≤ eps? Three independent ways with one result type.
 
-Main definitions: `certify_uniform_error`, `uniform_error_le_eps`, `evaluations_to_certify`, `UniformErrorCertificate`,
-`Premise`, `Mixture`.
+Main definitions: `certify_uniform_error`, `uniform_error_le_eps`, `UniformErrorCertificate`, `Premise`, `Mixture`.
 """
 
 from constructions.mixture import Mixture
 from theory.checkers.uniform_error.certificate import Premise, UniformErrorCertificate
 from theory.checkers.uniform_error.certify import certify_uniform_error, uniform_error_le_eps
-from theory.checkers.uniform_error.evaluations import Evaluations, evaluations_to_certify
 
 __all__ = [
-    "Evaluations",
     "Mixture",
     "Premise",
     "UniformErrorCertificate",
     "certify_uniform_error",
-    "evaluations_to_certify",
     "uniform_error_le_eps",
 ]
