@@ -9,10 +9,11 @@ import torch
 from rich.markup import escape
 from rich.table import Table
 
+from constructions.errors import require_int
 from constructions.export import export_onnx, export_pt2
 from constructions.onnx_graph import onnx_package
 from constructions.store import load
-from theory.checkers.export_agreement import Agreement, onnx_agrees, pt2_agrees
+from theory.checkers.export_agreement import MOST_POINTS, Agreement, onnx_agrees, pt2_agrees
 from theory.command import add_seed, out, output_file, require_writable, working
 
 
@@ -34,10 +35,12 @@ def run_export(args: argparse.Namespace) -> int:
     """Write what is asked for and compare it with the model: exit code 1 where they differ."""
     if args.onnx is None and args.pt2 is None:
         raise ValueError("`--onnx` FILE or `--pt2` FILE says what to write, got neither")
+    require_int("--count", args.count, 1, MOST_POINTS)
     require_writable(args.onnx, args.file, args.pt2)
     require_writable(args.pt2, args.file, args.onnx)
     if args.onnx is not None:
-        onnx_package("onnx"), onnx_package("onnxruntime")
+        onnx_package("onnx")
+        onnx_package("onnxruntime")
     model = load(args.file)
     if args.fast and hasattr(model, "tabulate"):
         model = model.tabulate()  # pyright: ignore[reportAttributeAccessIssue]
