@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from constructions.bit_extraction.plan import BitExtractionPlan
     from constructions.build import build_momlp, plan
     from constructions.errors import BudgetExceeded, ExpressionError, ModulusViolation, StoreError
+    from constructions.export import export_bound, export_onnx, export_pt2
     from constructions.functions.box import Box
     from constructions.functions.lipschitz_function import LipschitzFunction, ModulusPremise
     from constructions.functions.modulus import Modulus
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from constructions.momlp.pencil_momlp import PencilMoMLP
     from constructions.momlp.plan import PencilPlan, Plan
     from constructions.momlp.tabulated import TabulatedMoMLP, tabulate
+    from constructions.onnx_reader import OnnxNetwork, read_onnx
     from constructions.pathway_tree.lattice import Lattice
     from constructions.pathway_tree.prototype_tree import PrototypeTree
     from constructions.pathway_tree.tree import PathwayTree
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from constructions.sublinear_training import GaussNewtonTrainer, MaxTreeForest, ShiftedReLUNetwork
     from constructions.trained_momlp import Options, Routing, TrainedMoMLP, train_momlp
     from constructions.trained_momlp.estimators import MoMLPClassifier, MoMLPRegressor
+    from constructions.vnnlib import VnnLib, read_vnnlib
 
 __all__ = [
     "BitExtractionMoMLP",
@@ -58,6 +61,7 @@ __all__ = [
     "Modulus",
     "ModulusPremise",
     "ModulusViolation",
+    "OnnxNetwork",
     "Options",
     "PathwayTree",
     "PencilMoMLP",
@@ -69,13 +73,19 @@ __all__ = [
     "StoreError",
     "TabulatedMoMLP",
     "TrainedMoMLP",
+    "VnnLib",
     "am_gm_ratio",
     "build_momlp",
     "de_sa_family",
     "expected_product",
     "explain",
+    "export_bound",
+    "export_onnx",
+    "export_pt2",
     "load",
     "plan",
+    "read_onnx",
+    "read_vnnlib",
     "save",
     "tabulate",
     "targets",
@@ -88,6 +98,7 @@ _ROOMS = {
     "constructions.bit_extraction.plan": ("BitExtractionPlan",),
     "constructions.build": ("build_momlp", "plan"),
     "constructions.errors": ("BudgetExceeded", "ExpressionError", "ModulusViolation", "StoreError"),
+    "constructions.export": ("export_bound", "export_onnx", "export_pt2"),
     "constructions.functions.box": ("Box",),
     "constructions.functions.lipschitz_function": ("LipschitzFunction", "ModulusPremise"),
     "constructions.functions.modulus": ("Modulus",),
@@ -95,6 +106,7 @@ _ROOMS = {
     "constructions.momlp.pencil_momlp": ("PencilMoMLP",),
     "constructions.momlp.plan": ("PencilPlan", "Plan"),
     "constructions.momlp.tabulated": ("TabulatedMoMLP", "tabulate"),
+    "constructions.onnx_reader": ("OnnxNetwork", "read_onnx"),
     "constructions.pathway_tree.lattice": ("Lattice",),
     "constructions.pathway_tree.prototype_tree": ("PrototypeTree",),
     "constructions.pathway_tree.tree": ("PathwayTree",),
@@ -109,6 +121,7 @@ _ROOMS = {
     "constructions.sublinear_training": ("GaussNewtonTrainer", "MaxTreeForest", "ShiftedReLUNetwork"),
     "constructions.trained_momlp": ("Options", "Routing", "TrainedMoMLP", "train_momlp"),
     "constructions.trained_momlp.estimators": ("MoMLPClassifier", "MoMLPRegressor"),
+    "constructions.vnnlib": ("VnnLib", "read_vnnlib"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from constructions.bit_extraction import graph as _bits  # noqa: F401 (registers its model)
-from constructions.errors import require_path
+from constructions.errors import require_path, require_points
 from constructions.files import require_writable, write_whole
 from constructions.mixture import LatticeMixture
 from constructions.momlp import graph as _momlp  # noqa: F401
@@ -68,6 +68,9 @@ def export_bound(model: Exportable, x: Tensor) -> Tensor:
     bit-extraction experts the bound is 0, and only the operations as they are written keep it.
     """
     domain_of(model)
+    require_points("x", x, model.n)
+    if isinstance(model, LatticeMixture):
+        model.domain.require_inside("x", x)
     with torch.no_grad():
         return apart(model, x)
 

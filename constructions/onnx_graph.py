@@ -53,7 +53,7 @@ class Graph:
 
     # --- values ---
 
-    def constant(self, value: Tensor | np.ndarray | float | int | list) -> str:
+    def constant(self, value: Tensor | np.ndarray | np.generic | float) -> str:
         """An initialiser with the numbers of a tensor: float for float64, integers for int64."""
         array = value.detach().cpu().contiguous().numpy() if isinstance(value, Tensor) else np.asarray(value)
         array = np.ascontiguousarray(array).reshape(array.shape)  # which makes rows of single numbers

@@ -12,7 +12,9 @@ from theory.claim import Claim, Context, Evidence, Status, Verdict
 from theory.systems import REGISTRY, claim
 
 if TYPE_CHECKING:
+    from theory.checkers.export_agreement import Agreement, onnx_agrees, pt2_agrees
     from theory.checkers.lipschitz_constant import lipschitz_constant_le
+    from theory.checkers.output_conditions import OutputVerdict, decide_outputs
     from theory.checkers.parameter_count import parameter_count_eq
     from theory.checkers.uniform_error import (
         UniformErrorCertificate,
@@ -25,26 +27,33 @@ if TYPE_CHECKING:
 
 __all__ = [
     "REGISTRY",
+    "Agreement",
     "Claim",
     "Context",
     "Evidence",
     "LipschitzBounds",
     "Measure",
+    "OutputVerdict",
     "Status",
     "UniformErrorCertificate",
     "Verdict",
     "certify_uniform_error",
     "claim",
+    "decide_outputs",
     "evaluations_to_certify",
     "lipschitz_bounds",
     "lipschitz_constant_le",
+    "onnx_agrees",
     "parameter_count_eq",
+    "pt2_agrees",
     "tree_structure",
     "uniform_error_le_eps",
 ]
 
 _ROOMS = {
+    "theory.checkers.export_agreement": ("Agreement", "onnx_agrees", "pt2_agrees"),
     "theory.checkers.lipschitz_constant": ("lipschitz_constant_le",),
+    "theory.checkers.output_conditions": ("OutputVerdict", "decide_outputs"),
     "theory.checkers.parameter_count": ("parameter_count_eq",),
     "theory.lipschitz_expressiveness.checkers": ("LipschitzBounds", "Measure", "lipschitz_bounds"),
     "theory.momlp.evaluations": ("evaluations_to_certify",),

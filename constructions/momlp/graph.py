@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from constructions.mixture import LatticeMixture
+from constructions.momlp.model import MoMLP
 from constructions.momlp.pencil_momlp import PencilMoMLP
 from constructions.momlp.tabulated import TabulatedMoMLP
 from constructions.onnx_graph import Graph, answers
@@ -34,14 +34,14 @@ def _(model: PencilMoMLP, graph: Graph) -> str:
     return graph.node("Add", graph.total(graph.node("Mul", hidden, gathered), weight.shape[2]), offset)
 
 
-def eager(model: PencilMoMLP) -> tuple[torch.Tensor, torch.Tensor]:
+def eager(model: MoMLP) -> tuple[torch.Tensor, torch.Tensor]:
     """The output layers of all experts; ValueError for a lazy model."""
     if model.out_weight is None or model.out_bias is None:
         raise ValueError("`model` must hold its experts to be exported: build or load it with lazy=False")
     return model.out_weight.detach(), model.out_bias.detach()
 
 
-def leaf_rows(model: LatticeMixture, graph: Graph) -> str:
+def leaf_rows(model: MoMLP, graph: Graph) -> str:
     """Rows (B,) of the experts of points."""
     lattice = model.lattice
     return lattice_rows(graph, lattice.domain.lo[: lattice.q], lattice.scale, lattice.cells)

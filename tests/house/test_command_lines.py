@@ -148,6 +148,16 @@ def lines():
     yield from changed(evaluate, "--batch", ["0", "-1", "a", "1.5", "9" * 20])
     yield from changed(["eval", "t.safetensors", *evaluate[2:]], "--points", ("nan.npy", "inf.npy", "wide.npy"))
 
+    yield from (["export", name, "--onnx", "m.onnx"] for name in (*NOT_FILES, *NOT_MODELS))
+    yield from changed(["export", "m.safetensors"], "--onnx", (*NOT_OUTPUTS, "m.safetensors"))
+    yield from changed(["export", "m.safetensors"], "--pt2", (*NOT_OUTPUTS, "m.safetensors"))
+    yield from changed(["export", "m.safetensors", "--onnx", "m.onnx"], "--count", NOT_COUNTS)
+    yield ["export", "m.safetensors"]
+    yield ["export", "t.safetensors", "--fast", "--onnx", "m.onnx"]
+    yield ["certify", "missing.onnx", "--vnnlib", "missing"]
+    yield ["certify", "missing.onnx"]
+    yield ["certify", "m.safetensors", "--vnnlib", "missing"]
+
     yield from (["show", name, "--out", "m.png"] for name in (*NOT_FILES, *NOT_MODELS))
     yield from changed(["show", "m.safetensors"], "--out", (*NOT_OUTPUTS, "m.safetensors"))
     yield from (["check", name] for name in (*NOT_FILES, *NOT_MODELS[:-2], "m.safetensors", "t.safetensors"))

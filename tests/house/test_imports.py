@@ -10,7 +10,7 @@ from theory.systems import NAMES, system
 
 ROOT = Path(__file__).parents[2]
 DOORS = {
-    "constructions": ["__init__", "build", "store", "targets"],
+    "constructions": ["__init__", "build", "export", "store", "targets"],
     "theory": ["__init__", "__main__", "cli", "doctor", "report", "systems", "verification", "workers"],
     "momlp": ["__init__", "__main__"],
 }

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 import constructions
@@ -42,8 +43,13 @@ from constructions import (
     TrainedMoMLP,
     build_momlp,
     explain,
+    export_bound,
+    export_onnx,
+    export_pt2,
     load,
     plan,
+    read_onnx,
+    read_vnnlib,
     save,
     tabulate,
     targets,
@@ -85,10 +91,13 @@ from constructions.vc_dimension.nearest_prototype import NearestPrototype
 from theory import (
     Measure,
     certify_uniform_error,
+    decide_outputs,
     evaluations_to_certify,
     lipschitz_bounds,
     lipschitz_constant_le,
+    onnx_agrees,
     parameter_count_eq,
+    pt2_agrees,
     systems,
     tree_structure,
     uniform_error_le_eps,
@@ -156,6 +165,8 @@ def made(name):
         return x
     if name == "model":
         return build_momlp(cone, eps=0.25)
+    if name == "constant":
+        return build_momlp(cone, eps=0.4, expert="constant")
     if name == "lazy":
         return build_momlp(cone, eps=0.25, lazy=True)
     if name == "trained":
@@ -164,11 +175,26 @@ def made(name):
         folder = Path(tempfile.mkdtemp())
         save(made("model"), folder / "model")
         np.save(folder / "x.npy", x.numpy())
+        export_onnx(made("model"), folder / "m.onnx")
+        export_pt2(made("constant"), folder / "m.pt2")
+        (folder / "net.onnx").write_bytes(_gemm())
+        (folder / "p.vnnlib").write_text(
+            "(declare-const X_0 Real)(declare-const X_1 Real)(declare-const Y_0 Real)(assert (<= X_0 1))"
+            "(assert (>= X_0 0))(assert (<= X_1 1))(assert (>= X_1 0))(assert (>= Y_0 100))"
+        )
         save_shattered(one_hidden_layer(2, 2), folder / "set")
         (folder / "certificate").write_bytes(certificate_path("n2m2_upper").read_bytes())
         return folder
     assert name == "net"
     return PathwayTree.from_points(x, leaves=4)
+
+
+def _gemm():
+    """A plain network of one layer in an ONNX file."""
+    values = [numpy_helper.from_array(np.ones((2, 1), np.float32), "w")]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", k]) for name, k in (("x", 2), ("y", 1))]
+    graph = helper.make_graph([helper.make_node("Gemm", ["x", "w"], ["y"])], "g", ends[:1], ends[1:], values)
+    return helper.make_model(graph, ir_version=9, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString()
 
 
 def file(name):
@@ -338,6 +364,18 @@ def _calls():
     options = {"*": None, "lazy": integer(True), "cache_bytes": integer(10**6), "device": integer(None)}
     options |= {"max_bytes": integer(10**6)}
     yield "load", load, {"path": lambda: file("model"), **options}
+    options = {"*": None, "x": integer(None), "count": integer(5), "seed": integer(0)}
+    yield "export_onnx", export_onnx, {"model": model, "path": lambda: file("other.onnx")}
+    yield "export_pt2", export_pt2, {"model": lambda: made("constant"), "path": lambda: file("other.pt2")}
+    yield "export_bound", export_bound, {"model": model, "x": x}
+    yield "onnx_agrees", onnx_agrees, {"path": lambda: file("m.onnx"), "model": model, **options}
+    yield "pt2_agrees", pt2_agrees, {"path": lambda: file("m.pt2"), "model": lambda: made("constant"), **options}
+    yield "read_onnx", read_onnx, {"path": lambda: file("net.onnx")}
+    yield "read_vnnlib", read_vnnlib, {"path": lambda: file("p.vnnlib")}
+    question = lambda: read_vnnlib(file("p.vnnlib"))  # noqa: E731
+    network = lambda: nn.Linear(2, 1, dtype=torch.float64)  # noqa: E731
+    options = {"*": None, "max_boxes": integer(100), "log": integer(silent)}
+    yield "decide_outputs", decide_outputs, {"network": network, "question": question, **options}
     yield (
         "load within a budget",
         load,
@@ -647,6 +685,7 @@ def _elsewhere(monkeypatch, tmp_path):
 NOT_CALLED = {"Lattice", "Plan", "MoMLP"}  # the next ones are made by `plan` and `build_momlp`
 NOT_CALLED |= {"TabulatedMoMLP", "BitExtractionMoMLP", "BitExtractionPlan", "PencilMoMLP", "PencilPlan"}
 NOT_CALLED |= {"BudgetExceeded", "ExpressionError", "ModulusViolation", "StoreError"}  # errors
+NOT_CALLED |= {"Agreement", "OnnxNetwork", "OutputVerdict", "VnnLib"}  # answers
 NOT_CALLED |= {
     "LipschitzBounds",
     "REGISTRY",

@@ -9,31 +9,38 @@ import torch
 from rich.markup import escape
 from rich.table import Table
 
+from constructions.errors import require_int
 from constructions.export import export_onnx, export_pt2
 from constructions.onnx_graph import onnx_package
 from constructions.store import load
-from theory.checkers.export_agreement import Agreement, onnx_agrees, pt2_agrees
-from theory.command import out, output_file, require_writable, seed, working
+from theory.checkers.export_agreement import MOST_POINTS, Agreement, onnx_agrees, pt2_agrees
+from theory.command import add_seed, out, output_file, require_writable, working
 
 
 def add_export(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("file", type=Path, help="a stored model (.safetensors)")
+    sub.add_argument("file", metavar="FILE", type=Path, help="a stored model (.safetensors)")
     sub.add_argument("--onnx", type=output_file, metavar="FILE", help="write ONNX (extra onnx)")
     sub.add_argument("--pt2", type=output_file, metavar="FILE", help="write a program for torch.export.load")
     sub.add_argument("--fast", action="store_true", help="export the table of the experts' values, not the network")
-    sub.add_argument("--count", type=int, default=4096, help="random points, and as many on faces, to compare at")
-    sub.add_argument("--seed", type=seed, default=0, help="of these points (default 0)")
-    sub.epilog = "examples: momlp export m.safetensors --onnx m.onnx; momlp export m.safetensors --fast --pt2 m.pt2"
+    sub.add_argument(
+        "--count",
+        type=int,
+        default=4096,
+        help="random points, and as many on faces, to compare at (default %(default)d)",
+    )
+    add_seed(sub, "these points")
 
 
 def run_export(args: argparse.Namespace) -> int:
     """Write what is asked for and compare it with the model: exit code 1 where they differ."""
     if args.onnx is None and args.pt2 is None:
         raise ValueError("`--onnx` FILE or `--pt2` FILE says what to write, got neither")
+    require_int("--count", args.count, 1, MOST_POINTS)
     require_writable(args.onnx, args.file, args.pt2)
     require_writable(args.pt2, args.file, args.onnx)
     if args.onnx is not None:
-        onnx_package("onnx"), onnx_package("onnxruntime")
+        onnx_package("onnx")
+        onnx_package("onnxruntime")
     model = load(args.file)
     if args.fast and hasattr(model, "tabulate"):
         model = model.tabulate()  # pyright: ignore[reportAttributeAccessIssue]
