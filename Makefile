@@ -39,7 +39,7 @@ bench: $(BENCH_STAMP)  ## measure against named peers, all in one run
 	$(BIN)/python benchmarks/run.py --out results
 
 clean:
-	rm -rf $(VENV) results build dist site .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) results build dist site .cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

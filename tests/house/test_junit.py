@@ -43,6 +43,7 @@ def check(element):
     for name, kind in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         if name in element.attrib:
             assert int(element.get(name)) == sum(case.find(kind) is not None for case in cases)
+    assert re.fullmatch(r"\d+\.\d{3}", element.get("time", "0.000"))
     if "tests" in element.attrib:
         assert int(element.get("tests")) == len(cases)
         assert float(element.get("time")) == pytest.approx(sum(float(case.get("time")) for case in cases), abs=1e-9)
