@@ -129,6 +129,8 @@ def test_questions_must_fit(tmp_path):
         decide_outputs(net(), question(tmp_path, ""))
     with pytest.raises(ValueError, match="`question` must have conditions on 1 outputs, got 2"):
         decide_outputs(nn.Linear(2, 1).double(), question(tmp_path, "(assert (<= Y_0 1))"))
+    with pytest.raises(ValueError, match="`network` must be float64"):
+        decide_outputs(nn.Linear(2, 2), question(tmp_path, "(assert (<= Y_0 1))"))
     with pytest.raises(ValueError, match="SiLU"):
         decide_outputs(nn.Sequential(nn.Linear(2, 2).double(), nn.SiLU()), question(tmp_path, "(assert (<= Y_0 1))"))
 

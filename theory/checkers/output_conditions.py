@@ -54,6 +54,9 @@ def decide_outputs(
     found = read_layers(network, question.box.n)
     if isinstance(found, str):
         raise ValueError(f"`network` must consist of plain {SUPPORTED} layers: {found}")
+    other = next((p.dtype for p in network.parameters() if p.dtype != torch.float64), None)
+    if other is not None:
+        raise ValueError(f"`network` must be float64, got {other}")
     answers = len(found[-1].bias)
     if answers != question.m:
         raise ValueError(f"`question` must have conditions on {answers} outputs, got {question.m}")
