@@ -9,7 +9,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -24,7 +24,9 @@ Transform = str | Callable[[int], Tensor]
 
 def require_transform(name: str, value: Any) -> Transform:
     """`value` if it is one of TRANSFORMS or can be called; ValueError otherwise."""
-    if callable(value) or (isinstance(value, str) and value in TRANSFORMS):
+    if callable(value):
+        return cast(Transform, value)
+    if isinstance(value, str) and value in TRANSFORMS:
         return value
     raise ValueError(f"`{name}` must be one of {', '.join(TRANSFORMS)} or a function, got {shown(value)}")
 
