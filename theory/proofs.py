@@ -4,7 +4,7 @@
 package. Here proofs are found, by asking the checker for its bounds where those decide, and written. Nothing depends on
 that: a proof that is wrong is refused by the checker, whoever wrote it.
 
-Main definitions: `CHECKER`, `uniform_error_proof`, `write_proof`, `recheck`.
+Main definitions: `CHECKER`, `uniform_error_proof`, `save_uniform_error`, `write_proof`, `recheck`.
 References: docs/proofs.md.
 """
 
@@ -26,8 +26,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from constructions import save
 from constructions.errors import BudgetExceeded, require_path, require_positive
-from constructions.files import require_regular, write_whole
+from constructions.files import require_regular, require_writable, write_whole
+from constructions.functions.lipschitz_function import LipschitzFunction
 from constructions.functions.symbolic.parser import as_text, parse
 
 _HERE = Path(__file__).parent
@@ -102,6 +104,29 @@ def uniform_error_proof(
         "eps": str(eps),
         "cuts": cuts,
     }
+
+
+def save_uniform_error(
+    path: str | os.PathLike,
+    model: nn.Module,
+    f: LipschitzFunction,
+    eps: float,
+    *,
+    log: Callable[[str], None] = lambda message: None,
+) -> Path:
+    """Write `model` as NAME.safetensors and the proof that it is within eps of `f` as `path`, NAME.proof say.
+
+    ValueError for a function without a formula, a path that ends in .safetensors, and as `uniform_error_proof`.
+    """
+    target = require_path("path", path)
+    stored = target.with_suffix(".safetensors")
+    if target == stored:
+        raise ValueError(f"`path` must not end in .safetensors, which is where the model goes, got {target}")
+    if f.tape is None or f.expression is None:
+        raise ValueError(f"`f` must be a formula for a proof file, got {f.name}: a black box cannot be re-decided")
+    require_writable(target)
+    save(model, stored)
+    return write_proof(target, "uniform_error", uniform_error_proof(stored, f.expression, eps, log=log))
 
 
 def _cuts(check: ModuleType, mixture: Any, f: Callable, eps: Fraction, leaf: int) -> str:

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from constructions.display import Displayed, Facts, number
 from theory.claim import Evidence, Status
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from constructions.functions.lipschitz_function import LipschitzFunction
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,27 @@ class UniformErrorCertificate(Displayed):
         facts += [("experts", f"{self.leaves_checked} of {self.leaves} looked at, {self.evaluations} values of f")]
         facts += [("premise" if p.holds else "FAILS", f"{p.name}: {p.detail}") for p in self.premises]
         return f"{self.status.value} ({self.evidence.name})", facts
+
+    def about_this(self, model: nn.Module, f: LipschitzFunction) -> UniformErrorCertificate:
+        """The same certificate, which knows what it is about, so that it can be saved; changed copies do not."""
+        object.__setattr__(self, "_subject", (model, f))
+        return self
+
+    def save(self, path: str | os.PathLike, log: Callable[[str], None] = lambda message: None) -> Path:
+        """Write a proof file that `momlp recheck` decides without this package, and the model beside it, as
+        NAME.safetensors; returns the proof's path.
+
+        ValueError unless this is CERTIFIED for an eps, and about a mixture of pencils or constants for a formula: what
+        a black box does nobody can decide again. The checker has bounds of its own, so boxes are looked for anew.
+        """
+        subject = self.__dict__.get("_subject")
+        if subject is None:
+            raise ValueError("`save` needs the certificate as `certify_uniform_error` returned it, got a changed copy")
+        if self.status is not Status.CERTIFIED or self.eps is None:
+            raise ValueError(f"`save` needs a certificate that is CERTIFIED for an eps, got {self.status.value}")
+        from theory.proofs import save_uniform_error
+
+        return save_uniform_error(path, *subject, self.eps, log=log)
 
     @property
     def failed(self) -> tuple[Premise, ...]:

@@ -88,7 +88,7 @@ def certify_uniform_error(
     view = _view(model, question, share)
     found, premises, known = _findings(view, question)
     sampled = method == "sampled" or not view.complete or not (known or enclosed)
-    return UniformErrorCertificate(
+    certificate = UniformErrorCertificate(
         method=method,
         lower=found.lower,
         upper=found.upper if all(p.holds for p in premises) else math.inf,
@@ -105,6 +105,7 @@ def certify_uniform_error(
         part=(share.rank, share.world),
         about=_about(model, f) if share.world > 1 else "",
     )
+    return certificate.about_this(model, f)
 
 
 @dataclass(frozen=True)
