@@ -5,6 +5,7 @@ latter alone.
 """
 
 import os
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -39,9 +40,22 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def verdict_of():
-    """Claim id -> its verdict in the quick budget, reached once for all tests."""
-    return cache(lambda key: REGISTRY[key].verdict(Context()))
+def verdict_of(tmp_path_factory):
+    """Claim id -> its verdict in the quick budget, reached once for all tests of all processes of a run."""
+    own = tmp_path_factory.getbasetemp()
+    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "verdicts"
+    shared.mkdir(exist_ok=True)
+
+    @cache
+    def verdict(key):
+        path = shared / f"{key}.pickle"
+        if not path.exists():
+            draft = shared / f"{key}.{os.getpid()}"
+            draft.write_bytes(pickle.dumps(REGISTRY[key].verdict(Context())))
+            draft.replace(path)
+        return pickle.loads(path.read_bytes())
+
+    return verdict
 
 
 @pytest.fixture
