@@ -20,8 +20,10 @@ INK, ACCENT, WARM = "#1f2a44", "#0b7285", "#c2410c"
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a picture as its ending says: .png, .svg or .pdf."""
-    write_whole(path, lambda draft: figure.savefig(draft, dpi=150, format=path.suffix.lower().removeprefix(".")))
+    """Write a picture: as .svg and .pdf say by their ending, else PNG."""
+    ending = path.suffix.lower()
+    kind = ending[1:] if ending in (".svg", ".pdf") else "png"
+    write_whole(path, lambda draft: figure.savefig(draft, dpi=150, format=kind))
 
 
 def legend_below(axes: Axes, columns: int = 1) -> None:

@@ -90,14 +90,14 @@ def test_wrong_counts_are_noticed(monkeypatch):
 
 
 def test_wrong_values_are_noticed(monkeypatch):
-    honest = claims._node_values
+    honest = claims.node_values
 
     def moved(model):
         values = honest(model)
         values.view(-1)[3] += 2 * model.plan.step
         return values
 
-    monkeypatch.setattr(claims, "_node_values", moved)
+    monkeypatch.setattr(claims, "node_values", moved)
     verdict = REGISTRY["bit_extraction.exact_realisation"].verdict(Context())
     assert verdict.status is Status.INCONCLUSIVE
     assert "interpolant" in verdict.reason

@@ -301,6 +301,10 @@ SIMULATOR = """
 """
 
 
+def _heeds_ctrl_c():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # what runs in the background of a shell begins by ignoring it
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_ctrl_c_and_the_command_again(tmp_path, workers):
     (tmp_path / "simulator.py").write_text(textwrap.dedent(SIMULATOR))
@@ -308,7 +312,9 @@ def test_ctrl_c_and_the_command_again(tmp_path, workers):
     command = [sys.executable, "-m", "theory", "build", "--function", "simulator:f", "--eps", "0.03"]
     command += ["--cache", "answers.db", "--out", "model"]
     environment = os.environ | {"WORKERS": str(workers), "PYTHONPATH": os.getcwd()}
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=_heeds_ctrl_c
+    )
     for _ in range(6000):
         if process.poll() is not None or (calls.exists() and calls.stat().st_size > 100):
             break

@@ -209,7 +209,7 @@ SIZES = {
         "SLOPE_TOLERANCE": 0.5,
         "DELTA": {1: 0.4, 2: 1.0},
         "_deltas": lambda dimension, full: [0.8, 0.57, 0.4],
-        "_cloud": lambda name, n, context: pathway_tree.embedded(name, n, count=1000, generator=context.generator()),
+        "cloud_of": lambda name, n, context: pathway_tree.embedded(name, n, count=1000, generator=context.generator()),
     },
     rates: {"INPUTS": (1, 3), "EXPONENTS": range(2, 3), "TWO_OUTPUTS_EPS": 0.5, "WIDE_DOMAIN_EPS": 0.2},
     measured_curves: FEW_CURVES,

@@ -24,8 +24,9 @@ def test_arguments_are_called_as_they_were_typed():
         work(OSError("`alpha`"))
 
 
-def test_pictures_are_png():
-    assert picture_file("a/b.PNG") == Path("a/b.PNG")
-    for text in ("a.pdf", "a", "", "folder/"):
+def test_pictures_say_by_their_ending_what_they_are():
+    for text in ("a/b.PNG", "c.svg", "d.pdf"):
+        assert picture_file(text) == Path(text)
+    for text in ("a.gif", "a.png.jpg", "a", "", "folder/"):
         with pytest.raises(argparse.ArgumentTypeError):
             picture_file(text)

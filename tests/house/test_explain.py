@@ -76,13 +76,6 @@ def test_the_lines_of_python_run(key, verdict_of):
     assert len([line for line in rest if ": (" in line]) == len(verdict.tables)
 
 
-@pytest.mark.parametrize(
-    "key", [pytest.param(c.id, marks=pytest.mark.slow) if c.slow else c.id for c in REGISTRY.values()]
-)
-def test_every_verdict_rests_on_the_evidence_that_is_stated(key, verdict_of):
-    assert verdict_of(key).evidence is REGISTRY[key].evidence
-
-
 # --- one verb, two meanings -------------------------------------------------------------------------------
 
 

@@ -98,12 +98,12 @@ def test_a_run_that_is_stopped_leaves_its_counts(data, monkeypatch, capsys):
     assert (len(found["steps"]), found["final_residual"]) == (2, None)
 
 
-def test_outputs_are_different_files_and_pictures_are_png(data, capsys):
+def test_outputs_are_different_files_and_pictures_have_an_ending(data, capsys):
     one = str(data / "one")
     assert run(data, "--width", "500", "--checkpoint", one, "--out", one) == 2
     assert "must be different files" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        main(["sublinear_training", "costs", "--out", str(data / "c.pdf")])
+        main(["sublinear_training", "costs", "--out", str(data / "c.gif")])
     assert "a picture is written as .png" in capsys.readouterr().err
     np.save(data / "x.npy", np.zeros((10, 5)))
     assert run(data, "--width", "500", "--normalise") == 2
