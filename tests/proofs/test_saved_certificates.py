@@ -1,5 +1,6 @@
 """A certificate that is saved can be decided again without the package that found it."""
 
+import pickle
 import subprocess
 import sys
 from dataclasses import replace
@@ -46,6 +47,8 @@ def test_what_cannot_be_saved_says_why(tmp_path):
         replace(certificate, lower=0.0).save(tmp_path / "a.proof")
     with pytest.raises(ValueError, match=r"`path` must not end in \.safetensors"):
         certificate.save(tmp_path / "a.safetensors")
+    with pytest.raises(ValueError, match="got a changed copy"):
+        pickle.loads(pickle.dumps(certificate)).save(tmp_path / "a.proof")
     open_one = momlp.certify_uniform_error(model, F, eps=1e-6)
     with pytest.raises(ValueError, match="CERTIFIED for an eps, got REFUTED"):
         open_one.save(tmp_path / "a.proof")

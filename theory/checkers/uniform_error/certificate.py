@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from constructions.display import Displayed, Facts, number
 from theory.claim import Evidence, Status
@@ -73,6 +73,10 @@ class UniformErrorCertificate(Displayed):
         """The same certificate, which knows what it is about, so that it can be saved; changed copies do not."""
         object.__setattr__(self, "_subject", (model, f))
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        # ranks send certificates to each other, and a model may hang on an open file
+        return {name: value for name, value in self.__dict__.items() if name != "_subject"}
 
     def save(self, path: str | os.PathLike, log: Callable[[str], None] = lambda message: None) -> Path:
         """Write a proof file that `momlp recheck` decides without this package, and the model beside it, as
