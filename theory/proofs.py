@@ -22,7 +22,7 @@ from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -125,7 +125,7 @@ def save_uniform_error(
     if f.tape is None or f.expression is None:
         raise ValueError(f"`f` must be a formula for a proof file, got {f.name}: a black box cannot be re-decided")
     require_writable(target)
-    save(model, stored)
+    save(cast(Any, model), stored)  # which says what kinds of models there are
     return write_proof(target, "uniform_error", uniform_error_proof(stored, f.expression, eps, log=log))
 
 

@@ -92,7 +92,8 @@ class UniformErrorCertificate(Displayed):
             raise ValueError(f"`save` needs a certificate that is CERTIFIED for an eps, got {self.status.value}")
         from theory.proofs import save_uniform_error
 
-        return save_uniform_error(path, *subject, self.eps, log=log)
+        model, f = subject
+        return save_uniform_error(path, model, f, self.eps, log=log)
 
     @property
     def failed(self) -> tuple[Premise, ...]:
