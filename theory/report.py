@@ -66,7 +66,7 @@ def verdict_table(run: Run, rechecked: Rechecked | None = None) -> rich.Table:
     return table
 
 
-AGAIN = {True: "yes", False: "[bold red]NO[/]", None: "-"}
+AGAIN = {True: "its files", False: "[bold red]NO[/]", None: "-"}  # no "yes": a file may hold a part of its claim
 
 
 def share_of_proofs(run: Run, rechecked: Rechecked) -> str:
@@ -75,7 +75,10 @@ def share_of_proofs(run: Run, rechecked: Rechecked) -> str:
     filed = [claim for claim in strong if rechecked[claim] is not None]
     share = f" ({100 * len(filed) / len(strong):.0f} %)" if strong else ""
     again = sum(rechecked[claim] is True for claim in filed)
-    return f"{len(filed)} of {len(strong)} PROVED or CERTIFIED verdicts{share} have proof files; {again} re-checked"
+    have = f"{len(filed)} of {len(strong)} PROVED or CERTIFIED verdicts{share} have proof files"
+    return (
+        f"{have}; {again} re-checked, as far as their files go: a smaller instance or a part of some (docs/proofs.md)"
+    )
 
 
 def numbers_table(run: Run) -> rich.Table:

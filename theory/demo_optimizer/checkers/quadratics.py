@@ -5,7 +5,6 @@ Main definitions: `Quadratic`, `Run`, `run`, `settles`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,6 +12,7 @@ from fractions import Fraction
 from flint import fmpq
 
 from theory.claim import Report
+from theory.demo_optimizer.bounds import steps_needed
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,9 @@ def starves(problem: Quadratic, seen: Run, coordinate: int) -> Report:
 
 
 def steps_of(problem: Quadratic) -> int:
-    """n·Σ max(0, ⌈|p_i|/η⌉ − 1)."""
-    return len(problem.start) * sum(max(0, math.ceil(abs(p) / problem.eta) - 1) for p in problem.start)
+    """The bound of theorem 11 for a minimum at 0."""
+    n = len(problem.start)
+    return steps_needed(n, problem.start, (Fraction(0),) * n, problem.eta)
 
 
 def random_quadratic(g: Sequence[int]) -> Quadratic:
