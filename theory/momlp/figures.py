@@ -37,7 +37,7 @@ def draw_rates(active: Axes, leaves: Axes, dimensions: tuple[int, ...] = (2, 3, 
         axes.set_xlabel("λ/ε")
         axes.set_ylabel(label)
         axes.grid(True, which="major", alpha=0.3)
-        legend_below(axes, len(dimensions))
+        legend_below(axes)
 
 
 def draw_model_rates(axes: Axes, n: int) -> None:
