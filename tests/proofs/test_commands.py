@@ -52,3 +52,25 @@ def test_certify_writes_a_proof_beside_the_model(tmp_path, capsys, monkeypatch, 
         assert "`--proof` must lie beside the model" in " ".join(said.err.split())
     else:
         assert cli.main(["recheck", "m.proof"]) == 0
+
+
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt, 130), (OSError("no space left"), 2)])
+def test_verdicts_are_kept_when_proofs_cannot_be_written(tmp_path, monkeypatch, capsys, error, code):
+    def fails(context, folder):
+        raise error
+
+    def full(folder, claim, made):
+        raise error
+
+    if error is KeyboardInterrupt:
+        monkeypatch.setitem(am_gm.PROOFS, "three", fails)
+    else:
+        monkeypatch.setattr(proofs, "write_claim", full)
+    report = tmp_path / "v.json"
+    words = ["verify", "am_gm.three", "--jobs", "1", "--proofs", str(tmp_path / "proofs"), "--json", str(report)]
+    assert cli.main(words) == code
+    said = capsys.readouterr()
+    assert "PROVED" in said.out
+    assert ("interrupted after 1 of 1 claims" if code == 130 else "no space left") in said.err
+    (found,) = json.loads(report.read_text())["verdicts"]
+    assert (found["status"], "rechecked" in found) == ("PROVED", False)

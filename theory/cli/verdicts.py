@@ -79,8 +79,17 @@ def run_verify(args: argparse.Namespace) -> int:
         if result.lost:
             err.print(f"momlp: error: {escape(result.lost)}", highlight=False, soft_wrap=True)
         if ranks.leads:
-            rechecked = _proved_again(result, args.proofs) if args.proofs and not result.interrupted else None
+            rechecked, failure = None, None
+            try:
+                if args.proofs and not result.interrupted:
+                    rechecked = _proved_again(result, args.proofs)
+            except KeyboardInterrupt:  # the verdicts stand, and took longer than their proofs
+                result.interrupted = True
+            except OSError as error:
+                failure = error
             _show(result, chosen, args, rechecked)
+            if failure is not None:
+                raise failure
         if result.interrupted:
             if ranks.leads:
                 err.print(f"interrupted after {len(result.rows)} of {len(chosen)} claims")
