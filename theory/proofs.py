@@ -26,11 +26,12 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from constructions import save
+from constructions import MoMLP, Plan, load, save
 from constructions.errors import BudgetExceeded, require_path, require_positive
 from constructions.files import require_regular, require_writable, write_whole
 from constructions.functions.lipschitz_function import LipschitzFunction
 from constructions.functions.symbolic.parser import as_text, parse
+from constructions.momlp.fit import node_axis, node_values
 
 _HERE = Path(__file__).parent
 CHECKER = next(
@@ -41,6 +42,7 @@ CHECKER = next(
 FORMAT, VERSION = "momlp-proof", 1
 MOST_CUTS = 40  # of a cell, one inside the other
 MOST_BOXES = 10_000_000
+NODES_PER_STEP = 1 << 16
 
 
 @cache
@@ -81,11 +83,11 @@ def uniform_error_proof(
     ValueError when it is not a model of that kind, or where the bounds stay above eps however often a cell is cut.
     """
     check, path, eps = checker(), require_regular(require_path("model", model)), Fraction(require_positive("eps", eps))
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    about = {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     try:
-        mixture = check.Mixture(path, digest)
-        formula = as_text(parse(formula, mixture.n))
-        f = check.compiled(formula, [f"x{a}" for a in range(mixture.n)], check.ON_REALS)
+        mixture = check.Mixture(path, about["sha256"])
+        formula = _written(formula, mixture.n)
+        f = check.compiled(formula + ",", [f"x{a}" for a in range(mixture.n)], check.ON_REALS)
     except check.Refused as err:
         raise ValueError(f"no proof file can be written for {path}: {err}") from err
     except (KeyError, ValueError, SyntaxError) as err:
@@ -93,17 +95,87 @@ def uniform_error_proof(
     cuts, boxes = [], 0
     for leaf in range(mixture.leaves):
         log(f"cell {leaf + 1} of {mixture.leaves}, {boxes} boxes")
-        cuts.append(_cuts(check, mixture, f, eps, leaf))
+        cuts.append(_cuts(check, mixture, f, eps, leaf, cuts[-1] if cuts else ""))
         boxes += cuts[-1].count(".")
         if boxes > MOST_BOXES:
             raise BudgetExceeded(f"a proof of more than {MOST_BOXES} boxes is not written")
     return {
-        "model": {"file": path.name, "sha256": digest},
+        "model": about,
         "formula": formula,
         "domain": [[str(end) for end in side] for side in mixture.domain],
         "eps": str(eps),
         "cuts": cuts,
     }
+
+
+def declared_error_proof(
+    model: str | os.PathLike,
+    f: LipschitzFunction,
+    eps: float | Fraction | None,
+    *,
+    log: Callable[[str], None] = lambda message: None,
+) -> dict[str, Any]:
+    """The proof that the stored mixture is within eps of a black box, given its modulus and its values at the nodes.
+
+    Both are premises, and stated as such: what a black box answers nobody can decide again. f is asked at the nodes of
+    the model's plan, where it was asked when the model was built.
+
+    ValueError for a modulus that is a callable, a model of another kind, and values that are not the model's.
+    """
+    check, path, eps = checker(), require_regular(require_path("model", model)), Fraction(require_positive("eps", eps))
+    if f.modulus.kind == "callable":
+        raise ValueError(f"`f` must have a Lipschitz or Hölder modulus for a proof file, got {f.modulus}")
+    built = load(path)
+    if not isinstance(built, MoMLP):
+        raise ValueError(f"no proof file can be written for {path}: the model is none of pencils or constants")
+    leaves, design = built.tree.leaf_indices(built.place), built.plan
+    axis = node_axis(design, leaves.device, design.dtype)
+    values = []
+    for part in leaves.split(max(1, NODES_PER_STEP // len(axis))):
+        log(f"values at the nodes of {len(values)} of {len(leaves)} cells")
+        values += as_rationals(node_values(f, design, part, axis))
+    spec: dict[str, Any] = f.modulus.to_spec()
+    premise = {
+        "lipschitz": as_rationals(spec["lam"]),
+        "exponent": as_rationals(spec["alpha"]),
+        "knots": as_rationals(axis) if design.knots else [],
+        "middles": as_rationals(design.lattice.centres(leaves)),
+        "values": values,
+    }
+    proof = {
+        "model": {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
+        "formula": "black box",
+        "premise": premise,
+        "domain": [[str(end) for end in side] for side in zip(*_ends_of(design), strict=True)],
+        "eps": str(eps),
+        "cuts": ["."] * len(leaves),
+    }
+    try:
+        check.uniform_error(proof, path.parent, log)
+    except check.Refused as err:
+        raise ValueError(f"no proof file can be written for {path}, eps {float(eps):.9g} and {f.name}: {err}") from err
+    return proof
+
+
+def _ends_of(design: Plan) -> tuple[list[Fraction], list[Fraction]]:
+    return [Fraction(v) for v in design.domain.lo], [Fraction(v) for v in design.domain.hi]
+
+
+def _written(formula: str, n: int) -> str:
+    """The formula as it is understood, with a fraction before a product as one number, (2/3)*x0, where sympy writes two
+    operations, 2*x0/3, which take the checker twice as long."""
+    from sympy.printing.precedence import PRECEDENCE
+    from sympy.printing.str import StrPrinter
+
+    class Printer(StrPrinter):
+        def _print_Mul(self, expr: Any) -> str:
+            number, rest = expr.as_coeff_Mul()
+            if abs(number.p) == 1 or number.q == 1 or (rest.is_Mul and any(part.is_Pow for part in rest.args)):
+                return super()._print_Mul(expr)
+            return f"({number})*{self.parenthesize(rest, PRECEDENCE['Mul'])}"
+
+    # without floats after the first reading
+    return ", ".join(map(Printer().doprint, parse(as_text(parse(formula, n)), n)))
 
 
 def save_uniform_error(
@@ -116,45 +188,66 @@ def save_uniform_error(
 ) -> Path:
     """Write `model` as NAME.safetensors and the proof that it is within eps of `f` as `path`, NAME.proof say.
 
-    ValueError for a function without a formula, a path that ends in .safetensors, and as `uniform_error_proof`.
+    For a function without a formula the proof rests on its declared modulus and its values at the nodes.
+
+    ValueError for a path that ends in .safetensors, and as `uniform_error_proof` and `declared_error_proof`.
     """
     target = require_path("path", path)
     stored = target.with_suffix(".safetensors")
     if target == stored:
         raise ValueError(f"`path` must not end in .safetensors, which is where the model goes, got {target}")
-    if f.tape is None or f.expression is None:
-        raise ValueError(f"`f` must be a formula for a proof file, got {f.name}: a black box cannot be re-decided")
     require_writable(target)
     save(cast(Any, model), stored)  # which says what kinds of models there are
+    if f.tape is None or f.expression is None:
+        return write_proof(target, "uniform_error", declared_error_proof(stored, f, eps, log=log))
     return write_proof(target, "uniform_error", uniform_error_proof(stored, f.expression, eps, log=log))
 
 
-def _cuts(check: ModuleType, mixture: Any, f: Callable, eps: Fraction, leaf: int) -> str:
-    """How a cell is cut until every box has its bound, in the order in which the checker asks: the lower half first."""
+def _cuts(check: ModuleType, model: Any, f: Callable, eps: Fraction, leaf: int, last: str) -> str:
+    """How a cell is cut until every box has its bound, in the order in which the checker asks: the lower half first.
+
+    Where the `last` cell had to be cut more than once, this one is cut without being asked for a bound first.
+    """
     letters: list[str] = []
-    stack = [(mixture.cell(leaf), 0)]
-    enclosed = [tuple(map(check.enclosed, part)) for part in mixture.layers(leaf)]
-    off = check.rounding(mixture.layers(leaf), [max(map(abs, side)) for side in mixture.domain], mixture.unit)
+    stack = [(model.cell(leaf), 0, 0)]
+    network = model.network(leaf)
+    off = check.rounding(model.layers(leaf), model.sizes, model.bits)
+    ends = _ends(last)
     while stack:
-        box, depth = stack.pop()
-        try:
-            bounds = check.difference(f, enclosed, box)
-            holds = all(Fraction(b, check.ONE) + o <= eps for b, o in zip(bounds, off, strict=True))
-        except check.Unknown:
-            holds = False
-        if holds:
+        box, depth, at = stack.pop()
+        # `at` is where the same box stands in `last`, or -1
+        asked = at < 0 or last[at : at + 1] in ("", ".") or last[at + 1 : at + 3] == ".."
+        if asked and _holds(check, f, network, box, off, eps):
             letters.append(".")
             continue
         if depth == MOST_CUTS:
             place = [tuple(map(float, side)) for side in box]
             raise ValueError(f"`eps` must be above the error: on {place} no bound of {float(eps):.9g} was found")
-        axis = max(range(mixture.n), key=lambda a: box[a][1] - box[a][0])
-        letters.append("0123456789abcdefghijklmnopqrstuvwxyz"[axis])
+        axis = max(range(model.n), key=lambda a: box[a][1] - box[a][0])
+        letter = "0123456789abcdefghijklmnopqrstuvwxyz"[axis]
+        letters.append(letter)
         low, high = box[axis]
         middle = (low + high) / 2
-        for part in ((middle, high), (low, middle)):
-            stack.append(([*box[:axis], part, *box[axis + 1 :]], depth + 1))
+        same = at >= 0 and last[at : at + 1] == letter
+        for part, place in ((middle, high), ends[at + 1] if same else -1), ((low, middle), at + 1 if same else -1):
+            stack.append(([*box[:axis], part, *box[axis + 1 :]], depth + 1, place))
     return "".join(letters)
+
+
+def _ends(cuts: str) -> list[int]:
+    """Where the box that begins at each place of `cuts` ends: one behind its last letter."""
+    ends = [0] * (len(cuts) + 1)
+    for at in range(len(cuts) - 1, -1, -1):
+        ends[at] = at + 1 if cuts[at] == "." else ends[ends[at + 1]]
+    return ends
+
+
+def _holds(check: ModuleType, f: Callable, network: Callable, box: list, off: list[int], eps: Fraction) -> bool:
+    try:
+        bounds = check.difference(f, network, box)
+    except check.Unknown:
+        return False
+    return Fraction(max(b + o for b, o in zip(bounds, off, strict=True)), check.ONE) <= eps
 
 
 # --- proofs of claims -------------------------------------------------------------------------------------------

@@ -7,7 +7,9 @@ Exit status: 0 when every statement follows, 1 when one does not, 2 when a file 
 """
 
 import ast
+import bisect
 import contextlib
+import functools
 import gzip
 import hashlib
 import itertools
@@ -22,8 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 FORMAT, VERSION, MOST_BYTES = "momlp-proof", 1, 1 << 30
-P = 96  # an interval counts in units of 2^-P
-W = P + 64  # and inside of functions in units of 2^-W
+P, W = 96, 96 + 64  # an interval counts in units of 2^-P, and inside of functions in units of 2^-W
 ONE, LARGEST, FAR = 1 << P, 1 << 14, 1 << 40  # nothing is known of exp beyond LARGEST, of sin and cos beyond FAR
 
 
@@ -39,9 +40,9 @@ class Unknown(Refused):
     """Nothing is known on this interval: it leaves a function's domain."""
 
 
-def require(condition, why):
+def require(condition, why="", kind=Refused):
     if not condition:
-        raise Refused(why)
+        raise kind(why)
 
 
 class Interval(NamedTuple):
@@ -78,8 +79,7 @@ class Interval(NamedTuple):
         return Interval(min(ends), max(ends)).outward(P)
 
     def __truediv__(self, other):
-        if other.lo <= 0 <= other.hi:
-            raise Unknown
+        require(other.lo > 0 or other.hi < 0, kind=Unknown)
         return self * Interval((ONE << P) // other.hi, -((-ONE << P) // other.lo))
 
     def __abs__(self):
@@ -89,24 +89,18 @@ class Interval(NamedTuple):
         """To a rational number."""
         if k < 0:
             return UNIT / self**-k
-        if k.denominator == 2:
-            return self.sqrt() ** Fraction(k.numerator)
-        if k.denominator > 2:
-            ends = [exp(log(Interval(a, a)) * Interval.of(k)) if a else Interval(0, 0) for a in self]
+        if k.denominator > 1:
+            ends = [exp(log(Interval(a, a)) * Interval.of(k)) if a else ZERO for a in self]
             return Interval(ends[0].lo, ends[1].hi)
-        ends = [UNIT, UNIT]
-        for i, end in enumerate(self if k % 2 else abs(self)):
-            for _ in range(int(k)):
-                ends[i] *= Interval(end, end)
-        return Interval(ends[0].lo, ends[1].hi)
+        low, high = (math.prod([Interval(a, a)] * int(k), start=UNIT) for a in (self if k % 2 else abs(self)))
+        return Interval(low.lo, high.hi)
 
     def sqrt(self):
-        if self.lo < 0:
-            raise Unknown
+        require(self.lo >= 0, kind=Unknown)
         return Interval(math.isqrt(self.lo << P), math.isqrt((self.hi << P) - 1) + 1 if self.hi else 0)
 
 
-UNIT = Interval(ONE, ONE)
+UNIT, ZERO = Interval(ONE, ONE), Interval(0, 0)
 
 # --- functions: each `…_at(a)` encloses the value at a/2^P ----------------------------------------------------
 
@@ -130,8 +124,7 @@ PI, LOG2_W = PI_W.outward(W - P), _third + _third
 
 def exp_at(a):
     """Taylor's sum at a/2^s, |a/2^s| < 2^-8, its terms off by at most 1.01 units each; squared s times."""
-    if a > LARGEST << P:
-        raise Unknown
+    require(a <= LARGEST << P, kind=Unknown)
     if a < -(P << P):
         return Interval(0, 1)
     s = 8 + (abs(a) >> P).bit_length()
@@ -148,8 +141,7 @@ def exp_at(a):
 
 def log_at(a):
     """a/2^P = m 2^k with 3/4 <= m < 3/2, and log m = 2 artanh((m - 1)/(m + 1))."""
-    if a <= 0:
-        raise Unknown
+    require(a > 0, kind=Unknown)
     k = a.bit_length() - 1 - P
     k += a << 1 >= 3 << (P + k)
     one = Fraction(2) ** (P + k)
@@ -160,8 +152,7 @@ def log_at(a):
 
 def circle_at(a):
     """(sin, cos): Taylor's sums after the nearest multiple of pi/2 is taken off, their terms off by at most 3 units."""
-    if abs(a) > FAR << P:
-        raise Unknown
+    require(abs(a) <= FAR << P, kind=Unknown)
     k = ((a << (W - P + 2)) // PI_W.lo + 1) // 2
     r, off = (a << (W - P)) - k * PI_W.lo // 2, abs(k) * (PI_W.hi - PI_W.lo) + 2
     square, found = r * r >> W, []
@@ -177,26 +168,21 @@ def circle_at(a):
     return [Interval(max(-ONE, x.lo), min(ONE, x.hi)) for x in (sine, cosine)]
 
 
+@functools.lru_cache(1 << 16)
 def wave(x, part):
     """sin (part 0) or cos (part 1): at both ends, and the extrema (k + (1 - part)/2) pi that may lie between."""
     at = [[((2 * end << (W - P)) - (1 - part) * pi) // (2 * pi) for pi in PI_W] for end in x]
-    inside = max(at[1]) - min(at[0])
-    if inside >= 2:
-        return Interval(-ONE, ONE)
-    ends = Interval.hull(circle_at(end)[part] for end in x)
-    return ends if not inside else (Interval(-ONE, ends.hi) if max(at[1]) % 2 else Interval(ends.lo, ONE))
+    inside, odd, ends = max(at[1]) - min(at[0]), max(at[1]) % 2, Interval.hull(circle_at(end)[part] for end in x)
+    return Interval(-ONE if inside > 1 - odd else ends.lo, ONE if inside > odd else ends.hi)
 
 
 def atan_at(a):
-    """atan y = 2 atan(y/(1 + sqrt(1 + y^2))), twice; beyond 1 it is pi/2 - atan(1/a)."""
-    if abs(a) > ONE:
-        turned = PI.outward(1) - Interval.hull(map(atan_at, UNIT / Interval(abs(a), abs(a))))
-        return turned if a > 0 else -turned
+    """atan y = 2 atan(y/(1 + sqrt(1 + y^2))), thrice, and |y| < tan(pi/16) < 1/3 then."""
     y = Interval(a, a)
-    for _ in range(2):
+    for _ in range(3):
         y /= UNIT + (UNIT + y * y).sqrt()
     low, high = (odd_series(end << (W - P), -1) for end in y)
-    return Interval(4 * low.lo, 4 * high.hi).outward(W - P)
+    return Interval(8 * low.lo, 8 * high.hi).outward(W - P)
 
 
 def increasing(at):
@@ -218,7 +204,7 @@ class Dual(NamedTuple):
 
     @classmethod
     def of(cls, x):
-        return x if isinstance(x, Dual) else cls(Interval.of(Fraction(x)), {})
+        return x if isinstance(x, Dual) else cls(Interval.of(x), {})
 
     def chain(self, value, derivative):
         try:
@@ -231,10 +217,9 @@ class Dual(NamedTuple):
 
     def __add__(self, other):
         value, other = self.value + Dual.of(other).value, Dual.of(other).slopes
-        if self.slopes is None or other is None:
-            return Dual(value, None)
-        zero = Interval(0, 0)
-        return Dual(value, {a: self.slopes.get(a, zero) + other.get(a, zero) for a in self.slopes.keys() | other})
+        if not (self.slopes and other):
+            return Dual(value, None if None in (self.slopes, other) else self.slopes or other)
+        return Dual(value, {a: self.slopes.get(a, ZERO) + other.get(a, ZERO) for a in self.slopes.keys() | other})
 
     def __mul__(self, other):
         other = Dual.of(other)
@@ -247,22 +232,15 @@ class Dual(NamedTuple):
     def __sub__(self, other):
         return self + -other
 
-    def __truediv__(self, other):
-        return self * Dual.of(other) ** Fraction(-1)
-
     def __rsub__(self, other):
         return Dual.of(other) - self
-
-    def __rtruediv__(self, other):
-        return Dual.of(other) / self
 
     __radd__, __rmul__ = __add__, __mul__
 
     def __lt__(self, other):
         """The same everywhere on the box, or Undecided."""
         x, y = self.value, Dual.of(other).value
-        if x.hi >= y.lo and x.lo <= y.hi:
-            raise Undecided("the enclosures of two numbers overlap")
+        require(x.hi < y.lo or y.hi < x.lo, "the enclosures of two numbers overlap", Undecided)
         return x.hi < y.lo
 
     def __gt__(self, other):
@@ -276,9 +254,8 @@ class Dual(NamedTuple):
 
 def function(fn, derivative):
     def on_duals(x):
-        x = Dual.of(x)
-        value = fn(x.value)
-        return x.chain(value, lambda: derivative(x.value, value))
+        value = fn(Dual.of(x).value)
+        return Dual.of(x).chain(value, lambda: derivative(Dual.of(x).value, value))
 
     return on_duals
 
@@ -288,7 +265,7 @@ def either(value, parts):
     if any(part.slopes is None for part in parts):
         return Dual(value, None)
     axes = set().union(*(part.slopes for part in parts))
-    return Dual(value, {a: Interval.hull(part.slopes.get(a, Interval(0, 0)) for part in parts) for a in axes})
+    return Dual(value, {a: Interval.hull(part.slopes.get(a, ZERO) for part in parts) for a in axes})
 
 
 def largest(*parts):
@@ -301,11 +278,10 @@ def piecewise(*branches):
     """The first branch whose condition holds; all that may be it where that is open."""
     found = []
     for branch, condition in branches:
-        everywhere = False
+        everywhere = None
         with contextlib.suppress(Undecided):
-            if not (everywhere := condition()):
-                continue
-        found.append(Dual.of(branch()))
+            everywhere = condition()
+        found += [Dual.of(branch())] if everywhere is not False else []
         if everywhere:
             return either(Interval.hull(part.value for part in found), found)
     raise Unknown  # nothing says what f is where no condition holds
@@ -313,25 +289,14 @@ def piecewise(*branches):
 
 sine = function(lambda x: wave(x, 0), lambda x, y: wave(x, 1))
 cosine = function(lambda x: wave(x, 1), lambda x, y: -wave(x, 0))
-power_e = function(exp, lambda x, y: y)
-ON_REALS = {
-    "sin": sine,
-    "cos": cosine,
-    "tan": lambda x: sine(x) / cosine(x),
-    "exp": power_e,
-    "log": function(log, lambda x, y: UNIT / x),
-    "sqrt": function(Interval.sqrt, lambda x, y: UNIT / (y + y)),
-    "atan": function(increasing(atan_at), lambda x, y: UNIT / (UNIT + x**2)),
-    "sinh": lambda x: (power_e(x) - power_e(-x)) / 2,
-    "cosh": lambda x: (power_e(x) + power_e(-x)) / 2,
-    "tanh": lambda x: 1 - 2 / (power_e(2 * x) + 1),
-    "Abs": lambda x: largest(x, -x),
-    "Max": largest,
-    "Min": lambda *parts: -largest(*(-part for part in parts)),
-    "Piecewise": piecewise,
-    "pi": Dual(PI, {}),
-    "E": Dual(exp(UNIT), {}),
-}
+power_e, HALF = function(exp, lambda x, y: y), Fraction(1, 2)
+ON_REALS = {"sin": sine, "cos": cosine, "tan": lambda x: sine(x) * cosine(x) ** -1, "exp": power_e}
+ON_REALS |= {"pi": Dual(PI, {}), "E": Dual(exp(UNIT), {}), "tanh": lambda x: 1 - 2 * (power_e(2 * x) + 1) ** -1}
+ON_REALS |= {"sinh": lambda x: HALF * (power_e(x) - power_e(-x)), "cosh": lambda x: HALF * (power_e(x) + power_e(-x))}
+ON_REALS |= {"log": function(log, lambda x, y: UNIT / x), "sqrt": function(Interval.sqrt, lambda x, y: UNIT / (y + y))}
+ON_REALS |= {"atan": function(increasing(atan_at), lambda x, y: UNIT / (UNIT + x**2)), "Piecewise": piecewise}
+ON_REALS |= {"Abs": lambda x: largest(x, -x), "Max": largest, "Min": lambda *many: -largest(*(-x for x in many))}
+
 _nodes = "Expression Constant Name Load UnaryOp USub BinOp Add Sub Mult Div Pow Compare Lt LtE Gt GtE Call Tuple"
 ALLOWED = tuple(getattr(ast, name) for name in _nodes.split())
 _nodes = "Store Mod Eq NotEq In BoolOp And Or Not IfExp List ListComp comprehension Subscript Lambda arguments arg"
@@ -339,16 +304,27 @@ ALLOWED_IN_FACTS = ALLOWED + tuple(getattr(ast, name) for name in _nodes.split()
 
 
 class Rewritten(ast.NodeTransformer):
-    """No operation makes a float, and the arguments of Piecewise are evaluated when needed."""
+    """No operation makes a float, the arguments of Piecewise are evaluated when needed, and constants once."""
 
-    def __init__(self, text):
-        self.text = text
+    def __init__(self, text, space):
+        self.text, self.space = text, space
+
+    def visit(self, node):
+        node = super().visit(node)
+        names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+        if isinstance(node, ast.Call | ast.UnaryOp | ast.BinOp) and names <= self.space.keys():
+            with contextlib.suppress(Exception):
+                code = compile(ast.fix_missing_locations(ast.Expression(node)), "formula", "eval")
+                node = self.constant(eval(code, self.space))
+        return node
+
+    def constant(self, value):
+        name = str(len(self.space))  # which no formula can name
+        self.space[name] = value
+        return ast.Name(name, ast.Load())
 
     def visit_Constant(self, node):
-        if type(node.value) is not float:
-            return node
-        number = Fraction(ast.get_source_segment(self.text, node).replace("_", ""))
-        return ast.Call(ast.Name("number", ast.Load()), [ast.Constant(str(number))], [])
+        return self.constant(Fraction(ast.get_source_segment(self.text, node))) if type(node.value) is float else node
 
     def visit_BinOp(self, node):
         self.generic_visit(node)
@@ -375,7 +351,7 @@ def divided(x, y):
     return found.numerator if isinstance(found, Fraction) and found.denominator == 1 else found
 
 
-HIDDEN = {"__builtins__": {}, "number": Fraction, "power": power, "divided": divided}
+HIDDEN = {"__builtins__": {}, "power": power, "divided": divided}
 
 
 def compiled(text, names, space, allowed=ALLOWED):
@@ -390,8 +366,9 @@ def compiled(text, names, space, allowed=ALLOWED):
     require(not names & {*HIDDEN, *space}, f"{sorted(names & {*HIDDEN, *space})} have a meaning already")
     unknown = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - {*space, *names}
     require(not unknown, f"{sorted(unknown)} are not part of the language")
-    code = compile(ast.fix_missing_locations(Rewritten(text.strip()).visit(tree)), "formula", "eval")
-    return lambda values: eval(code, {**HIDDEN, **space, **values})
+    space = HIDDEN | space
+    code = compile(ast.fix_missing_locations(Rewritten(text.strip(), space).visit(tree)), "formula", "eval")
+    return lambda values: eval(code, space | values)
 
 
 def terms(x):
@@ -453,28 +430,15 @@ IN_FACTS |= {"set": lambda many: set(map(hashable, many)), "coefficients": lambd
 # --- what is decided: each returns the statement in words -----------------------------------------------------
 
 
-def dot(row, x, bias):
-    """The sum of weights (intervals) times duals, and a bias: one at a time would take as long again."""
-    low, high, slopes = *bias, {}
-    for w, part in zip(row, x, strict=True):
-        if any(w):
-            value = w * part.value
-            low, high = low + value.lo, high + value.hi
-            for a, s in part.slopes.items():
-                slopes[a] = slopes[a] + w * s if a in slopes else w * s
-    return Dual(Interval(low, high), slopes)
-
-
-def rounding(layers, x, unit):
-    """How far outputs may be off when computed in floats, sums in any order, for inputs of size <= x."""
-    off = [unit * v for v in x]
-    for weights, biases, bent in layers:
-        moved, most = (
-            [sum(abs(w) * o for w, o in zip(row, many, strict=True)) for row in weights] for many in (off, x)
-        )
-        most = [v + abs(b) for v, b in zip(most, biases, strict=True)]
-        off = [o + (len(x) + 4) * unit * (v + o) + len(x) * unit**6 for o, v in zip(moved, most, strict=True)]
-        x, off = ([v * max(1, abs(a)) for v, a in zip(part, bent, strict=True)] for part in (most, off))
+def rounding(layers, sizes, bits):
+    """How far outputs may be off when computed in floats, sums in any order, for inputs of these sizes, in units of
+    2^-P. A float is off by its 2^bits-th part, underflow loses less than a unit, activations add nothing."""
+    off, most = [-(-v >> bits) for v in sizes], sizes
+    for weights, biases in layers:
+        sums = [[-(-abs(w).hi * v >> P) for w, v in zip(row, most, strict=True)] for row in weights]
+        moved = [sum(-(-abs(w).hi * v >> P) for w, v in zip(row, off, strict=True)) for row in weights]
+        most = [sum(row) + abs(b).hi for row, b in zip(sums, biases, strict=True)]
+        off = [o - (-(len(off) + 4) * (v + o) >> bits) + 1 for o, v in zip(moved, most, strict=True)]
     return off
 
 
@@ -492,26 +456,28 @@ class Mixture:
         require(kind == ("experts", False, True), "the model is none of stored pencils or constants")
         self.n, self.m, self.cells, self.k = plan["n"], plan["m"], plan["cells"], plan["knots"]
         self.domain = [tuple(map(Fraction, side)) for side in zip(*plan["domain"], strict=True)]
-        self.leaves, self.unit = math.prod(self.cells), Fraction(1, 2 ** (53 if plan["dtype"] == "float64" else 24))
-        bent = self.numbers("slope", self.k) if plan["activation"] == "prelu" else [Fraction(0)] * self.k
-        hidden = rows(self.numbers("hidden_weight", self.k, self.n), self.n)
-        self.hidden = hidden, self.numbers("hidden_bias", self.k), bent
-        out = self.numbers("out_weight", self.leaves, self.m, self.k)
-        self.out = rows(out, self.k) if self.k else [[]] * (self.leaves * self.m)
-        self.bias = self.numbers("out_bias", self.leaves, self.m)
+        self.sizes = [abs(Interval.hull(map(Interval.of, side))).hi for side in self.domain]
+        self.leaves, self.bits = math.prod(self.cells), 53 if plan["dtype"] == "float64" else 24
+        self.bias, bias = self.numbers("out_bias", self.leaves, self.m), self.numbers("hidden_bias", self.k)
+        self.out = rows(self.numbers("out_weight", self.leaves, self.m, self.k), self.k, self.leaves * self.m)
+        self.hidden = rows(self.numbers("hidden_weight", self.k, self.n), self.n, self.k), bias
+        bent = self.numbers("slope", self.k) if plan["activation"] == "prelu" else [ZERO] * self.k
+        good = not any(any(w) for row in self.hidden[0] for w in row[:-1]) and all(abs(a).hi <= ONE for a in bent)
+        require(good, "the hidden units look at other axes than the last, or bend by more than 1")
+        units = [(row[-1], b, a, j) for j, (row, b, a) in enumerate(zip(*self.hidden, bent, strict=True))]
+        self.kinks = sorted((-b / w, abs(w) * (UNIT - a), j) for w, b, a, j in units)
+        self.left = [(w, b) if w.hi < 0 else (w * a, b * a) for w, b, a, _ in units]
 
     def numbers(self, name, *shape):
-        if not math.prod(shape):
-            return []
         entry = self.header[name]
         first, last = (self.start + offset for offset in entry["data_offsets"])
         require(entry["shape"] == list(shape), f"the model's tensor {name!r} has not the shape {shape}")
         form = f"<{math.prod(shape)}{ {'F64': 'd', 'F32': 'f'}[entry['dtype']] }"
-        return list(map(Fraction, struct.unpack(form, self.data[first:last])))
+        return [Interval.of(Fraction(v)) for v in struct.unpack(form, self.data[first:last])]
 
     def layers(self, leaf):
         here = slice(leaf * self.m, (leaf + 1) * self.m)
-        return [self.hidden, (self.out[here], self.bias[here], [0] * self.m)]
+        return [self.hidden, (self.out[here], self.bias[here])]
 
     def cell(self, leaf):
         """The leaf's box, and as much more as rounding may move its faces: (x - lo)(M/l) in floats is off by 4u."""
@@ -523,61 +489,104 @@ class Mixture:
             box[a] = max(low, low + i * width - more), min(high, low + (i + 1) * width + more)
         return box
 
+    def network(self, leaf):
+        """The outputs of inputs (duals): between two kinks value + slope x, x on the last axis."""
+        pieces, (_, (weights, biases)) = [], self.layers(leaf)
+        for row, value in zip(weights, biases, strict=True):
+            slope = ZERO
+            for w, (a, b) in zip(row, self.left, strict=True):
+                slope, value = (slope + w * a, value + w * b) if any(a + b) else (slope, value)
+            pieces.append([(value, slope)])
+            for t, bend, j in self.kinks:
+                bend *= row[j]
+                slope, value = slope + bend, value - bend * t
+                pieces[-1].append((value, slope))
+        starts, ends = [t.lo for t, *_ in self.kinks], [t.hi for t, *_ in self.kinks]
 
-def rows(numbers, width):
-    return [numbers[i : i + width] for i in range(0, len(numbers), width)]
+        def outputs(x):
+            at = x[-1].value
+            first = bisect.bisect_right(ends, at.lo)  # what touches at an end alone does not matter
+            last = max(first, bisect.bisect_left(starts, at.hi))
+            for part in pieces:
+                slopes = {self.n - 1: Interval.hull(slope for _, slope in part[first : last + 1])}
+                yield Dual(Interval.hull(value + slope * at for value, slope in part[first : last + 1]), slopes)
+
+        return outputs
 
 
-def enclosed(numbers):
-    return [enclosed(v) if isinstance(v, list) else Interval.of(Fraction(v)) for v in numbers]
+def rows(numbers, width, count):
+    return [numbers[i * width : (i + 1) * width] for i in range(count)]
 
 
-def difference(f, layers, box):
+def difference(f, network, box):
     """Bounds of |f_i - network_i| on a box, in units of 2^-P: by values, or by slopes and the value at the centre."""
     found = []
     for where in (box, [((s + t) / 2,) * 2 for s, t in box]):
-        x = [Dual(Interval(Interval.of(s).lo, Interval.of(t).hi), {a: UNIT}) for a, (s, t) in enumerate(where)]
-        y, outputs = x, f({f"x{a}": part for a, part in enumerate(x)})
-        for i, (weights, biases, _) in enumerate(layers):
-            if i:
-                y = [largest(h, h.chain(h.value * a, lambda a=a: a)) for h, a in zip(y, layers[0][2], strict=True)]
-            y = [dot(row, y, b) for row, b in zip(weights, biases, strict=True)]
-        outputs = outputs if type(outputs) is tuple else (outputs,)
-        found.append([Dual.of(f) - v for f, v in zip(outputs, y, strict=True)])
-    half, bounds = [Interval.of((t - s) / 2) for s, t in box], []
+        x = [
+            Dual(Interval.hull(map(Interval.of, side)), {a: UNIT} if where is box else {})
+            for a, side in enumerate(where)
+        ]
+        outputs = f({f"x{a}": part for a, part in enumerate(x)})
+        found.append([Dual.of(f) - v for f, v in zip(outputs, network(x), strict=True)])
+    half = [Interval.of((t - s) / 2) for s, t in box]
     for wide, middle in zip(*found, strict=True):
-        bounds.append(abs(wide.value).hi)
-        if wide.slopes is not None:
-            rise = sum((abs(s) * half[a]).hi for a, s in wide.slopes.items())
-            bounds[-1] = min(bounds[-1], abs(middle.value).hi + rise)
-    return bounds
+        rise = [(abs(s) * half[a]).hi for a, s in (wide.slopes or {}).items()]
+        yield min([abs(wide.value).hi] + [abs(middle.value).hi + sum(rise)] * (wide.slopes is not None))
+
+
+def cut(cuts, box, f, network):
+    """The largest bound on the boxes that a cell is cut into, in units of 2^-P."""
+    largest, stack = 0, [box]
+    for letter in cuts:
+        require(stack, "there are more cuts than boxes")
+        box = stack.pop()
+        if letter == ".":
+            largest = max(largest, *difference(f, network, box))
+            continue
+        a, (low, high) = int(letter, 36), box[int(letter, 36)]
+        for part in ((low + high) / 2, high), (low, (low + high) / 2):
+            stack.append([*box[:a], part, *box[a + 1 :]])
+    require(not stack, f"{len(stack)} boxes are not looked at")
+    return largest
+
+
+def declared(premise, model, leaf, network):
+    """A bound on a cell, given |f(x) - f(y)| <= L |x - y|^alpha (Euclidean) and the values of f at nodes (middle, t):
+    between two knots t the network is affine, and s^(alpha/2) is concave in s = |x - y|^2."""
+    middle, knots = ([Fraction(v) for v in part] for part in (premise["middles"][leaf], premise["knots"]))
+    constant, alpha = Fraction(premise["lipschitz"]), Fraction(premise["exponent"])
+    whole = not knots or ((knots[0], knots[-1]) == model.domain[-1] and knots == sorted(knots))
+    good = whole and len(middle) + bool(knots) == model.n and (knots or not model.kinks)
+    require(good and constant >= 0 < alpha <= 1, "the premise is no modulus and nodes that span the cell")
+    at = {Interval.of(t) for t in knots}
+    require(all(t.lo == t.hi and t in at for t, *_ in model.kinks), "between two knots the network is not affine")
+    far = sum(max(abs(s - c), abs(t - c)) ** 2 for (s, t), c in zip(model.cell(leaf), middle, strict=False))
+    far += max(((t - s) ** 2 for s, t in itertools.pairwise(knots)), default=0) * HALF**2
+    missed, nodes = 0, [[*middle, t] for t in knots] or [middle]
+    for node, values in zip(nodes, premise["values"][leaf], strict=True):
+        for y, v in zip(network(list(map(Dual.of, node))), values, strict=True):
+            missed = max(missed, *abs(y.value - Interval.of(Fraction(v))))
+    return missed + (Interval.of(far) ** (alpha / 2) * Interval.of(constant)).hi
 
 
 def uniform_error(proof, folder, log):
-    """|f - model| <= eps on the domain. The proof says how each cell is cut; every bound is computed here."""
+    """|f - model| <= eps on the domain. The proof says how each cell is cut; every bound is computed here. Or f is not
+    known: its modulus and values are premises."""
     model = Mixture(folder / proof["model"]["file"], proof["model"]["sha256"])
-    f = compiled(proof["formula"], [f"x{a}" for a in range(model.n)], ON_REALS)
-    eps, boxes = Fraction(proof["eps"]), 0
     require([list(map(str, side)) for side in model.domain] == proof["domain"], "the domain is not the model's")
-    require(len(proof["cuts"]) == model.leaves, "there are not as many cells as the model has")
-    for leaf, cuts in enumerate(proof["cuts"]):
+    eps, parts, premise = Fraction(proof["eps"]), proof["cuts"], proof.get("premise")
+    f = premise or compiled(proof["formula"] + ",", [f"x{a}" for a in range(model.n)], ON_REALS)
+    require(len(parts) == model.leaves, "there are not as many cells as the model has")
+    for leaf, cuts in enumerate(parts):
         log(f"cell {leaf + 1} of {model.leaves}")
-        off = rounding(model.layers(leaf), [max(map(abs, side)) for side in model.domain], model.unit)
-        layers, stack = [tuple(map(enclosed, part)) for part in model.layers(leaf)], [model.cell(leaf)]
-        for letter in cuts:
-            require(stack, f"cell {leaf}: there are more cuts than boxes")
-            box = stack.pop()
-            if letter != ".":
-                a, (low, high) = int(letter, 36), box[int(letter, 36)]
-                for part in ((low + high) / 2, high), (low, (low + high) / 2):
-                    stack.append([*box[:a], part, *box[a + 1 :]])
-                continue
-            bounds = [Fraction(b, ONE) + o for b, o in zip(difference(f, layers, box), off, strict=True)]
-            place = [tuple(map(float, side)) for side in box]
-            require(max(bounds) <= eps, f"cell {leaf}: the bound on {place} is {float(max(bounds)):.6g}")
-            boxes += 1
-        require(not stack, f"cell {leaf}: {len(stack)} boxes are not looked at")
-    return f"sup |{proof['formula']} - model| <= {float(eps):.9g}, rounding included ({boxes} boxes)"
+        off, network = max(rounding(model.layers(leaf), model.sizes, model.bits)), model.network(leaf)
+        bound = declared(f, model, leaf, network) if premise else cut(cuts, model.cell(leaf), f, network)
+        require(bound + off <= eps * ONE, f"cell {leaf}: the bound is {float(Fraction(bound + off, ONE)):.6g}")
+    name, boxes, given = proof["formula"], sum(cuts.count(".") for cuts in parts), ""
+    if premise:
+        name, lam, alpha = "f", premise["lipschitz"], premise["exponent"]
+        given = f"if f has the values in the file and |f(x) - f(y)| <= {lam} |x - y|^({alpha}): "
+    return f"{given}sup |{name} - model| <= {float(eps):.9g}, rounding included ({boxes} boxes)"
 
 
 def matrix_inequality(proof, folder, log):
@@ -599,10 +608,9 @@ def matrix_inequality(proof, folder, log):
         require(len(values) == len(entries), "an orbit is given twice")
         return [[values[orbit(u, v, fixed)] for v in words] for u in words]
 
-    h, g, excess = matrix(proof["H"], 0), matrix(proof["G"], 1), defaultdict(Fraction)
+    h, g = matrix(proof["H"], 0), matrix(proof["G"], 1)
+    excess = defaultdict(Fraction, dict.fromkeys(itertools.permutations(range(n), m), Fraction(sign)))
     excess[()] -= bound
-    for word in itertools.permutations(range(n), m):
-        excess[word] += sign
     places = {word: a for a, word in enumerate(words)}
     for i in range(n):
         swap = {0: i, i: 0}
@@ -658,11 +666,11 @@ def read(path):
         contents = json.loads(file.read(MOST_BYTES))  # what is longer ends early, and is no JSON then
     if contents.get("format") == "momlp-amgm-sos" and contents["version"] == 1:
         return "matrix_inequality", contents
-    if contents.get("format") != FORMAT or contents["version"] != VERSION or contents["kind"] not in KINDS:
-        raise ValueError(f"no proof file of version {VERSION}")
+    good = (contents.get("format"), contents["version"], contents["kind"] in KINDS) == (FORMAT, VERSION, True)
+    require(good, f"no proof file of version {VERSION}", ValueError)
     text = json.dumps({k: v for k, v in contents.items() if k != "sha256"}, sort_keys=True, separators=(",", ":"))
-    if hashlib.sha256(text.encode()).hexdigest() != contents["sha256"]:
-        raise ValueError("its digest differs: it was altered or damaged")
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    require(digest == contents["sha256"], "its digest differs: it was altered or damaged", ValueError)
     return contents["kind"], contents["proof"]
 
 
@@ -679,8 +687,7 @@ def decide(path, log=lambda message: None):
 
 def main(arguments):
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(__doc__)
-        return 2
+        return print(__doc__) or 2
     shown, worst = [0.0], 0
 
     def log(message):

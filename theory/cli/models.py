@@ -116,7 +116,10 @@ def add_certify(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--function", metavar="MODULE:ATTR", help="the LipschitzFunction, when the file has no formula")
     add_seed(sub)
     add_device(sub)
-    text = "also write a proof file for `momlp recheck` (pencils and constants of a formula; kept beside the model)"
+    text = (
+        "also write a proof file for `momlp recheck` (pencils and constants; kept beside the model). For a --function "
+    )
+    text += "without a formula it rests on the declared modulus and on values at the nodes"
     sub.add_argument("--proof", metavar="OUT", type=output_file, help=text)
     add_patience(sub)
 
@@ -380,15 +383,17 @@ def _certificate(args: argparse.Namespace, ranks: Ranks) -> UniformErrorCertific
 
 def _write_proof(args: argparse.Namespace, certificate: UniformErrorCertificate) -> None:
     """Of the eps that was certified; the checker's bounds are first-order, so its boxes are other ones."""
-    spec = read_spec(args.file)
-    if args.function is not None or spec.get("expression") is None:
-        raise ValueError("`--proof` needs a model that was stored with its formula; a black box cannot be re-decided")
     if args.proof.resolve().parent != args.file.resolve().parent:
         raise ValueError(
             f"`--proof` must lie beside the model, in {args.file.resolve().parent}: it names the model's file"
         )
     with working("looking for a proof") as log:
-        proof = proofs.uniform_error_proof(args.file, spec["expression"], certificate.eps, log=log)
+        f = None if args.function is None else _import_function(args.function)
+        expression = read_spec(args.file)["expression"] if f is None else f.expression
+        if expression is not None:
+            proof = proofs.uniform_error_proof(args.file, expression, certificate.eps, log=log)
+        else:
+            proof = proofs.declared_error_proof(args.file, _cached(f, args.cache), certificate.eps, log=log)
     proofs.write_proof(args.proof, "uniform_error", proof)
     boxes = sum(cuts.count(".") for cuts in proof["cuts"])
     out.print(f"proof of {boxes} boxes written to {args.proof}: momlp recheck {args.proof}", highlight=False)

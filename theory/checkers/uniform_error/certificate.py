@@ -82,8 +82,9 @@ class UniformErrorCertificate(Displayed):
         """Write a proof file that `momlp recheck` decides without this package, and the model beside it, as
         NAME.safetensors; returns the proof's path.
 
-        ValueError unless this is CERTIFIED for an eps, and about a mixture of pencils or constants for a formula: what
-        a black box does nobody can decide again. The checker has bounds of its own, so boxes are looked for anew.
+        ValueError unless this is CERTIFIED for an eps, and about a mixture of pencils or constants. The checker has
+        bounds of its own, so boxes are looked for anew. What a black box does nobody can decide again: its declared
+        modulus and its values at the nodes are premises that the proof states.
         """
         subject = self.__dict__.get("_subject")
         if subject is None:
