@@ -1,10 +1,13 @@
 """Proofs about functions that nobody can ask again: the modulus and the values at the nodes are premises, all else is
 derived. Any function that meets the premises lies between two envelopes, which say independently what is true."""
 
+import gzip
 import json
 import random
 from fractions import Fraction
+from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 import torch
@@ -12,7 +15,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import momlp
-from theory import proofs
+import theory
+from theory import cli, proofs
 
 CHECK = proofs.checker()
 
@@ -185,3 +189,26 @@ def test_what_cannot_be_a_premise_says_why(tmp_path):
     f, options = CASES["pencils"]
     with pytest.raises(ValueError, match=r"no proof file can be written for .* the bound is"):
         proofs.save_uniform_error(tmp_path / "f.proof", momlp.build_momlp(f, **options), f, 0.01)
+
+
+def test_the_file_is_as_the_schema_says(proven):
+    path, _, _ = proven
+    schema = json.loads((Path(theory.__file__).parent / "proof.schema.json").read_text())
+    contents = json.loads(gzip.decompress(path.read_bytes()))
+    jsonschema.validate(contents, schema)
+    contents["proof"]["premise"]["seen"] = "1"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(contents, schema)
+
+
+def test_the_command_writes_it(tmp_path, monkeypatch, capsys):
+    (tmp_path / "simulator.py").write_text(
+        "import momlp\nf = momlp.LipschitzFunction.from_numpy(lambda x: 0.5*abs(x[:, 0] - 0.3), n=1, lipschitz=1.0)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert cli.main(["build", "--function", "simulator:f", "--eps", "0.1", "--out", "m.safetensors"]) == 0
+    certify = ["certify", "m.safetensors", "--function", "simulator:f", "--proof", "m.proof"]
+    assert cli.main(certify) == 0
+    assert "momlp recheck m.proof" in capsys.readouterr().out
+    assert CHECK.decide(tmp_path / "m.proof")[0] == 0

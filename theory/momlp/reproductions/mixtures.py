@@ -32,7 +32,7 @@ LISTED_TARGETS = ("cone", "sum_of_sines", "max_affine", "rotated_sine", "sharp")
 SAMPLES = 20_000
 
 
-def _target(name: str, n: int, eps: float) -> LipschitzFunction:
+def listed_target(name: str, n: int, eps: float) -> LipschitzFunction:
     if name == "sharp":
         # any 1-Lipschitz function has the same plan; the sharp target lives on its nodes
         return targets.sharp(plan(LipschitzFunction(lambda x: x[:, :1], n=n, lipschitz=1.0), eps))
@@ -46,7 +46,7 @@ def _certificates(context: Context) -> Iterator[tuple[str, int, UniformErrorCert
     """Branch and bound on all listed instances, Theorem 1 read off the weights on the sharp ones (full: on all)."""
     for n, eps in LISTED_EPS.items():
         for name in LISTED_TARGETS:
-            f = _target(name, n, eps)
+            f = listed_target(name, n, eps)
             model = build_momlp(f, eps=eps, device=context.device)
             methods = ["branch_and_bound"]
             if context.full or name == "sharp":
@@ -168,7 +168,7 @@ def certificate_tightness(context: Context) -> Verdict:
         }
 
     for n, eps in LISTED_EPS.items():
-        f = _target("sharp", n, eps)
+        f = listed_target("sharp", n, eps)
         model = build_momlp(f, eps=eps, device=context.device)
         context.log(f"n = {n}: gap 1e-3")
         c = certify_uniform_error(model, f, gap=1e-3, seed=context.seed)
