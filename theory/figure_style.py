@@ -15,6 +15,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 
 from constructions.files import write_whole
 
@@ -22,6 +23,7 @@ GRID = 401
 INK, ACCENT, WARM, VIOLET, GOLD, GREY = "#1f2a44", "#0b7285", "#c2410c", "#7c3aed", "#d9a406", "#94a3b8"
 PALETTE = (INK, ACCENT, WARM, VIOLET, GOLD, GREY)
 LIGHTEST, DARKEST = "#8cc7f2", "#0d2966"  # the ends of `shades`
+LEGEND_BELOW = 36  # points under the frame: the numbers and the name of the axis lie between
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
@@ -48,7 +50,10 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 def legend_below(axes: Axes, columns: int = 1, **options: Any) -> None:
     """A legend under the axes, where it covers nothing; `options` as of `Axes.legend`."""
-    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=columns, **options)
+    below = axes.transAxes + ScaledTranslation(0, -LEGEND_BELOW / 72, axes.figure.dpi_scale_trans)
+    axes.legend(
+        frameon=False, loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=below, ncols=columns, **options
+    )
 
 
 @singledispatch

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import Collection, LineCollection, PathCollection, QuadMesh
-from matplotlib.colors import ListedColormap, to_rgb, to_rgba_array
+from matplotlib.colors import ListedColormap, to_hex, to_rgb, to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
@@ -150,7 +150,7 @@ def _wrong_colours(axes: Axes) -> Iterator[str]:
             continue
         for colour in _colours(artist):
             if colour[3] > 0 and not is_known(colour):
-                yield f"{type(artist).__name__} {artist.get_label()!r} has the colour {np.round(colour[:3], 3).tolist()}"
+                yield f"{type(artist).__name__} {artist.get_label()!r} has the colour {to_hex(colour[:3])}"
 
 
 def _colours(artist: object) -> np.ndarray:

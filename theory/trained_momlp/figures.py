@@ -15,7 +15,7 @@ from matplotlib.ticker import NullFormatter
 from torch import Tensor
 
 from constructions import TrainedMoMLP
-from theory.figure_style import ACCENT, GRID, INK, WARM, model_figure
+from theory.figure_style import ACCENT, GRID, INK, WARM, legend_below, model_figure, shades
 
 REACH = 1.8  # how far the picture goes, in standard deviations of the training inputs
 MAX_DRAWN_OUTPUTS = 10
@@ -48,13 +48,18 @@ def _draw_line(figure: Figure, value: Axes, experts: Axes, model: TrainedMoMLP) 
     x = _range(model, 0)[:, None]
     y, leaf = model(x).detach(), model.route(x)
     edges = (x[1:][leaf[1:] != leaf[:-1]]).flatten().tolist()
-    for i in range(min(model.m, MAX_DRAWN_OUTPUTS)):
-        value.plot(x[:, 0], y[:, i], lw=1.2, label=f"output {i}" if model.m > 1 else None)
+    drawn = min(model.m, MAX_DRAWN_OUTPUTS)
+    for i, colour in enumerate(shades(drawn) if drawn > 1 else [ACCENT]):
+        value.plot(x[:, 0], y[:, i], lw=1.2, color=colour, label=f"output {i}" if model.m > 1 else None)
     for edge in edges:
         value.axvline(edge, color=INK, lw=0.4, ls=":")
     if model.m > 1:
-        value.legend(frameon=False)
-    value.set_title("answers, with the faces between leaves", loc="left")
+        legend_below(value, 4)
+    value.set_title("answers; dotted: faces between leaves", loc="left")
+    value.set_ylabel("logit" if model.task == "classification" else "answer")
+    experts.set_ylabel("number of the leaf")
+    for axes in (value, experts):
+        axes.set_xlabel("x₀")
     experts.step(x[:, 0], leaf, color=WARM, lw=1)
     experts.set_title("the expert that answers", loc="left")
 
@@ -69,16 +74,19 @@ def _draw_plane(figure: Figure, value: Axes, experts: Axes, model: TrainedMoMLP)
         "aspect": "auto",
     }
     shown = value.imshow(found, cmap="cividis", **options)
-    figure.colorbar(shown, ax=value)
+    figure.colorbar(shown, ax=value, label="class" if model.task == "classification" else "answer")
+    for axes in (value, experts):
+        axes.set_xlabel("x₀")
+        axes.set_ylabel("x₁")
     value.set_title("class" if model.task == "classification" else "answers", loc="left")
     # neighbouring leaves have neighbouring ids: shuffled, they get different colours
     colour = torch.randperm(model.num_leaves, generator=torch.Generator().manual_seed(0))
-    experts.imshow(colour[model.route(x)].reshape(GRID, GRID).T.numpy(), cmap="tab20", alpha=0.6, **options)
+    experts.imshow(colour[model.route(x)].reshape(GRID, GRID).T.numpy(), cmap="cividis", alpha=0.6, **options)
     at = (model.tree.leaf_prototypes / model.input_scale + model.input_shift).numpy()
     experts.plot(at[:, 0], at[:, 1], ".", color=INK, ms=3)
     experts.set_xlim(options["extent"][:2])
     experts.set_ylim(options["extent"][2:])
-    experts.set_title("the expert that answers, and the prototypes", loc="left")
+    experts.set_title("a colour an expert; dots: prototypes", loc="left")
 
 
 def _draw_prototypes(figure: Figure, plane: Axes, depths: Axes, model: TrainedMoMLP) -> None:
@@ -89,8 +97,10 @@ def _draw_prototypes(figure: Figure, plane: Axes, depths: Axes, model: TrainedMo
     answer = model.predict(inputs).reshape(len(inputs), -1)[:, 0]
     at = PCA(n_components=2).fit_transform(prototypes.numpy()) if len(prototypes) > 1 else prototypes[:, :2].numpy()
     shown = plane.scatter(at[:, 0], at[:, 1], c=answer.numpy(), cmap="cividis", s=18)
-    figure.colorbar(shown, ax=plane)
-    plane.set_title("prototypes on two principal axes, and their answers", loc="left")
+    figure.colorbar(shown, ax=plane, label="class" if model.task == "classification" else "answer")
+    plane.set_xlabel("first principal axis of the prototypes")
+    plane.set_ylabel("second principal axis")
+    plane.set_title("prototypes and their answers", loc="left")
     graph = model.tree.to_networkx()
     root = next(node for node, degree in graph.in_degree() if degree == 0)
     depth = nx.single_source_shortest_path_length(graph, root)
@@ -108,16 +118,16 @@ def draw_throughput(axes: Axes, rates: Mapping[float, float], whole: float) -> N
     axes.axhline(whole, color=INK, lw=0.8, ls="--", label="the model in memory")
     axes.set_xticks(shares, [f"1/{round(1 / s)}" if s < 1 else f"{s:g}" for s in shares])
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("budget / bytes of the model")
+    axes.set_xlabel("budget as a share of the model's bytes")
     axes.set_ylabel("points a second")
     axes.set_ylim(bottom=min(rates.values()) / 3, top=2 * max(whole, *rates.values()))
     axes.grid(True, which="major", alpha=0.3)
-    axes.legend(frameon=False)
+    legend_below(axes, 2)
 
 
 def throughput_figure(rates: Mapping[float, float], whole: float) -> Figure:
     """A new figure with `draw_throughput` on it."""
-    figure = Figure(figsize=(6, 4), layout="constrained")
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     draw_throughput(figure.subplots(), rates, whole)
     return figure
 
