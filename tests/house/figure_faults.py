@@ -222,11 +222,11 @@ def _is_drawn(text: Text) -> bool:
 
 def _tick_texts(axis: Axis) -> list[Text]:
     """The numbers of the ticks that are in view."""
-    low, high = sorted(axis.get_view_interval())
+    scale = axis.get_transform().transform
+    low, high = sorted(scale(np.array(axis.get_view_interval())))
     margin = 1e-9 * (high - low)
-    ticks = [
-        t for t in (*axis.get_major_ticks(), *axis.get_minor_ticks()) if low - margin <= t.get_loc() <= high + margin
-    ]
+    ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+    ticks = [t for t in ticks if low - margin <= scale(np.array([t.get_loc()]))[0] <= high + margin]
     return [text for t in ticks for text in (t.label1, t.label2) if _is_drawn(text)]
 
 

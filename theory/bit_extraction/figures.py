@@ -121,6 +121,8 @@ def _bit_extraction_figure(model: BitExtractionMoMLP, f: LipschitzFunction | Non
     else:
         inverse_eps = math.ceil((model.plan.modulus.lam or 1.0) / model.plan.eps)
         draw_capacity(right, model.n, max(3, inverse_eps))
+        resolved = model.plan.resolved
+        left.set_title(f"an expert resolves {resolved} of {model.n} axes: slope {resolved}/2", loc="left")
     return figure
 
 

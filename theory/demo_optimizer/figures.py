@@ -16,7 +16,7 @@ from theory.demo_optimizer import bounds
 from theory.demo_optimizer.checkers.descent import WITNESS
 from theory.demo_optimizer.checkers.quadratics import Quadratic, run
 from theory.demo_optimizer.reproductions.quadratics import STARVING
-from theory.figure_style import ACCENT, GOLD, GREY, INK, MARKERS, VIOLET, WARM, legend_below
+from theory.figure_style import ACCENT, GOLD, INK, MARKERS, VIOLET, WARM, legend_below
 
 
 def bytes_figure() -> Figure:

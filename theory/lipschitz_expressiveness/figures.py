@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from constructions.lipschitz_expressiveness import numpy_mlp, table_networks
 from theory.figure_style import ACCENT, GRID, INK, WARM, legend_below
-from theory.lipschitz_expressiveness.checkers import LipschitzBounds, Measure, lipschitz_bounds
+from theory.lipschitz_expressiveness.checkers import LipschitzBounds, Measure, Step, lipschitz_bounds
 from theory.lipschitz_expressiveness.checkers.jacobians import Chain, slopes_at
 from theory.lipschitz_expressiveness.checkers.network import read_network
 from theory.lipschitz_expressiveness.checkers.norms import norm_above
@@ -24,8 +24,8 @@ Box = tuple[Tensor, Tensor]
 
 
 def draw_closing(axes: Axes, bounds: LipschitzBounds) -> None:
-    """Both ends of the interval against the boxes or cells examined."""
-    steps = bounds.history
+    """Both ends of the interval against the boxes or cells examined; a method without steps has its ends alone."""
+    steps = bounds.history or [Step(bounds.seconds, bounds.cells_or_boxes, bounds.lower, bounds.upper)]
     counts = [max(1, step.count) for step in steps]
     upper = [step.upper if math.isfinite(step.upper) else math.nan for step in steps]
     lower = [step.lower for step in steps]

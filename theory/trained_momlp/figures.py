@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 import networkx as nx
 import torch
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from torch import Tensor
 
 from constructions import TrainedMoMLP
@@ -58,6 +59,7 @@ def _draw_line(figure: Figure, value: Axes, experts: Axes, model: TrainedMoMLP) 
     value.set_title("answers; dotted: faces between leaves", loc="left")
     value.set_ylabel("logit" if model.task == "classification" else "answer")
     experts.set_ylabel("number of the leaf")
+    experts.yaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in (value, experts):
         axes.set_xlabel("x₀")
     experts.step(x[:, 0], leaf, color=WARM, lw=1)
@@ -74,7 +76,7 @@ def _draw_plane(figure: Figure, value: Axes, experts: Axes, model: TrainedMoMLP)
         "aspect": "auto",
     }
     shown = value.imshow(found, cmap="cividis", **options)
-    figure.colorbar(shown, ax=value, label="class" if model.task == "classification" else "answer")
+    _bar_of_answers(figure, value, shown, model)
     for axes in (value, experts):
         axes.set_xlabel("x₀")
         axes.set_ylabel("x₁")
@@ -89,6 +91,13 @@ def _draw_plane(figure: Figure, value: Axes, experts: Axes, model: TrainedMoMLP)
     experts.set_title("a colour an expert; dots: prototypes", loc="left")
 
 
+def _bar_of_answers(figure: Figure, axes: Axes, shown: ScalarMappable, model: TrainedMoMLP) -> None:
+    if model.task == "classification":
+        figure.colorbar(shown, ax=axes, label="class", ticks=MaxNLocator(integer=True))
+    else:
+        figure.colorbar(shown, ax=axes, label="answer")
+
+
 def _draw_prototypes(figure: Figure, plane: Axes, depths: Axes, model: TrainedMoMLP) -> None:
     from sklearn.decomposition import PCA  # takes a second to import
 
@@ -97,7 +106,7 @@ def _draw_prototypes(figure: Figure, plane: Axes, depths: Axes, model: TrainedMo
     answer = model.predict(inputs).reshape(len(inputs), -1)[:, 0]
     at = PCA(n_components=2).fit_transform(prototypes.numpy()) if len(prototypes) > 1 else prototypes[:, :2].numpy()
     shown = plane.scatter(at[:, 0], at[:, 1], c=answer.numpy(), cmap="cividis", s=18)
-    figure.colorbar(shown, ax=plane, label="class" if model.task == "classification" else "answer")
+    _bar_of_answers(figure, plane, shown, model)
     plane.set_xlabel("first principal axis of the prototypes")
     plane.set_ylabel("second principal axis")
     plane.set_title("prototypes and their answers", loc="left")
@@ -107,7 +116,9 @@ def _draw_prototypes(figure: Figure, plane: Axes, depths: Axes, model: TrainedMo
     leaves = [d for node, d in depth.items() if graph.out_degree(node) == 0]
     depths.hist(leaves, bins=[d - 0.5 for d in range(max(leaves) + 2)], color=ACCENT, rwidth=0.8)
     depths.set_xlabel("comparisons down the tree")
-    depths.set_ylabel("leaves")
+    depths.set_ylabel("number of leaves")
+    for axis in (depths.xaxis, depths.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True))
     depths.set_title("depth of the leaves", loc="left")
 
 
