@@ -76,7 +76,7 @@ def draw_capacity(axes: Axes, n: int, inverse_eps: int) -> None:
     _draw_least(axes, n, inverse_eps, most)
     axes.set_xlabel("P, parameters of the loaded expert")
     axes.set_ylabel("L, number of experts")
-    axes.set_title(f"experts against their size, n = {n}, λ/ε = {inverse_eps:g}", loc="left")
+    axes.set_title(f"experts against their size, n = {n}, λ/ε = {inverse_eps:,}", loc="left")
     axes.grid(True, which="major", alpha=0.3)
     legend_below(axes)
 
