@@ -62,7 +62,8 @@ def draw_cells_of_two_inputs(
             if height.min() < 0 < height.max():
                 axes.contour(x, y, height, levels=[0.0], colors="white", linewidths=0.6)
     if witness is not None:
-        axes.plot(*witness.tolist(), "*", color=WARM, ms=13, mec="white", label="the largest ‖J‖")
+        style = {"color": WARM, "ms": 13, "mec": "white", "clip_on": False, "zorder": 5}  # it may lie on the frame
+        axes.plot(*witness.tolist(), "*", label="the largest ‖J‖", **style)
         legend_below(axes)
     axes.set_title("‖J‖ of every cell", loc="left")
     axes.set_xlabel("x₀")

@@ -1,6 +1,6 @@
 """Figures of models trained on data, and of what a byte budget costs (matplotlib, no window needed).
 
-Main definitions: `trained_figure`, `draw_trained`, `throughput_figure`, `draw_throughput`.
+Main definitions: `trained_figure`, `draw_trained`, `throughput_figure`, `draw_throughput`, `with_borders`.
 """
 
 from __future__ import annotations
@@ -83,12 +83,21 @@ def _draw_plane(figure: Figure, value: Axes, experts: Axes, model: TrainedMoMLP)
     value.set_title("class" if model.task == "classification" else "answers", loc="left")
     # neighbouring leaves have neighbouring ids: shuffled, they get different colours
     colour = torch.randperm(model.num_leaves, generator=torch.Generator().manual_seed(0))
-    experts.imshow(colour[model.route(x)].reshape(GRID, GRID).T.numpy(), cmap="cividis", alpha=0.6, **options)
+    cells = with_borders(colour[model.route(x)].reshape(GRID, GRID).T)
+    experts.imshow(cells.numpy(), cmap="cividis", alpha=0.6, **options)
     at = (model.tree.leaf_prototypes / model.input_scale + model.input_shift).numpy()
     experts.plot(at[:, 0], at[:, 1], ".", color=INK, ms=3)
     experts.set_xlim(options["extent"][:2])
     experts.set_ylim(options["extent"][2:])
     experts.set_title("a colour an expert; dots: prototypes", loc="left")
+
+
+def with_borders(cells: Tensor) -> Tensor:
+    """Numbers of cells (H, W) as float64, NaN (which is drawn white) where another cell begins below or to the left."""
+    drawn = cells.double().clone()
+    drawn[1:][cells[1:] != cells[:-1]] = torch.nan
+    drawn[:, 1:][cells[:, 1:] != cells[:, :-1]] = torch.nan
+    return drawn
 
 
 def _bar_of_answers(figure: Figure, axes: Axes, shown: ScalarMappable, model: TrainedMoMLP) -> None:
