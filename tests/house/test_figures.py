@@ -121,7 +121,10 @@ def test_nothing_is_wrong_with_the_figure(drawn, name):
     assert faults(drawn(name)) == []
 
 
-@pytest.mark.parametrize("name", FIGURES)
+REPORTED = systems.figures()
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in REPORTED else pytest.mark.slow) for n in FIGURES])
 def test_the_figure_is_written_in_every_format(drawn, name, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
