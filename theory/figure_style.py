@@ -28,7 +28,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
 def _mixed(first: str, second: str, share: float) -> str:
-    return to_hex([(1 - share) * a + share * b for a, b in zip(to_rgb(first), to_rgb(second), strict=True)])
+    red, green, blue = ((1 - share) * a + share * b for a, b in zip(to_rgb(first), to_rgb(second), strict=True))
+    return to_hex((red, green, blue))
 
 
 def shades(count: int) -> list[str]:

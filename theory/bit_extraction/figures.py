@@ -114,10 +114,9 @@ def _bit_extraction_figure(model: BitExtractionMoMLP, f: LipschitzFunction | Non
     grid = domain.lo[-1] + torch.arange(knots + 1, dtype=torch.float64) * (float(domain.sides[-1]) / knots)
     left, right = draw_cells(figure, model, f, grid)
     draw_single_mlp(left, model.plan.resolved)
-    if model.n == 1:  # no split: the costs of one MLP have the row for themselves
+    if model.n == 1 and (panels := left.get_gridspec()) is not None:  # no split: one MLP has the row for itself
         right.remove()
-        grid_of_panels = left.get_gridspec()
-        left.set_subplotspec(grid_of_panels[-1, :])
+        left.set_subplotspec(panels[-1, :])
     else:
         inverse_eps = math.ceil((model.plan.modulus.lam or 1.0) / model.plan.eps)
         draw_capacity(right, model.n, max(3, inverse_eps))
