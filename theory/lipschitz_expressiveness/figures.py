@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from constructions.lipschitz_expressiveness import numpy_mlp, table_networks
-from theory.figure_style import ACCENT, GRID, INK, WARM, legend_below
+from theory.figure_style import ACCENT, GRID, WARM, legend_below
 from theory.lipschitz_expressiveness.checkers import LipschitzBounds, Measure, Step, lipschitz_bounds
 from theory.lipschitz_expressiveness.checkers.jacobians import Chain, slopes_at
 from theory.lipschitz_expressiveness.checkers.network import read_network
@@ -29,13 +29,17 @@ def draw_closing(axes: Axes, bounds: LipschitzBounds) -> None:
     counts = [max(1, step.count) for step in steps]
     upper = [step.upper if math.isfinite(step.upper) else math.nan for step in steps]
     lower = [step.lower for step in steps]
+    if len(steps) == 1:
+        counts, upper, lower = [0, *counts], upper * 2, lower * 2
     axes.step(counts, upper, "--", where="post", color=WARM, label=f"upper end, at last {bounds.upper:.6g}")
     axes.step(counts, lower, "-", where="post", color=ACCENT, label=f"lower end, at last {bounds.lower:.6g}")
-    if len(steps) == 1:
-        axes.plot(counts * 2, [steps[0].lower, steps[0].upper], "o", color=INK, ms=4)
-    elif counts[-1] >= 20 * counts[0]:
+    if len(steps) > 1 and counts[-1] >= 20 * counts[0]:
         axes.set_xscale("log")
-    axes.set_xlabel("boxes examined" if bounds.method.startswith("branch") else "cells or points examined")
+    if bounds.cells_or_boxes:
+        axes.set_xlabel("boxes examined" if bounds.method.startswith("branch") else "cells or points examined")
+    else:
+        axes.set_xticks([])
+        axes.set_xlabel("nothing to examine: from the weights at once")
     axes.set_ylabel("Lipschitz constant")
     axes.set_title(f"{bounds.method}: lower ≤ Lip ≤ upper", loc="left")
     axes.grid(True, alpha=0.3)

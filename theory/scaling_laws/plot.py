@@ -40,12 +40,17 @@ def law_figure(found: Findings) -> Figure:
         label = "law"
         if value is not None:
             sizes[:, 1], label = value, f"{names[1]} = {value:g}"
-        axes.plot(x, found.fit.law(sizes).cpu(), color=colour, label=label)
+        axes.plot(x, found.fit.law(sizes).cpu(), color=colour)
+        # for the legend: the line with the mark of its points
+        axes.plot([], [], f"{MARKERS[number]}-", color=colour, label=label)
         if number == len(curves) - 1 and len(found.fit.draws):
             _, low, high = found.fit.predict(sizes, LEVEL)
             axes.fill_between(x, low.cpu(), high.cpu(), color=colour, alpha=0.15, lw=0, label=f"{LEVEL:.0%} interval")
     for part, hollow in ((points, False), (far, True)):
         _dots(axes, part.sizes, part.errors, curves, colours, hollow)
+        if len(part.errors):
+            label, face = ("held out", "none") if hollow else ("fitted", INK)
+            axes.plot([], [], "o", color=INK, mfc=face, label=label)
     axes.axvline(float(points.sizes[:, 0].max()), color=INK, lw=0.8, ls=":", label="the largest fitted")
     if found.fit.law.floor > FLOOR_SEEN * float(found.points.errors.min()):  # one far below would stretch the picture
         axes.axhline(found.fit.law.floor, color=GREY, lw=1.2, ls="--", label=f"floor {found.fit.law.floor:.3g}")
@@ -79,13 +84,11 @@ def _dots(
     if curves[0] is not None:
         logs = torch.tensor([math.log(value) for value in curves if value is not None], device=sizes.device)
         nearest = (sizes[:, 1].log()[:, None] - logs).abs().argmin(1)
-    label = "held out" if hollow else "fitted"
     for number, colour in enumerate(colours):
         own = nearest == number
         if own.any():
             face = "none" if hollow else colour
             axes.scatter(
                 sizes[own, 0].cpu(), errors[own].cpu(), s=22, zorder=3, lw=1.2, marker=MARKERS[number],
-                edgecolors=colour, facecolors=face, label=label,
+                edgecolors=colour, facecolors=face,
             )  # fmt: skip
-            label = None
