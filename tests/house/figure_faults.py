@@ -96,14 +96,15 @@ def _alike(axes: Axes) -> Iterator[str]:
     shown = {text.get_text() for text in legend.get_texts()}
     lines = [line for line in axes.lines if line.get_label() in shown]
     for a, b in itertools.combinations(lines, 2):
-        same = (_dash(a), a.get_marker()) == (_dash(b), b.get_marker())
+        same = _form(a) == _form(b)
         lightness = [_lightness(line.get_color()) for line in (a, b)]
         if same and not (_is_shade(a.get_color()) and _is_shade(b.get_color()) and lightness[0] != lightness[1]):
             yield f"{a.get_label()!r} and {b.get_label()!r} differ by colour alone"
 
 
-def _dash(line: Line2D) -> str:
-    return str(line.get_linestyle()) if line.get_linestyle() != "None" else ""
+def _form(line: Line2D) -> tuple[str, str, bool]:
+    """Its dash, its marker, and whether that is hollow."""
+    return str(line.get_linestyle()), str(line.get_marker()), line.get_markerfacecolor() == "none"
 
 
 # --- colours --------------------------------------------------------------------------------------------
