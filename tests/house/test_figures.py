@@ -15,6 +15,7 @@ import pytest
 import torch
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from PIL import Image
 
 from constructions import LipschitzFunction, build_momlp, save, targets, train_momlp
 from constructions.shapley_interactions import SumOfUnanimity, explain
@@ -131,6 +132,18 @@ def test_the_figure_is_written_in_every_format(drawn, name, tmp_path):
         for ending, start in ((".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")):
             save_figure(drawn(name), tmp_path / f"picture{ending}")
             assert (tmp_path / f"picture{ending}").read_bytes().startswith(start)
+
+
+def test_the_documents_show_the_figures_that_are_drawn_now(drawn, tmp_path):
+    """As far as another machine's fonts allow: the same size, and nearly all pixels alike."""
+    shown = [path for path in sorted((ROOT / "docs" / "images").glob("*.png")) if path.name in REPORTED]
+    assert len(shown) >= 6
+    for path in shown:
+        save_figure(drawn(path.name), tmp_path / path.name)
+        with Image.open(path) as kept, Image.open(tmp_path / path.name) as now:
+            assert kept.size == now.size, path.name
+            differs = np.abs(np.asarray(kept.convert("L"), float) - np.asarray(now.convert("L"), float)) > 32
+        assert differs.mean() < 0.02, path.name
 
 
 def test_no_figure_is_forgotten():
