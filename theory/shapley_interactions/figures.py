@@ -63,7 +63,7 @@ def accuracy_figure(budgets: Sequence[int] = BUDGETS, seeds: int = SEEDS) -> Fig
         axes.axvline(2**10, color=INK, lw=0.8, ls=":")
         axes.set(xscale="log", yscale="log")
         axes.set_xlabel("budget, coalitions asked (dotted: all 1,024)")
-        axes.set_ylabel(f"root mean squared error of {seeds} draws")
+        axes.set_ylabel(f"root mean squared error\n± one standard error, {seeds} draws")
         axes.set_title(title, loc="left")
         axes.grid(True, which="major", alpha=0.3)
         legend_below(axes, 2)
