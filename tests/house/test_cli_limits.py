@@ -108,8 +108,8 @@ def test_the_rates_picture_is_that_of_n(run, tmp_path):
     figures = [plots.optimal_rates_figure(n, 1000) for n in (1, 2, 3)]
     titles = [[axes.get_title(loc="left") for axes in figure.axes] for figure in figures]
     assert titles[0] == ["a single MLP on [0, 1]^1: slope 1/2"]
-    assert titles[1] == ["a single MLP on [0, 1]^2: slope 1", "experts against their size, n = 2, λ/ε = 1000"]
-    assert titles[2] == ["a single MLP on [0, 1]^3: slope 3/2", "experts against their size, n = 3, λ/ε = 1000"]
+    assert titles[1] == ["a single MLP on [0, 1]^2: slope 1", "experts against their size, n = 2, λ/ε = 1,000"]
+    assert titles[2] == ["a single MLP on [0, 1]^3: slope 3/2", "experts against their size, n = 3, λ/ε = 1,000"]
     with pytest.raises(ValueError, match="`n`"):
         plots.optimal_rates_figure(4, 1000)
     with pytest.raises(ValueError, match="`inverse_eps`"):

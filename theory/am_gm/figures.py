@@ -25,67 +25,63 @@ from constructions.am_gm import (
 )
 from constructions.errors import require_int
 from theory.am_gm.pairs import Standing, pair_standings
-from theory.figure_style import ACCENT, GRID, INK, WARM
+from theory.figure_style import ACCENT, GRID, INK, WARM, legend_below, shades, tint
 
-COLOURS = {Standing.TRUE: "#b7dfe3", Standing.FALSE: "#f3c1a5", Standing.UNKNOWN: "#eeeeee"}
+COLOURS = {Standing.TRUE: tint(ACCENT, 0.3), Standing.FALSE: tint(WARM, 0.35), Standing.UNKNOWN: "#eeeeee"}
 
 
 def eigenvalue_figure(most: int = 10) -> Figure:
     """Re (1 + ic)^n against c for n = 4, …, `most`, up to the largest c at which the matrices are positive
     semidefinite, with the line −1."""
     require_int("most", most, 4, 20)
-    figure = Figure(figsize=(7, 4.4), layout="constrained")
+    figure = Figure(figsize=(7, 4.8), layout="constrained")
     axes = figure.subplots()
-    shades = np.linspace(0.15, 0.95, most - 3)
-    for n, shade in zip(range(4, most + 1), shades, strict=True):
+    for n, colour in zip(range(4, most + 1), shades(most - 3), strict=True):
         c = np.linspace(0, (n - 1) ** -0.5, GRID)
         value = ((1 + 1j * c) ** n).real
-        colour = _mixed(ACCENT, WARM, shade)
-        axes.plot(c, value, color=colour, lw=1.6, label=f"n = {n}")
+        axes.plot(c, value, color=colour, lw=1.6)
         axes.plot(c[-1], value[-1], "o", color=colour, ms=4)
-    axes.axhline(-1, color=INK, lw=0.9, ls="--")
-    axes.annotate("−1: the inequality fails below", (0.01, -1), (0, -11), textcoords="offset points", fontsize=8)
-    axes.set_xlabel("c, up to c² = 1/(n − 1) (dot)")
+        aside = (0, -14 if value[-1] < -1 else 6)  # off the line −1
+        axes.annotate(f"{n}", (c[-1], value[-1]), aside, textcoords="offset points", ha="center")
+    axes.axhline(-1, color=WARM, lw=1.2, ls="--", label="−1: below, the inequality fails")
+    axes.margins(y=0.1)
+    axes.set_xlabel("c, up to c² = 1/(n − 1) (dot, with its n)")
     axes.set_ylabel("Re (1 + ic)ⁿ")
-    axes.set_title("eigenvalue of the mean of all n! products, the mean being I", loc="left", fontsize=10)
-    axes.legend(frameon=False, fontsize=8, ncols=2)
+    axes.set_title("eigenvalue of the mean of all n! products, the mean being I", loc="left", fontsize=11)
+    legend_below(axes)
     axes.grid(True, alpha=0.3)
     return figure
-
-
-def _mixed(first: str, second: str, share: float) -> tuple[float, ...]:
-    parts = [[int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)] for colour in (first, second)]
-    return tuple((1 - share) * a + share * b for a, b in zip(*parts, strict=True))
 
 
 def draw_rates(axes: Axes, rates: SamplingRates, simulations: dict[bool, Simulation], title: str) -> None:
     """E|e|² and |E e|² against epochs; `simulations` by replacement, with their 99.9 % intervals."""
     epochs = np.arange(1, len(rates.square_without) + 1)
-    for replacement, square, mean, colour, name in (
-        (False, rates.square_without, rates.mean_without, ACCENT, "without replacement"),
-        (True, rates.square_with, rates.mean_with, WARM, "with replacement"),
+    for replacement, square, mean, colour, (whole, dotted, mark), name in (
+        (False, rates.square_without, rates.mean_without, ACCENT, ("-", ":", "o"), "without replacement"),
+        (True, rates.square_with, rates.mean_with, WARM, ("--", "-.", "s"), "with replacement"),
     ):
-        axes.semilogy(epochs, [float(v) for v in square], "-", color=colour, lw=1.6, label=f"E|e|², {name}")
-        axes.semilogy(epochs, [float(v) for v in mean], ":", color=colour, lw=1.6, label=f"|E e|², {name}")
+        axes.semilogy(epochs, [float(v) for v in square], whole, color=colour, lw=1.6, label=f"E|e|², {name}")
+        axes.semilogy(epochs, [float(v) for v in mean], dotted, color=colour, lw=1.6, label=f"|E e|², {name}")
         if replacement in simulations:
             found = simulations[replacement]
             low, high = (end.cpu().numpy() for end in found.interval())
             middle = found.mean.cpu().numpy()
             reach = [middle - np.maximum(low, middle * 1e-3), high - middle]  # an interval may reach below 0
-            axes.errorbar(
-                epochs, middle, yerr=reach, fmt="o", ms=3.5, capsize=3, color=colour, label="simulated, 99.9 %"
-            )
+            label = "E|e|² simulated, 99.9 %"
+            axes.errorbar(epochs, middle, yerr=reach, fmt=mark, ms=4, capsize=3, color=colour, label=label)
     axes.set_xticks(epochs if len(epochs) <= 12 else epochs[:: len(epochs) // 6])
     axes.set_xlabel("epochs")
     axes.set_ylabel("squared error")
-    axes.set_title(title, loc="left", fontsize=10)
+    axes.set_title(title, loc="left", fontsize=11)
     axes.grid(True, which="major", alpha=0.3)
-    axes.legend(frameon=False, fontsize=7.5)
+    handles, _ = axes.get_legend_handles_labels()  # lines first: a column for each way of drawing
+    without, replaced = handles[:2] + handles[4:5], handles[2:4] + handles[5:6]
+    legend_below(axes, 2, handles=without + replaced if len(without) == len(replaced) else handles, columnspacing=1.0)
 
 
 def rates_figure(rates: SamplingRates, simulations: dict[bool, Simulation], title: str) -> Figure:
     """One problem's errors against epochs."""
-    figure = Figure(figsize=(6.5, 4.4), layout="constrained")
+    figure = Figure(figsize=(6.5, 5.2), layout="constrained")
     draw_rates(figure.subplots(), rates, simulations, title)
     return figure
 
@@ -93,7 +89,7 @@ def rates_figure(rates: SamplingRates, simulations: dict[bool, Simulation], titl
 def example_rates_figure(epochs: int = 3, runs: int = 20_000, seed: int = 1) -> Figure:
     """Kaczmarz on the six rows, and the instance whose mean is worse without replacement while its mean square is
     better."""
-    figure = Figure(figsize=(11, 4.4), layout="constrained")
+    figure = Figure(figsize=(11, 5.2), layout="constrained")
     problems = (
         (LeastSquares(example_rows()).kaczmarz(), "Kaczmarz, six rows in R³"),
         (de_sa_family(5, Fraction(1, 2)) / 2, "I − Hₖ = Aₖ/2, Aₖ De Sa's five matrices, c = 1/2"),
@@ -116,22 +112,24 @@ def map_figure(most: int = 16) -> Figure:
     cells = np.full((most, most - 1), np.nan)
     for (n, k), standing in standings.items():
         cells[k - 1, n - 2] = kinds.index(standing)
-    figure = Figure(figsize=(6.4, 6.2), layout="constrained")
+    figure = Figure(figsize=(7, 6.8), layout="constrained")
     axes = figure.subplots()
     edges = {"edgecolors": "white", "linewidth": 1.2}
     shown = np.ma.masked_invalid(cells)
     grid = np.arange(1.5, most + 1), np.arange(0.5, most + 1)
-    axes.pcolormesh(*grid, shown, cmap=ListedColormap(list(COLOURS.values())), vmin=-0.5, vmax=2.5, **edges)
+    axes.pcolormesh(
+        *grid, shown, cmap=ListedColormap(list(COLOURS.values()), "standings"), vmin=-0.5, vmax=2.5, **edges
+    )
     marks = {Standing.TRUE: "✓", Standing.FALSE: "✗", Standing.UNKNOWN: "?"}
     for (n, k), standing in standings.items():
-        axes.text(n, k, marks[standing], ha="center", va="center", fontsize=8, color=INK)
+        axes.text(n, k, marks[standing], ha="center", va="center", fontsize=10 if most > 20 else 11, color=INK)
     axes.set_aspect("equal")
     axes.set_xticks(range(2, most + 1))
     axes.set_yticks(range(1, most + 1))
     axes.set_xlabel("n, matrices")
     axes.set_ylabel("k, factors")
     statement = "‖mean of the products of k distinct ones of n matrices‖ ≤ ‖mean‖ᵏ"
-    axes.set_title(f"{statement}\n✓ proved here   ✗ false (De Sa)   ? not decided here", loc="left", fontsize=9)
+    axes.set_title(f"{statement}\n✓ proved here   ✗ false (De Sa)   ? not decided here", loc="left", fontsize=10)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     return figure

@@ -16,32 +16,31 @@ from theory.demo_optimizer import bounds
 from theory.demo_optimizer.checkers.descent import WITNESS
 from theory.demo_optimizer.checkers.quadratics import Quadratic, run
 from theory.demo_optimizer.reproductions.quadratics import STARVING
-from theory.figure_style import ACCENT, INK, WARM
-
-GREY = "#94a3b8"
+from theory.figure_style import ACCENT, GOLD, INK, MARKERS, VIOLET, WARM, legend_below
 
 
 def bytes_figure() -> Figure:
     """Dense bytes over the payload's against k, and what is left of 256/3 on a ring of W workers."""
-    figure = Figure(figsize=(10, 3.8), layout="constrained")
+    figure = Figure(figsize=(10, 4.8), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for (place, value, gradient), colour in zip(((8, 4, 2), (8, 4, 4), (2, 4, 4)), (INK, ACCENT, WARM), strict=True):
+    layouts = ((8, 4, 2), (8, 4, 4), (2, 4, 4))
+    for (place, value, gradient), colour, marker in zip(layouts, (INK, ACCENT, WARM), MARKERS, strict=False):
         ratios = [float(bounds.dense_ratio(k, place, value, gradient)) for k in bounds.TOPKS]
         label = f"{place}+{value} bytes a coefficient, gradients of {gradient}"
-        left.loglog(bounds.TOPKS, ratios, "o-", ms=4, base=2, color=colour, label=label)
-    left.axhline(float(bounds.STATED_RATIO), ls="--", lw=1, color=GREY, label="256/3")
+        left.loglog(bounds.TOPKS, ratios, f"{marker}-", ms=4, base=2, color=colour, label=label)
+    left.axhline(float(bounds.STATED_RATIO), ls="--", lw=1.2, color=INK, label="256/3, as stated")
     left.set_xlabel("k, coefficients a chunk of 64×64")
     left.set_ylabel("dense bytes / payload")
     workers = [2**e for e in range(1, 11)]
     right.loglog(workers, [float(bounds.ring_ratio(bounds.STATED_RATIO, w)) for w in workers], "o-", ms=4, color=ACCENT)
-    right.axhline(1, ls="--", lw=1, color=WARM)
-    right.axvline(bounds.ring_break_even(bounds.STATED_RATIO), ls=":", lw=1, color=WARM)
-    right.annotate("from W = 171 on more than dense", (171, 1), (3, 0.5), fontsize=8, color=WARM)
-    right.set_xlabel("workers W")
-    right.set_ylabel("reduced dense / gathered payloads")
+    first = bounds.ring_break_even(bounds.STATED_RATIO)
+    right.axhline(1, ls="--", lw=1, color=WARM, label="as many bytes as dense")
+    right.axvline(first, ls=":", lw=1, color=WARM, label=f"W = {first}: from there on more than dense")
+    right.set_xlabel("workers W on a ring")
+    right.set_ylabel("reduced dense bytes / gathered payloads")
     for axes in (left, right):
         axes.grid(True, alpha=0.3)
-    left.legend(frameon=False, fontsize=8)
+        legend_below(axes)
     return figure
 
 
@@ -52,39 +51,41 @@ def residuals_figure(steps: int = 120) -> Figure:
     even = (1 - 1e-9 * torch.arange(n, dtype=torch.float64)) / n**0.5
     constant = even @ dct_matrix(n)
     noise = torch.randn(steps, n, generator=generator, dtype=torch.float64)
-    figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+    figure = Figure(figsize=(6.8, 4.6), layout="constrained")
     axes = figure.subplots()
-    for gradients, colour, label in (
-        (constant.expand(steps, n), ACCENT, "constant, all |c| equal"),
-        (noise / noise.norm(dim=1, keepdim=True), INK, "random"),
+    for gradients, colour, style, label in (
+        (constant.expand(steps, n), ACCENT, "-", "a constant gradient, all |c| equal"),
+        (noise / noise.norm(dim=1, keepdim=True), INK, "-.", "random gradients"),
     ):
         p = torch.zeros(n, dtype=torch.float64, requires_grad=True)
         optimizer, norms = SimulatedDeMo([p], 1, lr=1.0, decay=beta, topk=k), []
         for g in gradients:
             optimizer.step([[g]])
             norms.append(float(optimizer.residual(p, 0).norm()))
-        axes.plot(range(1, steps + 1), norms, color=colour, label=label)
-    axes.axhline(bounds.residual_bound(n, k, beta), color=WARM, ls="--", lw=1, label="bound")
-    axes.axhline(bounds.cyclic_residual(n, k, beta), color=GREY, ls=":", lw=1, label="closed form")
+        axes.plot(range(1, steps + 1), norms, style, color=colour, label=label)
+    axes.axhline(bounds.residual_bound(n, k, beta), color=WARM, ls="--", lw=1.2, label="bound")
+    axes.axhline(bounds.cyclic_residual(n, k, beta), color=GOLD, ls=":", lw=2, label="closed form of the constant")
     axes.set_xlabel("step")
-    axes.set_ylabel("‖e‖ / (ηG)")
-    axes.legend(frameon=False, fontsize=8)
+    axes.set_ylabel("residual ‖e‖ / (ηG)")
+    axes.set_title(f"n = {n} coefficients, k = {k} sent, β = {beta}", loc="left")
+    legend_below(axes, 2)
     axes.grid(True, alpha=0.3)
     return figure
 
 
 def starvation_figure(steps: int = 200) -> Figure:
     """Both coordinates of ½(p₀² + A·p₁²) for the curvature of the witness, and one below the threshold."""
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    figure = Figure(figsize=(9, 4), layout="constrained")
     for axes, curvature in zip(figure.subplots(1, 2, sharey=True), (400, 190), strict=True):
         problem = Quadratic((1, curvature), STARVING.start, STARVING.eta, STARVING.beta, 1)
         points = np.array([[float(int(x.p)) / float(int(x.q)) for x in p] for p in run(problem, steps).points])
-        axes.plot(points[:, 0], color=ACCENT, label="p₀")
-        axes.plot(points[:, 1], color=GREY, lw=1, label="p₁")
-        axes.set_title(f"A = {curvature}", loc="left", fontsize=10)
+        axes.plot(points[:, 0], "--", color=ACCENT, lw=2, label="p₀")
+        axes.plot(points[:, 1], color=WARM, lw=1, label="p₁")
+        axes.set_title(f"½(p₀² + A·p₁²), A = {curvature}", loc="left")
         axes.set_xlabel("step")
         axes.grid(True, alpha=0.3)
-        axes.legend(frameon=False, fontsize=8)
+        legend_below(axes, 2)
+    figure.axes[0].set_ylabel("coordinate")
     return figure
 
 
@@ -93,35 +94,36 @@ def ascent_figure() -> Figure:
     g = np.array(WITNESS, dtype=float)
     matrix = dct_matrix(len(g)).numpy()
     cosine = (matrix @ g)[1] * matrix[1]
-    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    figure = Figure(figsize=(7.5, 4.6), layout="constrained")
     axes = figure.subplots()
-    axes.bar(
-        range(len(g)),
-        g,
-        color=np.where(g * np.sign(cosine) > 0, ACCENT, WARM),
-        label="g, red where the sign is another",
-    )
+    agrees = g * np.sign(cosine) > 0
+    for those, colour, label in ((agrees, ACCENT, "g where it has that sign"), (~agrees, WARM, "g where it has not")):
+        axes.bar(np.flatnonzero(those), g[those], color=colour, label=label)
     axes.plot(cosine, "o-", color=INK, ms=4, label="decoded c₁")
-    axes.step(range(len(g)), 40 * np.sign(cosine), where="mid", color=GREY, label="its sign (×40)")
+    axes.step(range(len(g)), 40 * np.sign(cosine), "--", where="mid", color=INK, label="its sign (×40)")
     axes.set_xlabel("entry")
-    axes.set_title(f"⟨g, sign⟩ = {int(g @ np.sign(cosine))}", loc="left", fontsize=10)
-    axes.legend(frameon=False, fontsize=8)
+    axes.set_ylabel("value of the entry")
+    product = f"{int(g @ np.sign(cosine))}".replace("-", "−")
+    axes.set_title(f"⟨g, sign⟩ = {product}: the step along −sign ascends", loc="left")
+    legend_below(axes, 2)
     return figure
 
 
 def losses_figure(curves: Mapping[str, Sequence[tuple[float, float]]]) -> Figure:
     """Loss of the tuning seeds against the rate, a curve of (rate, loss) a method, its least marked."""
-    figure = Figure(figsize=(7, 3.8), layout="constrained")
+    figure = Figure(figsize=(7, 4.6), layout="constrained")
     axes = figure.subplots()
-    for (name, curve), colour in zip(curves.items(), (INK, ACCENT, WARM, "#7c3aed", GREY), strict=False):
+    colours = (INK, ACCENT, WARM, VIOLET, GOLD)
+    for (name, curve), colour, marker in zip(curves.items(), colours, MARKERS, strict=False):
         rates, losses = zip(*curve, strict=True)
-        axes.loglog(rates, losses, "o-", ms=4, color=colour, label=name)
+        axes.loglog(rates, losses, f"{marker}-", ms=4, color=colour, label=name)
         best = int(np.argmin(losses))
         axes.loglog(rates[best], losses[best], "o", ms=10, mfc="none", color=colour)
-    axes.set_xlabel("rate")
+    axes.set_xlabel("learning rate")
     axes.set_ylabel("validation loss, nats")
+    axes.set_title("circles: the least loss of a method", loc="left")
     axes.grid(True, alpha=0.3)
-    axes.legend(frameon=False, fontsize=8)
+    legend_below(axes, 2)
     return figure
 
 

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from constructions.lipschitz_expressiveness import numpy_mlp, table_networks
-from theory.figure_style import ACCENT, GRID, INK, WARM
-from theory.lipschitz_expressiveness.checkers import LipschitzBounds, Measure, lipschitz_bounds
+from theory.figure_style import ACCENT, GRID, WARM, legend_below
+from theory.lipschitz_expressiveness.checkers import LipschitzBounds, Measure, Step, lipschitz_bounds
 from theory.lipschitz_expressiveness.checkers.jacobians import Chain, slopes_at
 from theory.lipschitz_expressiveness.checkers.network import read_network
 from theory.lipschitz_expressiveness.checkers.norms import norm_above
@@ -24,21 +24,26 @@ Box = tuple[Tensor, Tensor]
 
 
 def draw_closing(axes: Axes, bounds: LipschitzBounds) -> None:
-    """Both ends of the interval against the boxes or cells examined."""
-    steps = bounds.history
+    """Both ends of the interval against the boxes or cells examined; a method without steps has its ends alone."""
+    steps = bounds.history or [Step(bounds.seconds, bounds.cells_or_boxes, bounds.lower, bounds.upper)]
     counts = [max(1, step.count) for step in steps]
     upper = [step.upper if math.isfinite(step.upper) else math.nan for step in steps]
-    axes.step(counts, upper, where="post", color=WARM, label=f"upper end {bounds.upper:.6g}")
-    axes.step(counts, [step.lower for step in steps], where="post", color=ACCENT, label=f"lower end {bounds.lower:.6g}")
+    lower = [step.lower for step in steps]
     if len(steps) == 1:
-        axes.plot(counts * 2, [steps[0].lower, steps[0].upper], "o", color=INK, ms=4)
-    elif counts[-1] >= 20 * counts[0]:
+        counts, upper, lower = [0, *counts], upper * 2, lower * 2
+    axes.step(counts, upper, "--", where="post", color=WARM, label=f"upper end, at last {bounds.upper:.6g}")
+    axes.step(counts, lower, "-", where="post", color=ACCENT, label=f"lower end, at last {bounds.lower:.6g}")
+    if len(steps) > 1 and counts[-1] >= 20 * counts[0]:
         axes.set_xscale("log")
-    axes.set_xlabel("boxes" if bounds.method.startswith("branch") else "cells or points")
+    if bounds.cells_or_boxes:
+        axes.set_xlabel("boxes examined" if bounds.method.startswith("branch") else "cells or points examined")
+    else:
+        axes.set_xticks([])
+        axes.set_xlabel("nothing to examine: from the weights at once")
     axes.set_ylabel("Lipschitz constant")
     axes.set_title(f"{bounds.method}: lower ≤ Lip ≤ upper", loc="left")
     axes.grid(True, alpha=0.3)
-    axes.legend(frameon=False)
+    legend_below(axes)
 
 
 def draw_cells_of_two_inputs(
@@ -61,14 +66,15 @@ def draw_cells_of_two_inputs(
             if height.min() < 0 < height.max():
                 axes.contour(x, y, height, levels=[0.0], colors="white", linewidths=0.6)
     if witness is not None:
-        axes.plot(*witness.tolist(), "*", color=WARM, ms=13, mec="white", label="the largest ‖J‖")
-        axes.legend(frameon=True, loc="upper right")
+        style = {"color": WARM, "ms": 13, "mec": "white", "clip_on": False, "zorder": 5}  # it may lie on the frame
+        axes.plot(*witness.tolist(), "*", label="the largest ‖J‖", **style)
+        legend_below(axes)
     axes.set_title("‖J‖ of every cell", loc="left")
-    axes.set_xlabel("x0")
-    axes.set_ylabel("x1")
+    axes.set_xlabel("x₀")
+    axes.set_ylabel("x₁")
     figure = axes.get_figure()
     if figure is not None:
-        figure.colorbar(picture, ax=axes)
+        figure.colorbar(picture, ax=axes, label="‖J‖, norm of the Jacobian")
 
 
 def bounds_figure(
@@ -80,7 +86,7 @@ def bounds_figure(
         reach = 2 * bounds.witness.abs().max().clamp(min=0.5)
         box = (-reach.expand(len(bounds.witness)), reach.expand(len(bounds.witness)))
     both = flat and box is not None
-    figure = Figure(figsize=(11 if both else 6, 4.4), layout="constrained")
+    figure = Figure(figsize=(11 if both else 6, 5), layout="constrained")
     left, *right = np.atleast_1d(figure.subplots(1, 2 if both else 1))
     draw_closing(left, bounds)
     if right and box is not None:
@@ -91,7 +97,7 @@ def bounds_figure(
 def _small_network() -> Figure:
     network = list(table_networks())[3]
     box = (network.lower, network.upper)
-    figure = Figure(figsize=(6, 4.8), layout="constrained")
+    figure = Figure(figsize=(6.4, 5.4), layout="constrained")
     found = lipschitz_bounds(network.module, *box, method="patterns")
     draw_cells_of_two_inputs(figure.subplots(), network.module, box, found.witness)
     return figure

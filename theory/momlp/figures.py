@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from torch import Tensor
 
 from constructions import LipschitzFunction, MoMLP, PencilMoMLP, plan
-from theory.figure_style import ACCENT, GRID, INK, WARM, legend_below, model_figure
+from theory.figure_style import ACCENT, GRID, INK, MARKERS, WARM, legend_below, model_figure
 from theory.rates import fit_slope
 
 MAX_DRAWN_LINES = 64
@@ -27,12 +27,13 @@ def _lipschitz(n: int) -> LipschitzFunction:
 
 def draw_rates(active: Axes, leaves: Axes, dimensions: tuple[int, ...] = (2, 3, 4)) -> None:
     """log–log plots of P and L against 1/ε from exact plans, slopes in the legend."""
-    for n, colour in zip(dimensions, (ACCENT, WARM, INK), strict=False):
+    for n, colour, marker in zip(dimensions, (ACCENT, WARM, INK), MARKERS, strict=False):
         plans = [plan(_lipschitz(n), 2.0**-j) for j in range(4, 14)]
         inverse = [1 / p.eps for p in plans]
         for axes, counts in ((active, [p.parameters for p in plans]), (leaves, [p.leaves for p in plans])):
             slope = fit_slope(inverse, counts).slope
-            axes.loglog(inverse, counts, "o-", color=colour, ms=3.5, lw=1.2, label=f"n = {n}, slope {slope:.3f}")
+            label = f"n = {n}, slope {slope:.3f}"
+            axes.loglog(inverse, counts, f"{marker}-", color=colour, ms=3.5, lw=1.2, label=label)
     for axes, label in ((active, "P, parameters of the loaded expert"), (leaves, "L, number of experts")):
         axes.set_xlabel("λ/ε")
         axes.set_ylabel(label)
@@ -44,12 +45,12 @@ def draw_model_rates(axes: Axes, n: int) -> None:
     """P and L of one dimension against 1/ε in one log–log plot."""
     plans = [plan(_lipschitz(n), 2.0**-j) for j in range(4, 14)]
     inverse = [1 / p.eps for p in plans]
-    for name, counts, colour in (
-        ("P, parameters of an expert", [p.parameters for p in plans], ACCENT),
-        ("L, number of experts", [p.leaves for p in plans], WARM),
+    for name, counts, colour, style in (
+        ("P, parameters of an expert", [p.parameters for p in plans], ACCENT, "o-"),
+        ("L, number of experts", [p.leaves for p in plans], WARM, "s-"),
     ):
         slope = fit_slope(inverse, counts).slope
-        axes.loglog(inverse, counts, "o-", color=colour, ms=3.5, lw=1.2, label=f"{name}: slope {slope:.3f}")
+        axes.loglog(inverse, counts, style, color=colour, ms=3.5, lw=1.2, label=f"{name}: slope {slope:.3f}")
     axes.set_xlabel("λ/ε")
     axes.set_ylabel("count")
     axes.set_title(f"rates for n = {n}", loc="left")
