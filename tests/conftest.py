@@ -15,6 +15,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from tests.dear import DEAR
 from tests.house import pretend_accelerator
 from theory.claim import Context
 from theory.systems import REGISTRY
@@ -31,7 +32,12 @@ settings.register_profile("momlp", derandomize=True, deadline=None, print_blob=T
 settings.load_profile("momlp")
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects
 def pytest_collection_modifyitems(items):
+    dear = tuple(f"tests/{line}" for line in DEAR)
+    for item in items:
+        if item.nodeid.startswith(dear):
+            item.add_marker(pytest.mark.slow)
     if torch.cuda.is_available():
         return
     for item in items:

@@ -25,7 +25,7 @@ LIMIT = 240.0
 """Seconds after which a rank that says nothing hangs."""
 
 
-def on_ranks(world: int, task: Callable[..., Any], *arguments: Any, timeout: float = 20.0) -> list[Any]:
+def on_ranks(world: int, task: Callable[..., Any], *arguments: Any, timeout: float = 60.0) -> list[Any]:
     """task(rank, world, *arguments) on every rank: an answer, an Exception where it raised one, None where it died."""
     port = free_port()
     pipes, processes = [], []

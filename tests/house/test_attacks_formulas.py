@@ -120,11 +120,11 @@ def test_numbers_that_no_float_holds_are_refused(text, reason):
     ],
 )
 def test_limits_are_stated_and_quick(text, n, reason):
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ValueError, match=r"`(expression|n)`") as caught:
         LipschitzFunction.from_sympy(text, n=n)
     assert reason in str(caught.value)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_long_sums_and_products_are_read():
@@ -293,7 +293,7 @@ def test_a_cut_between_two_floats_takes_the_exact_branch():
     ],
 )
 def test_jumps_are_found_quickly(text):
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ExpressionError, match="`expression`"):
         compile_tape(parse(text, 2), 2)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2

@@ -20,9 +20,9 @@ def linear(n, lam=1.0, **options):
 
 
 def quick(action):
-    started = time.perf_counter()
+    started = time.process_time()
     result = action()
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 3
     return result
 
 

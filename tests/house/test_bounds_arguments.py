@@ -127,10 +127,10 @@ def test_wrong_sizes_are_named(name):
     ],
 )
 def test_bad_arguments_are_named_at_once(call, kind, message):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(kind, match=message):
         call()
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3
 
 
 def test_the_largest_sizes_stay_numbers():

@@ -60,10 +60,10 @@ def run(capsys):
     ],
 )
 def test_sizes_without_end_are_refused_in_a_sentence(run, arguments, message):
-    start = time.perf_counter()
+    start = time.process_time()
     code, _, err = run(*arguments)
     assert (code, message in err, "Traceback" in err) == (2, True, False), err
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_large_networks_have_bounds_without_being_built(run):
@@ -86,10 +86,10 @@ def test_a_file_may_ask_for_no_endless_work_and_print_no_controls(run, tmp_path)
     spec.pop("root")
     for digits in (10**6, 10**8):
         save_file(tensors, path, metadata={"momlp_shattered": json.dumps(spec | {"binary_digits": digits})})
-        start = time.perf_counter()
+        start = time.process_time()
         code, _, err = run("check", path)
         assert (code, "`binary_digits` must be an integer between 0 and 1074" in err) == (2, True)
-        assert time.perf_counter() - start < 5
+        assert time.process_time() - start < 5
     changed = spec | {"family": "\x1b[31m[red]" + "x" * 10**5, "sizes": {"\x07": "\x1b" * 9, "n": [1] * 10**5}}
     save_file(tensors, path, metadata={"momlp_shattered": json.dumps(changed)})
     code, out, _ = run("check", path)

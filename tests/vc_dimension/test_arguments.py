@@ -120,10 +120,10 @@ HUGE = 10**20
     ],
 )
 def test_sizes_without_end_are_refused_at_once(call, kind, message):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(kind, match=message):
         call()
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3
 
 
 def test_candidates_of_huge_networks_need_no_search():
