@@ -25,6 +25,7 @@ import networkx as nx
 import torch
 from torch import Tensor
 
+from constructions.arrays import tensor_of
 from constructions.errors import (
     BudgetExceeded,
     require_choice,
@@ -84,7 +85,7 @@ class PathwayTree:
         `seed`). `valency` is 2 … 64. Measure radius and separation with `theory.covering_net`. ValueError for points
         that are not finite, or fewer distinct points than `leaves`."""
         require_choice("method", method, NET_METHODS)
-        cloud = require_cloud("points", points)
+        cloud = require_cloud("points", tensor_of("points", points))
         require_seed("seed", seed)
         require_int("valency", valency, 2, prototype_tree.MAX_VALENCY)
         if (delta is None) == (leaves is None):
