@@ -168,7 +168,11 @@ def _keys_of_proofs(name: str) -> frozenset[str]:
     if spec is None or spec.origin is None:
         return frozenset()
     for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "PROOFS" and isinstance(node.value, ast.Dict):
+        if (
+            isinstance(node, ast.AnnAssign)
+            and ast.unparse(node.target) == "PROOFS"
+            and isinstance(node.value, ast.Dict)
+        ):
             return frozenset(key.value for key in node.value.keys if isinstance(key, ast.Constant))
     return frozenset()
 
@@ -180,7 +184,8 @@ def has_proofs(claim_id: str) -> bool:
 
 
 def example(claim_id: str) -> str:
-    """Lines of Python that build what a claim speaks of and measure it (`theory.<name>.examples.EXAMPLES`); "" without."""
+    """Lines of Python that build what a claim speaks of and measure it (`theory.<name>.examples.EXAMPLES`); "" where
+    there are none."""
     name, _, key = claim_id.partition(".")
     module = _module(name, "examples") if name in NAMES and claim_id not in ADDED else None
     return "" if module is None else module.EXAMPLES.get(key, "").strip("\n")

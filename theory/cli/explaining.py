@@ -20,8 +20,8 @@ MODELS, WIDTH = "shapley_interactions", 120
 """The system whose verb of the same name explains models."""
 DESCRIPTION = (
     "Explain a claim, a system or a pattern of claims (momlp explain CLAIM...): what it says, how it is "
-    "decided, what it does not say and how to try it; or a model's answer at one row by interactions of features, or its loss "
-    "by experts, with the options below."
+    "decided, what it does not say and how to try it; or a model's answer at one row by interactions of features, "
+    "or its loss by experts, with the options below."
 )
 
 MEANING = {

@@ -12,11 +12,11 @@ for c, law, (n, e) in zip(chosen, fit_curves(*zip(*fitted)), fitted):
     print(c.name, "law", float(law(c.sizes[-1:, None])), "last value", float(e[-1]), "measured", float(c.errors[-1]))
 """
 STUDENTS = """
-from constructions.scaling_laws import fit_scaling_law
 from constructions.scaling_laws.students import ReLUTarget, train_students
 from constructions.scaling_laws.training import Schedule
-grid = train_students(ReLUTarget({teacher}, 0), {widths}, {sizes}, [0], inputs={teacher}[0], schedule=Schedule(200))
-print(grid.mean)  # widths, sizes
+teacher = ReLUTarget({teacher}, seed=0)
+grid = train_students(teacher, {widths}, {sizes}, [0], inputs=8, schedule=Schedule(200))
+print(grid.mean)  # errors: a row a width, a column a number of examples
 """
 PRUNED = """
 from constructions.scaling_laws.pruning import pruned_teacher_students, teacher_classes

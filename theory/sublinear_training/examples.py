@@ -66,7 +66,8 @@ print(float((net.weight - dense.weight).abs().max()) <= 1e-12)  # True""",
 from constructions.sublinear_training import ShiftedReLUNetwork, unit_sphere
 from theory.sublinear_training.bounds import Firing
 x, net = unit_sphere(200, 16), ShiftedReLUNetwork.from_seed(16, 4096, seed=0)
-print(float((net.pre_activations(x) > net.bias).double().sum()) / 200, "fire at a point, expected", Firing(4096, 0.24).expected)
+fired = (net.pre_activations(x) > net.bias).sum(1)
+print(float(fired.double().mean()), "fire at a point, expected", Firing(4096, 0.24).expected)
 """,
     "sparsity_exponent": SHIFTED,
     "sparsity_exponent_attained": SHIFTED,

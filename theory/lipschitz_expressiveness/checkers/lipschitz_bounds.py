@@ -12,6 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from constructions.arrays import tensor_of
 from constructions.errors import (
     require_bool,
     require_choice,
@@ -162,7 +163,7 @@ def _box(lower: Tensor | None, upper: Tensor | None, inputs: int) -> tuple[Tenso
 
 def _corner(name: str, value: Tensor, inputs: int) -> Tensor:
     """One convex box: a corner is one point (n,), not a list of them."""
-    corner = require_tensor(name, value, f"({inputs},)").detach().to(device="cpu", dtype=torch.float64)
+    corner = require_tensor(name, tensor_of(name, value), f"({inputs},)").detach().to(device="cpu", dtype=torch.float64)
     if corner.shape != (inputs,):
         raise ValueError(f"`{name}` must have shape ({inputs},): one box, got {tuple(corner.shape)}")
     if not bool(torch.isfinite(corner).all()):
