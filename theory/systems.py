@@ -173,7 +173,7 @@ def _keys_of_proofs(name: str) -> frozenset[str]:
             and ast.unparse(node.target) == "PROOFS"
             and isinstance(node.value, ast.Dict)
         ):
-            return frozenset(key.value for key in node.value.keys if isinstance(key, ast.Constant))
+            return frozenset(str(key.value) for key in node.value.keys if isinstance(key, ast.Constant))
     return frozenset()
 
 
