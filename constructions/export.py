@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from constructions.arrays import Array, as_given, tensor_of
+from constructions.arrays import Array, as_given, on_device, tensor_of
 from constructions.bit_extraction import graph as _bits  # noqa: F401 (registers its model)
 from constructions.errors import require_path, require_points
 from constructions.files import require_writable, write_whole
@@ -69,8 +69,9 @@ def export_bound(model: Exportable, x: Array) -> Array:
     fuses squared distances may send points nearly between two prototypes of a trained model to the other one. Of
     bit-extraction experts the bound is 0, and only the operations as they are written keep it.
     """
-    device = domain_of(model)[0].device if isinstance(model, TrainedMoMLP) else model.place
-    points = tensor_of("x", x).to(device) if isinstance(x, np.ndarray) else x
+    domain_of(model)
+    place: Any = model.place  # torch's modules answer any name to type-checkers
+    points = on_device(tensor_of("x", x), x, place)
     require_points("x", points, model.n)
     if isinstance(model, LatticeMixture):
         model.domain.require_inside("x", points)
