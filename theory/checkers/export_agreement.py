@@ -85,10 +85,12 @@ def _compared(
     require_instance("model", model, nn.Module)
     require_int("count", count, 1, MOST_POINTS)
     require_seed("seed", seed)
-    place = next(model.parameters()).device
+    place = next((p.device for p in model.parameters()), torch.device("cpu"))
     points, leaves = telling_points(model, count, torch.Generator().manual_seed(seed), place)
     if x is not None:
-        points = torch.cat([points, require_points("x", tensor_of("x", x), points.shape[1]).double().to(place)])
+        points = torch.cat(
+            [points, require_points("x", tensor_of("x", x), points.shape[1]).detach().double().to(place)]
+        )
     largest, allowed, equal = 0.0, 0.0, 0
     outside = _outside(model, points)
     said = run(outside)
