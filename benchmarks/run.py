@@ -18,6 +18,7 @@ import am_gm
 import certificates as against_crown
 import data_and_machines
 import demo_optimizer
+import exports
 import lipschitz_expressiveness
 import numpy as np
 import routers
@@ -116,6 +117,7 @@ def main() -> None:
     rows.extend(scaling_laws.fits_and_stacks(quick=args.quick))
     rows.extend(demo_optimizer.steps(quick=args.quick))
     rows.extend(am_gm.report(quick=args.quick))
+    rows.extend(exports.rows(quick=args.quick))
     curve = data_and_machines.throughput(quick=args.quick)
     rows.extend(curve)
     rows.extend(data_and_machines.rest(quick=args.quick))

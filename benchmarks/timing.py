@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 REPEATS = 5
-NAMED = ("torch", "numpy", "scipy", "numba", "faiss-cpu")
+NAMED = ("torch", "numpy", "scipy", "numba", "faiss-cpu", "onnxruntime")
 
 
 def seconds(call: Callable[[], object]) -> float:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from constructions.arrays import Array, as_given, on_device, tensor_of
 from constructions.bit_extraction import graph as _bits  # noqa: F401 (registers its model)
 from constructions.errors import require_path, require_points
 from constructions.files import require_writable, write_whole
@@ -59,7 +61,7 @@ def export_pt2(model: Exportable, path: str | os.PathLike) -> Path:
     return write_whole(target, lambda draft: torch.export.save(program, draft))
 
 
-def export_bound(model: Exportable, x: Tensor) -> Tensor:
+def export_bound(model: Exportable, x: Array) -> Array:
     """Upper bounds (B,) of how far the answers of an exported file may be from `model(x)`, x (B, n) in the domain.
 
     A runtime that runs node by node, as onnxruntime does on a CPU, gives the same numbers; these bounds hold for sums
@@ -68,11 +70,13 @@ def export_bound(model: Exportable, x: Tensor) -> Tensor:
     bit-extraction experts the bound is 0, and only the operations as they are written keep it.
     """
     domain_of(model)
-    require_points("x", x, model.n)
+    place: Any = model.place  # torch's modules answer any name to type-checkers
+    points = on_device(tensor_of("x", x), x, place)
+    require_points("x", points, model.n)
     if isinstance(model, LatticeMixture):
-        model.domain.require_inside("x", x)
+        model.domain.require_inside("x", points)
     with torch.no_grad():
-        return apart(model, x)
+        return as_given(apart(model, points), x)
 
 
 def domain_of(model: Exportable) -> tuple[Tensor, Tensor]:

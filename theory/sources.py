@@ -34,6 +34,11 @@ class Source:
     def url(self) -> str:
         return self.paper.url
 
+    @property
+    def page(self) -> str:
+        """Of `OURS` the file, without the theorems named after it: "docs/am_gm.md" of "docs/am_gm.md, Theorem 5"."""
+        return self.place.partition(",")[0]
+
     def __str__(self) -> str:
         return f"{self.paper.key}, {self.place}"
 
@@ -179,6 +184,7 @@ DEMO_V2 = Paper(
 )
 
 OURS = Paper("momlp", "The momlp developers", "momlp's own documentation", 2026, "docs/")
-"""Statements of this project, with their proofs on the named page of its documentation."""
+"""Statements of this project, with their proofs on the named page of its documentation, by the theorem where these are
+numbered: `OURS.at("docs/am_gm.md, Theorem 5")`."""
 
 LEMMA = "Lemma 1 (Warren; Anthony & Bartlett, Theorem 8.3) is cited, not proved here"

@@ -1,14 +1,15 @@
 """All systems, in reading order: their claims, figures and commands, imported on demand and found by convention.
 
-A new system adds one line here: its name. `theory.<name>` has a `SYSTEM`, and of the modules `claims`, `figures`,
-`commands` and `proofs` those that it needs.
+A new system adds one line here: its name. `theory.<name>` has a `SYSTEM`, and of the modules `claims`, `examples`,
+`figures`, `commands` and `proofs` those that it needs.
 
-Main definitions: `NAMES`, `system`, `REGISTRY`, `register`, `claim`, `select`, `proofs`, `figures`,
-`commands`.
+Main definitions: `NAMES`, `system`, `REGISTRY`, `register`, `claim`, `select`, `example`, `proofs`, `has_proofs`,
+`figures`, `commands`.
 """
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -158,6 +159,36 @@ def proofs(claim_id: str) -> Callable[[Context, Path], list[Proof]] | None:
     name, _, key = claim_id.partition(".")
     module = _module(name, "proofs") if name in NAMES and claim_id not in ADDED else None
     return None if module is None else module.PROOFS.get(key)
+
+
+@cache
+def _keys_of_proofs(name: str) -> frozenset[str]:
+    """The names in `theory.<name>.proofs.PROOFS`, read off its source: the module itself takes torch."""
+    spec = importlib.util.find_spec(f"theory.{name}.proofs")
+    if spec is None or spec.origin is None:
+        return frozenset()
+    for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
+        if (
+            isinstance(node, ast.AnnAssign)
+            and ast.unparse(node.target) == "PROOFS"
+            and isinstance(node.value, ast.Dict)
+        ):
+            return frozenset(str(key.value) for key in node.value.keys if isinstance(key, ast.Constant))
+    return frozenset()
+
+
+def has_proofs(claim_id: str) -> bool:
+    """Whether `proofs` has something for this claim, without importing what makes it."""
+    name, _, key = claim_id.partition(".")
+    return name in NAMES and claim_id not in ADDED and key in _keys_of_proofs(name)
+
+
+def example(claim_id: str) -> str:
+    """Lines of Python that build what a claim speaks of and measure it (`theory.<name>.examples.EXAMPLES`); "" where
+    there are none."""
+    name, _, key = claim_id.partition(".")
+    module = _module(name, "examples") if name in NAMES and claim_id not in ADDED else None
+    return "" if module is None else module.EXAMPLES.get(key, "").strip("\n")
 
 
 # --- figures and commands -------------------------------------------------------------------------------

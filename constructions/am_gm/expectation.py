@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from constructions.arrays import Array, as_given, tensor_of
 from constructions.errors import BudgetExceeded, require_bool, require_int
 
 MOST_LETTERS = 20
@@ -32,9 +33,10 @@ TOLERANCE = 1e-10
 
 
 def expected_product(
-    A: Tensor, k: int | None = None, *, replacement: bool = False, nested: bool = False, start: Tensor | None = None
-) -> Tensor:
-    """The mean product (..., d, d) of k (n when None) of the matrices A (..., n, d, d), float64 or complex128.
+    A: Array, k: int | None = None, *, replacement: bool = False, nested: bool = False, start: Array | None = None
+) -> Array:
+    """The mean product (..., d, d) of k (n when None) of the matrices A (..., n, d, d), float64 or complex128; a numpy
+    array for a numpy array.
 
     `start` (..., d, d) takes the place of the identity: right of the products, or in the middle of the nested ones.
     TypeError or ValueError for other shapes, numbers that are not finite, k not in 1 to n (with `replacement`
@@ -47,17 +49,18 @@ def expected_product(
     k = n if k is None else require_int("k", k, 1, MOST_FACTORS if replacement else n)
     middle = _middle(matrices, start)
     if replacement:
-        return _with_replacement(matrices, k, middle, nested)
+        return as_given(_with_replacement(matrices, k, middle, nested), A)
     require_int("n", n, 1, MOST_LETTERS)
-    return _in_chunks(matrices, k, middle, nested)
+    return as_given(_in_chunks(matrices, k, middle, nested), A)
 
 
-def am_gm_ratio(A: Tensor, k: int | None = None, *, nested: bool = False) -> Tensor:
+def am_gm_ratio(A: Array, k: int | None = None, *, nested: bool = False) -> Array:
     """‖mean without repetition‖ / ‖mean with repetition‖ (...), operator norms, of positive semidefinite A
-    (..., n, d, d); 0/0 is 1. ValueError also where a matrix is not Hermitian or not positive semidefinite."""
+    (..., n, d, d), a tensor or a numpy array; 0/0 is 1. ValueError also where a matrix is not Hermitian or not
+    positive semidefinite."""
     matrices = require_positive("A", A)
     scale = _safe(matrices.abs().amax((-3, -2, -1), keepdim=True))  # the ratio does not change, nothing overflows
-    return ratio(matrices / scale, k, nested=nested)
+    return as_given(ratio(matrices / scale, k, nested=nested), A)
 
 
 def ratio(A: Tensor, k: int | None = None, *, nested: bool = False) -> Tensor:
@@ -79,6 +82,7 @@ def norm(M: Tensor) -> Tensor:
 
 def require_matrices(name: str, A: Any) -> Tensor:
     """`A` (..., n, d, d) as float64, or complex128 when it is complex; TypeError or ValueError otherwise."""
+    A = tensor_of(name, A, with_complex=True)
     if not isinstance(A, Tensor) or A.layout != torch.strided or A.is_meta:
         raise TypeError(f"`{name}` must be a dense torch.Tensor of shape (..., n, d, d), got {type(A).__name__}")
     if A.ndim < 3 or A.shape[-1] != A.shape[-2] or not A.numel():
@@ -124,8 +128,8 @@ def _refuse(name: str, bad: Tensor, found: Tensor, what: str) -> None:
         raise ValueError(f"`{name}` must be {what} of matrix {index} is {value:.3g}")
 
 
-def _middle(matrices: Tensor, start: Tensor | None) -> Tensor:
-    d = matrices.shape[-1]
+def _middle(matrices: Tensor, start: Any) -> Tensor:
+    d, start = matrices.shape[-1], tensor_of("start", start, with_complex=True)
     if start is None:
         return torch.eye(d, dtype=matrices.dtype, device=matrices.device).expand(*matrices.shape[:-3], d, d)
     dense = isinstance(start, Tensor) and start.layout == torch.strided and start.ndim >= 2

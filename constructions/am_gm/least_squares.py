@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import torch
 from flint import fmpq, fmpq_mat
 from torch import Tensor
 
 from constructions.am_gm.exact import identity
+from constructions.arrays import tensor_of
 from constructions.errors import require_bool, require_cloud, require_positive, require_tensor, shown
 
 INCONSISTENT = 1e-9
@@ -24,16 +26,18 @@ INCONSISTENT = 1e-9
 
 
 class LeastSquares:
-    """Rows a_i (n, d) of a consistent system, and its targets (n,), 0 when None.
+    """Rows a_i (n, d) of a consistent system, and its targets (n,), 0 when None: tensors or numpy arrays.
 
     TypeError or ValueError for other shapes, numbers that are not finite, or targets that no x attains.
     """
 
-    def __init__(self, rows: Tensor, targets: Tensor | None = None):
-        self.rows = require_cloud("rows", rows)
+    def __init__(self, rows: Tensor | np.ndarray, targets: Tensor | np.ndarray | None = None):
+        self.rows = require_cloud("rows", tensor_of("rows", rows))
         self.targets = self.rows.new_zeros(len(self.rows))
         if targets is not None:
-            given = require_tensor("targets", targets, "(n,)").detach().double().to(self.rows.device)
+            given = (
+                require_tensor("targets", tensor_of("targets", targets), "(n,)").detach().double().to(self.rows.device)
+            )
             if given.shape != self.targets.shape or not bool(torch.isfinite(given).all()):
                 raise ValueError(f"`targets` must be {len(self.rows)} finite numbers, got {shown(given)}")
             self.targets = given

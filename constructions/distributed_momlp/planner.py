@@ -62,8 +62,9 @@ class DevicePlan:
 
     @property
     def worst_bytes(self) -> int:
-        """The most that any device can send: all its points are others', or it answers all points of the others."""
-        return max(self.sent_bytes(self.batch, 0), self.sent_bytes(0, self.batch * (self.devices - 1)))
+        """The most that any device can send: all its points are others', and all points of the others are its own."""
+        others = self.devices - 1
+        return self.sent_bytes(self.batch, self.batch * others) if others else 0
 
 
 def plan_devices(

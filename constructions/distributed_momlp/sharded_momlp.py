@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from constructions.arrays import Array, as_given, tensor_of
 from constructions.distributed_momlp.shards import Shards
 from constructions.errors import require_instance, require_path, require_points
 from constructions.expert_rows.cache import Rows
@@ -100,18 +102,24 @@ class ShardedMoMLP:
         held = 0 if self.rows is None else sum(t.nbytes for t in self.rows) + self.own.nbytes
         return self.model.resident_bytes + held
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """This rank's points (B, n), B ≥ 0 and different on every rank -> (B, m). Together.
+    def __call__(self, x: Array) -> Array:
+        """This rank's points (B, n), B ≥ 0 and different on every rank -> (B, m), an array for an array. Together.
 
         ValueError on the rank whose points are wrong and `RankFailed` on the others; `RankLost` when a rank is gone.
         """
-        leaves, error = None, None
+        points, leaves, error = None, None, None
         try:
-            leaves = self._route(x)
+            points = tensor_of("x", x).to(self.ranks.device) if isinstance(x, np.ndarray) else x
+            leaves = self._route(points)
         except Exception as err:
             error = err
         self.ranks.agree(error, "routing")
         assert leaves is not None
+        assert points is not None
+        return as_given(self._exchanged(points, leaves), x)
+
+    def _exchanged(self, x: Tensor, leaves: Tensor) -> Tensor:
+        """Every point to the rank that owns its leaf, and the answers back."""
         owner = self.shards.owner(leaves)
         order = torch.argsort(owner, stable=True)
         counts = torch.bincount(owner, minlength=self.ranks.world)
@@ -119,7 +127,7 @@ class ShardedMoMLP:
         announcing, sending, returning = FORWARD_STAGES
         expected = self.ranks.exchange_counts(counts, announcing)
         points = self.ranks.exchange(x[order], sent, expected, sending)
-        answers = torch.empty(0)
+        answers, error = torch.empty(0), None
         try:
             answers = self._answer(points)
         except Exception as err:
@@ -129,6 +137,10 @@ class ShardedMoMLP:
         result = torch.empty_like(back)
         result[order] = back
         return result
+
+    def predict(self, x: Array) -> Array:
+        """A call, by the name that it has in models of one process. Together."""
+        return self(x)
 
     def report(self) -> dict:
         """What this rank holds and sent so far; `forward` is the traffic of all forward passes."""

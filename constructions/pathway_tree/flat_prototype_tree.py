@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from constructions.arrays import Array, as_given, on_device, tensor_of
 from constructions.errors import first_row, require_device, require_points
 from constructions.fixed_order import squared_distances
 from constructions.pathway_tree.flat_tree import kernels
@@ -49,7 +50,8 @@ def require_queries(x: Any, prototypes: Tensor) -> Tensor:
 
 
 def _shaped(x: Any, prototypes: Tensor) -> Tensor:
-    points = require_points("x", x, prototypes.shape[1]).double()
+    points = require_points("x", tensor_of("x", x), prototypes.shape[1]).double()
+    points = on_device(points, x, prototypes.device)
     if points.device != prototypes.device:
         raise ValueError(f"`x` must be on the tree's device {prototypes.device}, got {points.device}")
     return points
@@ -86,9 +88,11 @@ class FlatPrototypeTree:
         children = torch.where(child < self.count[:, None], self.first[:, None] + child, -1)
         return FlatPrototypeTree(self.prototypes.to(place), children.to(place), self.leaf.to(place))
 
-    def route(self, x: Tensor) -> Tensor:
+    def route(self, x: Array) -> Array:
         """Leaf ids (B,), int64, of points (B, n): those of `PrototypeTree.route`."""
-        points = _shaped(x, self.prototypes).detach().contiguous()
+        return as_given(self._route(_shaped(x, self.prototypes).detach().contiguous()), x)
+
+    def _route(self, points: Tensor) -> Tensor:
         compiled = kernels() if self._arrays is not None else None
         if compiled is None:
             return self.descend(points)

@@ -28,6 +28,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from constructions.arrays import Array, as_given, on_device, tensor_of
 from constructions.errors import first_row, require_device, require_instance, require_int, require_tensor, shown
 
 ROWS_ON_CPU, ROWS_ELSEWHERE = 1 << 13, 1 << 22  # of torch operations at a time: the first stay in the cache
@@ -54,7 +55,7 @@ def require_coordinates(z: Any, q: int) -> Tensor:
 
 
 def _shaped(z: Any, q: int) -> Tensor:
-    require_tensor("z", z, f"(B, {q})")
+    z = require_tensor("z", tensor_of("z", z), f"(B, {q})")
     if z.ndim != 2 or z.shape[1] != q:
         raise ValueError(f"`z` must have shape (B, {q}), got {tuple(z.shape)}")
     return z.double()
@@ -116,10 +117,13 @@ class FlatTree:
         moved = {name: getattr(self, name).to(place) for name in ("axis", "bound", "first", "leaf")}
         return replace(self, **moved)
 
-    def route(self, z: Tensor) -> Tensor:
+    def route(self, z: Array) -> Array:
         """Flat leaf ids (B,), int64, of points in lattice coordinates z (B, q): `PathwayTree.flat_index` of its
         `route`."""
-        points = _shaped(z, self.q).detach().contiguous()
+        return as_given(self._route(on_device(_shaped(z, self.q), z, self.first.device)), z)
+
+    def _route(self, z: Tensor) -> Tensor:
+        points = z.detach().contiguous()
         if points.device != self.first.device:
             raise ValueError(f"`z` must be on the tree's device {self.first.device}, got {points.device}")
         compiled = kernels() if points.device.type == "cpu" else None

@@ -18,6 +18,7 @@ import networkx as nx
 import torch
 from torch import Tensor
 
+from constructions.arrays import Array, as_given
 from constructions.errors import (
     BudgetExceeded,
     require_cloud,
@@ -106,12 +107,12 @@ class PrototypeTree:
         """The same tree as arrays, to route many points fast on the CPU."""
         return FlatPrototypeTree(self.prototypes, self.children, self.leaf_of_node)
 
-    def route(self, x: Tensor) -> Tensor:
-        """Leaf ids (B,), int64, of points (B, n) by the nearest child at every node."""
+    def route(self, x: Array) -> Array:
+        """Leaf ids (B,), int64, of points (B, n) by the nearest child at every node; an array for an array."""
         points = require_queries(x, self.prototypes)
         rows = max(1, CHUNK_BYTES // (8 * self.valency * self.n))
         found = [self._descend(part) for part in points.split(rows)]
-        return torch.cat(found)
+        return as_given(torch.cat(found), x)
 
     def _descend(self, x: Tensor) -> Tensor:
         node = torch.zeros(x.shape[0], dtype=torch.int64, device=x.device)
@@ -124,9 +125,9 @@ class PrototypeTree:
             node = torch.where(child < 0, node, child)
         return self.leaf_of_node[node]
 
-    def nearest_leaf(self, x: Tensor) -> Tensor:
+    def nearest_leaf(self, x: Array) -> Array:
         """Leaf ids (B,), int64, of points (B, n) by the nearest of all leaf prototypes (flat routing)."""
-        return nearest(require_queries(x, self.prototypes), self.leaf_prototypes)[1]
+        return as_given(nearest(require_queries(x, self.prototypes), self.leaf_prototypes)[1], x)
 
     # --- the graph ---
 

@@ -22,9 +22,11 @@ from functools import lru_cache
 from typing import Any
 
 import networkx as nx
+import numpy as np
 import torch
 from torch import Tensor
 
+from constructions.arrays import Array, as_given, tensor_of
 from constructions.errors import (
     BudgetExceeded,
     require_choice,
@@ -69,7 +71,7 @@ class PathwayTree:
     @classmethod
     def from_points(
         cls,
-        points: Tensor,
+        points: Tensor | np.ndarray,
         *,
         delta: float | None = None,
         leaves: int | None = None,
@@ -84,7 +86,7 @@ class PathwayTree:
         `seed`). `valency` is 2 … 64. Measure radius and separation with `theory.covering_net`. ValueError for points
         that are not finite, or fewer distinct points than `leaves`."""
         require_choice("method", method, NET_METHODS)
-        cloud = require_cloud("points", points)
+        cloud = require_cloud("points", tensor_of("points", points))
         require_seed("seed", seed)
         require_int("valency", valency, 2, prototype_tree.MAX_VALENCY)
         if (delta is None) == (leaves is None):
@@ -170,13 +172,15 @@ class PathwayTree:
 
     # --- routing ---
 
-    def route(self, z: Tensor) -> Tensor:
-        """Leaf indices (B, q), int64, by descending the tree: all points one level at a time.
+    def route(self, z: Array) -> Array:
+        """Leaf indices (B, q), int64, by descending the tree: all points one level at a time; an array for an array.
 
         At an inner node z is compared with the node's integer boundaries (right=False: a boundary belongs to the
         child before it).
         """
-        z = require_coordinates(z, self.q)
+        return as_given(self._route(require_coordinates(z, self.q)), z)
+
+    def _route(self, z: Tensor) -> Tensor:
         start = torch.zeros(z.shape[0], self.q, dtype=torch.int64, device=z.device)
         width = start + torch.tensor(self.cells, dtype=torch.int64, device=z.device)
         ranks = torch.arange(1, self.valency, device=z.device)
@@ -206,19 +210,19 @@ class PathwayTree:
             nodes.append(boxes[distances.index(min(distances))])
         return nodes
 
-    def nearest_leaf(self, z: Tensor, *, max_leaves: int = 1 << 22) -> Tensor:
+    def nearest_leaf(self, z: Array, *, max_leaves: int = 1 << 22) -> Array:
         """Leaf indices (B, q) by brute force, ties to the lowest; BudgetExceeded above `max_leaves`."""
         require_int("max_leaves", max_leaves, 1)
-        z = require_coordinates(z, self.q)
+        points = require_coordinates(z, self.q)
         if self.num_leaves > max_leaves:
             raise BudgetExceeded(
                 f"`nearest_leaf` compares with all {self.num_leaves} leaves, more than max_leaves = {max_leaves}"
             )
-        leaves = self.leaf_indices(z.device)
+        leaves = self.leaf_indices(points.device)
         prototypes = leaves.double() + 0.5
         rows = max(1, CHUNK_BYTES // (8 * max(1, prototypes.numel())))
-        found = [squared_distances(part, prototypes).argmin(-1) for part in z.split(rows)]
-        return leaves[torch.cat(found)] if found else leaves[:0]
+        found = [squared_distances(part, prototypes).argmin(-1) for part in points.split(rows)]
+        return as_given(leaves[torch.cat(found)] if found else leaves[:0], z)
 
     def leaf_indices(self, device: torch.device | str | None = None) -> Tensor:
         """All leaf multi-indices (L, q), int64, in lexicographic order; BudgetExceeded for too many of them."""

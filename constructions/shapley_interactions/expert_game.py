@@ -18,9 +18,11 @@ from dataclasses import dataclass
 from functools import singledispatch
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from constructions.arrays import tensor_of
 from constructions.errors import require_choice, require_cloud, require_instance, require_int, require_tensor
 from constructions.fixed_order import squared_distances, total
 from constructions.mixture import LatticeMixture
@@ -56,8 +58,8 @@ class ExpertGame:
     def __init__(
         self,
         mixture: Any,
-        points: Tensor,
-        targets: Tensor,
+        points: Tensor | np.ndarray,
+        targets: Tensor | np.ndarray,
         *,
         loss: str = "squared",
         off: str = "next_nearest",
@@ -66,7 +68,7 @@ class ExpertGame:
     ):
         require_choice("loss", loss, LOSSES)
         require_choice("off", off, OFF)
-        x = require_cloud("points", points)
+        x = require_cloud("points", tensor_of("points", points))
         ranking = ranked(mixture)
         count = len(ranking.leaves)
         if count * len(x) > MOST_ANSWERS:
@@ -179,8 +181,8 @@ class ExpertGame:
         return torch.cat([by_last.gather(1, place[:, part].amax(-1)).mean(0) for part in parts])
 
 
-def _require_targets(targets: Tensor, count: int, *, classes: bool) -> Tensor:
-    require_instance("targets", targets, Tensor)
+def _require_targets(given: Any, count: int, *, classes: bool) -> Tensor:
+    targets = require_instance("targets", tensor_of("targets", given, integers=classes), Tensor)
     kinds = "int64 classes (N,)" if classes else "floating values (N,) or (N, m)"
     good = targets.dtype == torch.int64 and targets.ndim == 1 if classes else targets.is_floating_point()
     if not good or targets.ndim not in (1, 2) or len(targets) != count:

@@ -15,10 +15,13 @@ import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from constructions.arrays import tensor_of
 from constructions.errors import (
     require_bool,
     require_choice,
@@ -77,8 +80,8 @@ class GaussNewtonTrainer:
     def __init__(
         self,
         net: ShiftedReLUNetwork,
-        X: Tensor,
-        y: Tensor,
+        X: Tensor | np.ndarray,
+        y: Tensor | np.ndarray,
         *,
         method: str = "lazy",
         radius: float | None = None,
@@ -294,9 +297,11 @@ def _power_of_two(count: float) -> int:
     return 1 << max(4, math.ceil(math.log2(max(1.0, count))))
 
 
-def _require_data(net: ShiftedReLUNetwork, X: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+def _require_data(net: ShiftedReLUNetwork, X: Any, y: Any) -> tuple[Tensor, Tensor]:
     """Points and labels on the network's device; TypeError or ValueError for what cannot be trained on."""
     weight = net.weight
+    # arrays have no device
+    X, y = (tensor_of(n, v).to(weight.device) if isinstance(v, np.ndarray) else v for n, v in (("X", X), ("y", y)))
     for name, value, shape in (("X", X, "(n, d)"), ("y", y, "(n,)")):
         require_tensor(name, value, shape)
         if value.dtype != torch.float64:

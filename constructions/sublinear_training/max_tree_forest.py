@@ -14,10 +14,13 @@ said to take are counted by `visits`, not by that shortcut.
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from constructions.arrays import tensor_of
 from constructions.errors import BudgetExceeded, require_int, require_tensor, shown
 from constructions.sublinear_training.fired import Fired, ancestors, compact
 
@@ -31,9 +34,9 @@ class MaxTreeForest(nn.Module):
 
     nodes: Tensor
 
-    def __init__(self, keys: Tensor, *, memory_limit: int = DEFAULT_MEMORY):
+    def __init__(self, keys: Tensor | np.ndarray, *, memory_limit: int = DEFAULT_MEMORY):
         super().__init__()
-        require_keys("keys", keys)
+        keys = require_keys("keys", tensor_of("keys", keys))
         if not keys.numel():
             raise ValueError(f"`keys` must be of a unit and a point at least, got {tuple(keys.shape)}")
         self.m, self.n = keys.shape
@@ -162,12 +165,14 @@ def _require_threshold(value: float) -> float:
     raise ValueError(f"`threshold` must be a number that a float can hold, got {shown(value)}")
 
 
-def require_keys(name: str, keys: Tensor) -> None:
+def require_keys(name: str, keys: Any) -> Tensor:
+    """`keys` if they are finite floats (m, n); TypeError or ValueError otherwise."""
     require_tensor(name, keys, "(m, n)")
     if keys.ndim != 2 or not keys.is_floating_point():
         raise ValueError(f"`{name}` must be floating of shape (m, n), got {keys.dtype} {tuple(keys.shape)}")
     if not bool(torch.isfinite(keys).all()):
         raise ValueError(f"`{name}` must be finite")
+    return keys
 
 
 def require_units(neurons: Tensor, m: int) -> None:

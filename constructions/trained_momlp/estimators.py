@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from constructions.errors import require_choice, require_int, shown
 from constructions.trained_momlp.model import TrainedMoMLP
 from constructions.trained_momlp.routing import Routing
-from constructions.trained_momlp.run import held_out, train_momlp
+from constructions.trained_momlp.run import held_out, train_momlp, weights_of
 from constructions.trained_momlp.training import Options
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
@@ -77,12 +77,14 @@ class _MoMLPEstimator(BaseEstimator):
         self.dtype = dtype
         self.budget_bytes = budget_bytes
 
-    def _train(self, X: np.ndarray, y: np.ndarray) -> None:
-        """Fit `model_` to points X (N, n) and targets y (N, m), or classes (N,)."""
+    def _train(self, X: np.ndarray, y: np.ndarray, sample_weight: Any) -> None:
+        """Fit `model_` to points X (N, n) and targets y (N, m), or classes (N,), of `sample_weight` (N,) each."""
         leaves = require_int("leaves", self.leaves, 1)
         generator = torch.Generator().manual_seed(self._seed())
-        held = held_out(self.validation, len(X), generator)
-        distinct = len(np.unique(X[~held.numpy()], axis=0))
+        weight = _numbers(sample_weight)
+        used, _ = weights_of(weight, len(X))
+        held = held_out(self.validation, used, generator)
+        distinct = len(np.unique(X[(used & ~held).numpy()], axis=0))
         self.model_: TrainedMoMLP = train_momlp(
             X,
             y,
@@ -91,6 +93,7 @@ class _MoMLPEstimator(BaseEstimator):
             routing=Routing(self.method, self.valency, self.router, self.overlap),
             task=self._task,
             validation=held,
+            sample_weight=weight,
             options=Options(
                 self.steps,
                 self.batch_size,
@@ -122,6 +125,16 @@ class _MoMLPEstimator(BaseEstimator):
             return self.model_(torch.from_numpy(np.array(points))).double().numpy()
 
 
+def _numbers(sample_weight: Any) -> np.ndarray | None:
+    """What scikit-learn's users give as weights, lists and series too, as an array; None stays None."""
+    if sample_weight is None:
+        return None
+    try:
+        return np.asarray(sample_weight, dtype=np.float64)
+    except (TypeError, ValueError) as err:
+        raise ValueError(f"`sample_weight` must be numbers (N,), got {shown(sample_weight)}") from err
+
+
 class MoMLPRegressor(RegressorMixin, _MoMLPEstimator):
     __doc__ = f"""Regression of one target (N,) or several (N, m).
 
@@ -130,11 +143,11 @@ class MoMLPRegressor(RegressorMixin, _MoMLPEstimator):
 
     _task = "regression"
 
-    def fit(self, X: Any, y: Any) -> MoMLPRegressor:
-        """Train on points X (N, n) and targets y (N,) or (N, m)."""
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MoMLPRegressor:
+        """Train on points X (N, n) and targets y (N,) or (N, m); `sample_weight` (N,) as in `train_momlp`."""
         X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
         self._single = y.ndim == 1
-        self._train(X, y.astype(np.float64))
+        self._train(X, y.astype(np.float64), sample_weight)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -156,12 +169,12 @@ class MoMLPClassifier(ClassifierMixin, _MoMLPEstimator):
 
     _task = "classification"
 
-    def fit(self, X: Any, y: Any) -> MoMLPClassifier:
-        """Train on points X (N, n) and labels y (N,)."""
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MoMLPClassifier:
+        """Train on points X (N, n) and labels y (N,); `sample_weight` (N,) as in `train_momlp`."""
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
         self.classes_, number = np.unique(y, return_inverse=True)
-        self._train(X, number.astype(np.int64))
+        self._train(X, number.astype(np.int64), sample_weight)
         return self
 
     def predict(self, X: Any) -> np.ndarray:

@@ -83,13 +83,26 @@ def assigned(tree: PrototypeTree, z: Tensor, *, flat: bool, overlap: int) -> tup
     return torch.cat([leaf, near[keep]]), torch.cat([rows, rows[:, None].expand_as(near)[keep]])
 
 
-def spread(groups: Groups, z: Tensor) -> tuple[Tensor, Tensor]:
-    """(mean (E, n), 1 / root mean square coordinate (E,)) of each expert's points; 0 and 1 where it has none."""
+def owned_means(groups: Groups, values: Tensor) -> Tensor:
+    """Means (E,) of values (N,) over each expert's rows; 1 where it has none."""
+    owner = torch.repeat_interleave(torch.arange(groups.experts), groups.sizes)
+    total = torch.zeros(groups.experts, dtype=torch.float64).index_add_(0, owner, values.double()[groups.rows])
+    return torch.where(groups.sizes > 0, total / groups.sizes.clamp(min=1), 1.0)
+
+
+def spread(groups: Groups, z: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """(mean (E, n), 1 / root mean square coordinate (E,)) of each expert's points z (N, n), of `weight` (N,) each; 0
+    and 1 where it has none."""
     owner = torch.repeat_interleave(torch.arange(groups.experts), groups.sizes)
     points = z[groups.rows]
     count = groups.sizes.clamp(min=1)[:, None]
-    mean = torch.zeros(groups.experts, z.shape[1], dtype=z.dtype).index_add_(0, owner, points) / count
-    square = (points - mean[owner]).square().mean(-1)
+    relative = None if weight is None else weight.to(z)[groups.rows] / owned_means(groups, weight)[owner]
+
+    def weighted(each: Tensor) -> Tensor:
+        return each if relative is None else each * relative.view(-1, *(1,) * (each.ndim - 1))
+
+    mean = torch.zeros(groups.experts, z.shape[1], dtype=z.dtype).index_add_(0, owner, weighted(points)) / count
+    square = weighted((points - mean[owner]).square().mean(-1))
     variance = torch.zeros(groups.experts, dtype=z.dtype).index_add_(0, owner, square) / count[:, 0]
     # a single point, or copies of one, have no spread of their own
     return mean, torch.where(variance > 1e-12, variance, 1.0).rsqrt()

@@ -5,6 +5,7 @@ Main definitions: `train_momlp`, `prepare`, `train_together`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,13 +27,14 @@ from constructions.errors import (
     require_path,
     require_points,
     require_seed,
+    require_tensor,
     shown,
 )
 from constructions.pathway_tree.prototype_tree import PrototypeTree
 from constructions.progress import Log, require_log, silent
 from constructions.trained_momlp.bank import Widths, hidden_widths, initial, parameters, rescaled
 from constructions.trained_momlp.data_parallel import method_named
-from constructions.trained_momlp.groups import Groups, spread
+from constructions.trained_momlp.groups import Groups, owned_means, spread
 from constructions.trained_momlp.model import TASKS, TrainedMoMLP
 from constructions.trained_momlp.routing import Routing, routing_of
 from constructions.trained_momlp.steps import all_at_once
@@ -102,6 +104,7 @@ def train_momlp(
     routing: Routing | None = None,
     task: str = "regression",
     validation: float | Tensor | np.ndarray = 0.2,
+    sample_weight: Tensor | np.ndarray | None = None,
     options: Options | None = None,
     budget_bytes: int | None = None,
     checkpoint: str | Path | None = None,
@@ -119,8 +122,10 @@ def train_momlp(
     arrays.
 
     y is (N,) or (N, m) for regression, classes (N,) 0 … C − 1 for classification (m = C logits). `routing` says how
-    points find their experts, `validation` is a share, or a mask (N,) of the rows kept for early stopping. With
-    `budget_bytes` experts are trained group after group, so that what is on `device` fits, with the same result.
+    points find their experts, `validation` is a share, or a mask (N,) of the rows kept for early stopping.
+    `sample_weight` (N,) counts a row as often in the losses and in the standardisation (3: as if it were there three
+    times, 0: as if it were not); the router looks at where rows of positive weight lie, not at how much they weigh.
+    With `budget_bytes` experts are trained group after group, so that what is on `device` fits, with the same result.
     `checkpoint` is a file to resume from; it belongs to this data, these options and this seed. The model stays on
     the CPU; `model.report` says what training did.
     With `optimizer` "demo" all ranks of `process_group` (None: the default one, or none) train together, called with
@@ -138,6 +143,7 @@ def train_momlp(
     if budget_bytes is not None:
         require_int("budget_bytes", budget_bytes, 1)
     data = {"task": task, "validation": validation, "generator": generator, "dtype": dtype}
+    data["sample_weight"] = sample_weight
     routing = routing_of(routing, former)
     ready = prepare(x, y, leaves=leaves, expert_hidden=expert_hidden, routing=routing, **data)
     trained = train_bank(
@@ -164,6 +170,7 @@ def prepare(
     routing: Routing | None = None,
     task: str = "regression",
     validation: float | Tensor | np.ndarray = 0.2,
+    sample_weight: Tensor | np.ndarray | None = None,
     generator: torch.Generator | None = None,
     dtype: torch.dtype = torch.float64,
     **former: Any,
@@ -176,18 +183,20 @@ def prepare(
     require_instance("generator", generator, (torch.Generator, type(None)))
     source = generator if generator is not None else torch.Generator().manual_seed(0)
     points, target = (part.cpu() for part in _require_data(x, y, task))  # the data wait on the host
-    held = held_out(validation, len(points), source)
-    rows = (~held).nonzero()[:, 0]
-    shift, inverse = _standard("x", points[rows])
+    used, weight = weights_of(sample_weight, len(points))
+    held = held_out(validation, used, source)
+    rows = (used & ~held).nonzero()[:, 0]
+    heavy = None if weight is None else weight[rows]
+    shift, inverse = _standard("x", points[rows], heavy)
     z = (points - shift) * inverse
     tree = routing.tree(z[rows], leaves, _seed(generator))
     owner, place = routing.trained(tree, z[rows])
     train = Groups.of(owner, rows[place], tree.num_leaves)
-    spare = held.nonzero()[:, 0]
+    spare = (used & held).nonzero()[:, 0]
     owner, place = routing.answering(tree, z[spare])
-    centre, scale = spread(train, z)
+    centre, scale = spread(train, z, weight)
     if task == "regression":
-        output_shift, output_inverse = _standard("y", target[rows])
+        output_shift, output_inverse = _standard("y", target[rows], heavy)
         target, output_scale = ((target - output_shift) * output_inverse).to(dtype), 1 / output_inverse
     else:
         output_shift = torch.zeros(int(target.max()) + 1, dtype=torch.float64)
@@ -196,7 +205,14 @@ def prepare(
     if tree.num_leaves * parameters(widths) > MOST_PARAMETERS:
         raise BudgetExceeded(f"`expert_hidden` must leave at most {MOST_PARAMETERS} parameters, got widths {widths}")
     problem = Problem(
-        z.to(dtype), target, train, Groups.of(owner, spare[place], tree.num_leaves), centre.to(dtype), scale.to(dtype)
+        z.to(dtype),
+        target,
+        train,
+        Groups.of(owner, spare[place], tree.num_leaves),
+        centre.to(dtype),
+        scale.to(dtype),
+        weight,
+        None if weight is None else owned_means(train, weight),
     )
     return Prepared(
         problem,
@@ -239,6 +255,8 @@ def train_together(
         rows = torch.cat([g.rows + o for g, o in zip(groups, offsets, strict=False)])
         return Groups(rows, torch.cat([sizes.new_zeros(1), sizes.cumsum(0)]))
 
+    weighted = any(p.weight is not None for p in problems)
+    ones = torch.ones(max(offsets[-1], sum(p.experts for p in problems)), dtype=torch.float64)
     whole = Problem(
         torch.cat([p.z for p in problems]),
         torch.cat([p.y for p in problems]),
@@ -246,6 +264,10 @@ def train_together(
         joined("validation"),
         torch.cat([p.centre for p in problems]),
         torch.cat([p.scale for p in problems]),
+        torch.cat([ones[: len(p.z)] if p.weight is None else p.weight for p in problems]) if weighted else None,
+        torch.cat([ones[: p.experts] if p.mean_weight is None else p.mean_weight for p in problems])
+        if weighted
+        else None,
     )
     trained = train_bank(
         whole,
@@ -304,8 +326,34 @@ def _require_data(x: Any, y: Any, task: str) -> tuple[Tensor, Tensor]:
     return points, target
 
 
-def held_out(validation: Any, count: int, generator: torch.Generator) -> Tensor:
-    """Mask (N,) of the validation rows; at least one row is left to train on."""
+def weights_of(sample_weight: Any, count: int) -> tuple[Tensor, Tensor | None]:
+    """Mask (N,) of the rows that count, and their weights (N,), float64; None where all of them weigh the same.
+
+    ValueError or TypeError for anything but N finite nonnegative numbers with a sum that a float holds, not all 0.
+    """
+    used = torch.ones(count, dtype=torch.bool)
+    if sample_weight is None:
+        return used, None
+    value = require_tensor("sample_weight", tensor_of("sample_weight", sample_weight), f"({count},)")
+    if value.shape != (count,):
+        raise ValueError(f"`sample_weight` must have shape ({count},), got {tuple(value.shape)}")
+    weight = value.detach().cpu().double()
+    good = torch.isfinite(weight) & (weight >= 0)
+    if not bool(good.all()):
+        row = first_row(~good)
+        raise ValueError(f"`sample_weight` must be finite and nonnegative, row {row} is {float(weight[row]):g}")
+    used = weight >= torch.finfo(torch.float64).tiny  # what is below may be 0 on another device
+    if not bool(used.any()):
+        raise ValueError("`sample_weight` must not be all zero")
+    if not math.isfinite(float(weight.sum())):
+        raise ValueError(f"`sample_weight` must have a finite sum, its largest is {float(weight.max()):g}")
+    alike = bool((weight[used] == weight[used][0]).all())
+    return used, None if alike else weight
+
+
+def held_out(validation: Any, used: Tensor, generator: torch.Generator) -> Tensor:
+    """Mask (N,) of the validation rows among the `used` ones (N,); at least one of these is left to train on."""
+    count = len(used)
     validation = tensor_of("validation", validation, integers=True)
     if isinstance(validation, Tensor):
         if validation.dtype != torch.bool or validation.shape != (count,) or validation.device.type == "meta":
@@ -316,16 +364,24 @@ def held_out(validation: Any, count: int, generator: torch.Generator) -> Tensor:
     else:
         if isinstance(validation, bool) or not isinstance(validation, (int, float)) or not 0 <= validation < 1:
             raise ValueError(f"`validation` must be a share in [0, 1) or a mask, got {shown(validation)}")
-        mask = torch.zeros(count, dtype=torch.bool)
-        mask[torch.randperm(count, generator=generator)[: int(validation * count)]] = True
-    if bool(mask.all()):
+        mask, rows = torch.zeros(count, dtype=torch.bool), used.nonzero()[:, 0]
+        share = int(validation * len(rows))
+        if share:  # else nothing is drawn: first weights then do not depend on the number of rows
+            mask[rows[torch.randperm(len(rows), generator=generator)[:share]]] = True
+    if not bool((used & ~mask).any()):
         raise ValueError("`validation` must leave at least one row to train on")
     return mask
 
 
-def _standard(name: str, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (n,) and 1 / standard deviation (n,); 1 for a constant column. ValueError when they overflow."""
-    mean, deviation = values.mean(0), values.std(0, correction=0)
+def _standard(name: str, values: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Mean (n,) and 1 / standard deviation (n,) of values (N, n), of `weight` (N,) each; 1 for a constant column.
+    ValueError when they overflow."""
+    if weight is None:
+        mean, deviation = values.mean(0), values.std(0, correction=0)
+    else:
+        share = (weight / weight.sum())[:, None]
+        mean = (share * values).sum(0)
+        deviation = (share * (values - mean).square()).sum(0).sqrt()
     if not bool((torch.isfinite(mean) & torch.isfinite(deviation)).all()):
         largest = float(values.abs().max())
         raise ValueError(f"`{name}` must have a mean and deviation that a float can hold, its largest is {largest:g}")

@@ -123,18 +123,20 @@ class Pass:
 
 @dataclass(frozen=True)
 class Targets:
-    """Values y (E, S, m), or classes (E, S), of which `inside` (E, S) are real; each real point has weight 1/count."""
+    """Values y (E, S, m), or classes (E, S), of which `inside` (E, S) are real; each real point has weight 1/count,
+    times `weight` (E, S) where there is one: weights whose mean over an expert's data is 1."""
 
     y: Tensor
     inside: Tensor
     count: Tensor
+    weight: Tensor | None = None
 
     @classmethod
-    def of(cls, y: Tensor, inside: Tensor) -> Targets:
-        return cls(y, inside, inside.sum(-1).clamp(min=1))
+    def of(cls, y: Tensor, inside: Tensor, weight: Tensor | None = None) -> Targets:
+        return cls(y, inside, inside.sum(-1).clamp(min=1), weight)
 
     def losses(self, out: Tensor) -> Tensor:
-        """Mean loss (E,) over the real points: squared error, or cross entropy, of outputs (E, S, m)."""
+        """Mean loss (E,), weighted, over the real points: squared error, or cross entropy, of outputs (E, S, m)."""
         if self.y.is_floating_point():
             gap = out - self.y
             each = fixed_order.total(gap * gap) * (1 / out.shape[-1])
@@ -142,6 +144,8 @@ class Targets:
             below = out - out.amax(-1, keepdim=True)
             chosen = below.gather(-1, self.y[..., None])[..., 0]
             each = (fixed_order.log(fixed_order.total(fixed_order.exp(below))) - chosen).to(out.dtype)
+        if self.weight is not None:
+            each = each * self.weight
         return fixed_order.total(torch.where(self.inside, each, 0.0)) / self.count
 
     def gradient(self, out: Tensor) -> Tensor:
@@ -149,11 +153,12 @@ class Targets:
         if self.y.is_floating_point():
             slope = (out - self.y) * (2 / out.shape[-1])
         else:
-            share = fixed_order.exp(out - out.amax(-1, keepdim=True))
-            share /= fixed_order.total(share)[..., None]
+            likely = fixed_order.exp(out - out.amax(-1, keepdim=True))
+            likely /= fixed_order.total(likely)[..., None]
             classes = torch.arange(out.shape[-1], device=out.device)
-            slope = share.sub_((self.y[..., None] == classes).double()).to(out.dtype)
-        return slope * (self.inside.to(out.dtype) / self.count[:, None])[..., None]
+            slope = likely.sub_((self.y[..., None] == classes).double()).to(out.dtype)
+        share = self.inside.to(out.dtype) / self.count[:, None]
+        return slope * (share if self.weight is None else share * self.weight)[..., None]
 
 
 class Descent(Protocol):

@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from constructions import fixed_order
 from constructions.demo_optimizer.base import StepCounts
 from constructions.errors import BudgetExceeded, require_int, require_positive
 from constructions.progress import Log, silent, tracked
@@ -57,7 +58,8 @@ class Options:
 class Problem:
     """Standardised inputs z (N, n), targets y (N, m) or classes (N,), and the rows that E experts train and stop on.
 
-    Expert e sees (z − centre[e])·scale[e]; centre (E, n), scale (E,).
+    Expert e sees (z − centre[e])·scale[e]; centre (E, n), scale (E,). `weight` (N,), float64, counts each row in the
+    losses, None all alike; its mean over an expert's training rows is `mean_weight` (E,).
     """
 
     z: Tensor
@@ -66,6 +68,8 @@ class Problem:
     validation: Groups
     centre: Tensor
     scale: Tensor
+    weight: Tensor | None = None
+    mean_weight: Tensor | None = None
 
     @property
     def experts(self) -> int:
@@ -105,6 +109,8 @@ def bytes_per_expert(problem: Problem, widths: Widths, options: Options) -> int:
     step = filled_up(width) * ((4 * n + 4 * sum(widths)) * item + terms) + draws
     evaluation = filled_up(held) * ((3 * n + 2 * sum(widths)) * item + terms)
     data = (largest + held) * ((n + m) * item + 40) + held * (n * item + 16)
+    if problem.weight is not None:
+        data += (largest + 6 * held + 6 * width + 1) * 8
     weights = 5 * parameters(widths) + 7 * Layout.of(widths).size
     return weights * item + data + max(step, evaluation) + 4096
 
@@ -147,7 +153,8 @@ def train_bank(
     size = group_size(problem, widths, options, budget_bytes, method)
     run = ""
     if checkpoint is not None or method is not ALONE:
-        data = (problem.z, problem.y, problem.train.rows, problem.train.start, problem.validation.rows, initial)
+        data = [problem.z, problem.y, problem.train.rows, problem.train.start, problem.validation.rows, initial]
+        data += [] if problem.weight is None else [problem.weight]
         about = {**asdict(options), "widths": widths, "seed": seed, "group": size, **method.options()}
         run = run_digest(data, about)
     method.start(run)
@@ -175,7 +182,7 @@ def _forget_untrained(problem: Problem, widths: Widths, state: State) -> None:
     if bool(empty.any()):
         answer = torch.zeros(widths[-1], dtype=state.finished.dtype)
         if problem.classes:
-            share = torch.bincount(problem.y, minlength=widths[-1]) + 1
+            share = torch.bincount(problem.y, problem.weight, minlength=widths[-1]) + 1
             answer = (share / share.sum()).log().to(answer)
         state.finished[empty] = 0.0
         state.finished[empty, -widths[-1] :] = answer
@@ -222,18 +229,34 @@ class _Group:
         none = ~held_inside.any(-1)
         self.owned = torch.unique(torch.cat([train[inside], held[held_inside]]))
         self.z, self.y = problem.z[self.owned].to(place), problem.y[self.owned].to(place)
+        self.weight = self.mean_weight = None
+        if problem.weight is not None and problem.mean_weight is not None:
+            self.weight = problem.weight[self.owned].to(place)
+            self.mean_weight = problem.mean_weight[self.ids].to(place)
         self.centre, self.scale = problem.centre[self.ids].to(place), problem.scale[self.ids].to(place)
-        self.held, self.held_targets = self._batch(self._at(held, held_inside), held_inside.to(place))
+        self.held, self.held_targets = self._batch(self._at(held, held_inside), held_inside.to(place), alone=True)
         self.unheld = none.to(place)  # these stop on their training loss
 
     def _at(self, rows: Tensor, inside: Tensor) -> Tensor:
         """Places of data rows among the owned ones."""
         return torch.where(inside, torch.searchsorted(self.owned, rows), 0).to(self.place)
 
-    def _batch(self, at: Tensor, inside: Tensor) -> tuple[Tensor, Targets]:
-        """Local coordinates (E, S, n) and targets of the owned rows at (E, S)."""
+    def _batch(self, at: Tensor, inside: Tensor, *, alone: bool = False) -> tuple[Tensor, Targets]:
+        """Local coordinates (E, S, n) and targets of the owned rows at (E, S), drawn from an expert's training rows, or
+        all that there are (`alone`)."""
         local = (self.z[at] - self.centre[:, None]) * self.scale[:, None, None]
-        return torch.where(inside[..., None], local, 0.0), Targets.of(self.y[at], inside)
+        weight = None if self.weight is None else self._relative(self.weight[at], inside, alone)
+        return torch.where(inside[..., None], local, 0.0), Targets.of(self.y[at], inside, weight)
+
+    def _relative(self, weight: Tensor, inside: Tensor, alone: bool) -> Tensor:
+        """Weights (E, S) in units of their mean over the rows they stand for: a batch's loss is then the weighted mean
+        over all training rows in expectation, and exactly where the batch is all of them."""
+        mean = self.mean_weight
+        if alone:
+            mean = fixed_order.total(torch.where(inside, weight, 0.0)) / inside.sum(-1).clamp(min=1)
+            mean = torch.where(mean > 0, mean, 1.0)
+        assert mean is not None
+        return (weight / mean[:, None]).to(self.z.dtype)
 
     @torch.no_grad()
     def train(self, state: State, saver: _Saver, label: str, log: Log) -> State:

@@ -165,6 +165,19 @@ def test_the_planner_equals_a_measured_run(folder, start_ranks):
         assert sent == plan.sent_bytes(500 - away[rank], others_in) <= plan.worst_bytes
 
 
+def test_the_worst_case_is_attained_when_two_devices_own_each_others_points():
+    model = build_momlp(targets.get("sum_of_sines", n=3), eps=0.1)
+    x = torch.rand(1000, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    leaves = model.route(x)
+    owner = Shards.of(model.tree, 2).owner(leaves)
+    zeros, ones = x[owner == 0][:400], x[owner == 1][:400]
+    traffic = simulated_traffic(model, torch.cat([ones, zeros]), 2)  # each device has the other's points
+    assert traffic.tolist() == [[0, 400], [400, 0]]
+    plan = plan_devices(3, 0.1, 1.0, device_bytes=1 << 20, devices=2, batch=400)
+    assert plan.worst_bytes == plan.sent_bytes(400, 400) == 8 + 400 * 8 * (3 + 1)
+    assert plan_devices(3, 0.1, 1.0, device_bytes=1 << 20, devices=1, batch=400).worst_bytes == 0
+
+
 # --- shards and plans, in one process ------------------------------------------------------------------
 
 

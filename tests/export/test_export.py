@@ -192,3 +192,13 @@ def test_a_file_that_is_none_is_refused(tmp_path):
         onnx_agrees(tmp_path / "m", made("one axis"))
     with pytest.raises(ValueError, match=r"`path` must be a file of torch.export"):
         pt2_agrees(tmp_path / "m", made("one axis"))
+
+
+def test_files_are_compared_with_models_alone_and_at_points_that_are_numbers(tmp_path):
+    model = made("one axis")
+    path = export_pt2(model, tmp_path / "m.pt2")
+    for module in (torch.nn.ReLU(), torch.nn.Sequential()):  # which have no weights to stand anywhere
+        with pytest.raises(TypeError, match="`model` must be a"):
+            pt2_agrees(path, module)
+    x = torch.rand(3, 1, dtype=torch.float64, requires_grad=True)
+    assert onnx_agrees(export_onnx(model, tmp_path / "m.onnx"), model, x=x, count=10).holds

@@ -307,7 +307,8 @@ def stored(tmp_path, monkeypatch):
         "attack_syntax": "def",
         "attack_exits": "import sys; sys.exit(3)",
         "attack_lazy": "def __getattr__(name): raise KeyError(name)",
-        "attack_other": "from constructions import LipschitzFunction as F\nf = F.from_sympy('x0', n=2)\nnot_one = 3",
+        "attack_other": "from constructions import LipschitzFunction as F\nf = F.from_sympy('x0', n=2)\nnot_one = 3\n"
+        "def bare(x): return x[:, 0]",
     }
     for name, text in modules.items():
         (tmp_path / f"{name}.py").write_text(text)
@@ -333,6 +334,7 @@ def refused(capsys, *line):
         ("attack_lazy:f", "KeyError"),
         ("attack_other:missing", "no attribute 'missing'"),
         ("attack_other:not_one", "must be a LipschitzFunction, got int"),
+        ("attack_other:bare", "to be made of code by LipschitzFunction.from_numpy(f, n=…, lipschitz=…), got function"),
         ("attack_other:f", "must live where the model does"),
         ("attack_other", "must be MODULE:ATTR"),
         (":f", "must be MODULE:ATTR"),

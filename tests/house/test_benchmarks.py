@@ -9,7 +9,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from constructions import LipschitzFunction, build_momlp, targets
+from constructions import LipschitzFunction, build_momlp, export_onnx, targets
 
 ROOT = Path(__file__).parents[2]
 FILES = [path.stem for path in sorted((ROOT / "benchmarks").glob("*.py"))]
@@ -40,6 +40,8 @@ def test_the_whole_run_ends(modules, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(modules["am_gm"], "FILES", ("n2m2_upper",))
     for name in ("certificates", "bit_extraction"):
         monkeypatch.setattr(run, name, lambda *args: [])
+    monkeypatch.setattr(modules["exports"], "POINTS", 500)
+    monkeypatch.setattr(modules["exports"], "STEPS", 2)
     monkeypatch.setattr(modules["sublinear_training"], "WIDTHS", (128,))
     monkeypatch.setattr(modules["scaling_laws"], "CURVES", 3)
     monkeypatch.setitem(modules["scaling_laws"].STUDENTS, "steps", 3)
@@ -54,6 +56,27 @@ def test_the_whole_run_ends(modules, monkeypatch, tmp_path, capsys):
     assert len(timed) >= 5
     assert all(len(r["cpu"]) == len(r["wall"]) == 2 and r["threads"] for r in timed)
     assert "torch_threads" in capsys.readouterr().out
+
+
+def test_exports_are_not_measured_without_the_extra(modules, monkeypatch, capsys):
+    monkeypatch.setattr(modules["exports"], "available", lambda: False)
+    assert modules["exports"].rows() == []
+    assert "the extra `onnx` (pip install 'momlp[onnx]') is not installed" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_file_that_differs_is_not_measured(modules, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    exports = modules["exports"]
+    monkeypatch.setattr(modules["timing"], "REPEATS", 1)
+    model = build_momlp(targets.get("cone", n=2), eps=0.2)
+    x = torch.rand(50, 2, dtype=torch.float64)
+    found = exports.evaluation("pencils", model, x)
+    assert found["measured"] == "evaluate in onnxruntime: pencils, 50 points"
+    assert found["ratio"] > 0
+    other = build_momlp(targets.get("cone", n=2), eps=0.1)
+    monkeypatch.setattr(exports, "export_onnx", lambda m, path: export_onnx(other, path))
+    with pytest.raises(RuntimeError, match="pencils: the file differs from the model by"):
+        exports.evaluation("pencils", model, x)
 
 
 def test_a_router_that_differs_is_not_measured(modules):

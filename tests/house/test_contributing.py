@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -61,12 +62,17 @@ def test_there_are_ten_steps():
 def test_the_steps_add_a_system_and_lose_none(copy):
     before = run(copy, "momlp list --systems").splitlines()
     printed = [run(copy, line) for step in steps() for line in commands(step)]
-    assert printed[0].count("written: ") == 10
+    assert printed[0].count("written: ") == 11
     assert "1 row" not in printed[1]
     assert re.search(r"midpoint.geometric_sum\W+PROVED\W+EXACT", printed[1])
     assert "passed" in printed[2]
     after = run(copy, "momlp list --systems").splitlines()
     assert after[:-1] == before
+    explained = run(copy, "momlp explain midpoint")
+    lines = explained.split("  try it in Python\n")[1].split("  decide it in Python")[0]
+    (copy / "lines.py").write_text(textwrap.dedent(lines), encoding="utf-8")
+    done = subprocess.run([sys.executable, "lines.py"], cwd=copy, capture_output=True, text=True, check=False)
+    assert done.stdout == "True\n", done.stderr
     assert after[-1].startswith("| [`midpoint`](docs/midpoint.md) | Sums of halves | 1 | PROVED |")
     for page in ("claims", "non_claims"):
         assert "midpoint.geometric_sum" in (copy / "docs" / f"{page}.md").read_text(encoding="utf-8")

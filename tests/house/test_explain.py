@@ -53,7 +53,8 @@ def test_every_explanation_is_whole(key):
     said = explaining.explanation(claim)
     headings = re.findall(r"^  (\S.*)$", said, re.MULTILINE)
     wanted = ["statement", "source", "hypotheses", "expected", "evidence", "how it is decided", "what it does not say"]
-    assert headings == [*wanted, f"in Python (or: momlp verify {key} --numbers)"]
+    wanted += ["proof file", "try it in Python", f"decide it in Python (or: momlp verify {key} --numbers)"]
+    assert headings == wanted
     flat = " ".join(said.split())
     for part in (claim.title, claim.decided_by, claim.does_not_say, claim.expected.value, *claim.hypotheses):
         assert " ".join(part.split()) in flat
@@ -153,7 +154,9 @@ def test_claims_are_explained_without_heavy_modules():
 
 def test_a_claim_without_words_says_so():
     bare = Claim("a.b", "t", "s", "src", Status.OPEN, reproduce=lambda context: Verdict(Status.OPEN, Evidence.NONE, ""))
-    assert explaining.explanation(bare).count("not written down") == 2
+    said = explaining.explanation(bare)
+    assert said.count("not written down") == 2
+    assert "try it in Python" not in said
 
 
 # --- pages ------------------------------------------------------------------------------------------------

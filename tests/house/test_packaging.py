@@ -140,7 +140,12 @@ def test_the_job_that_others_call_runs_as_it_stands():
         assert "default" in about
         assert f"inputs.{name} }}}}" in text
     script = next(step["run"] for step in workflow["jobs"]["verify"]["steps"] if step.get("name") == "momlp verify")
-    for claims, expected in (("", []), ("momlp  pathway_tree", ["momlp", "pathway_tree"])):
+    for claims, expected in (
+        ("", []),
+        ("momlp  pathway_tree", ["momlp", "pathway_tree"]),
+        ("momlp.sharpness\n  am_gm\nvc_dimension\n", ["momlp.sharpness", "am_gm", "vc_dimension"]),  # claims: |
+        ("momlp.*", ["momlp.*"]),  # no file of the folder
+    ):
         spoken = f"momlp() {{ printf '%s\\n' \"$@\"; }}\n{script}"
         environment = {"CLAIMS": claims, "BUDGET": "quick", "PATH": "/usr/bin:/bin"}
         line = ["bash", "-eo", "pipefail", "-c", spoken]

@@ -334,6 +334,7 @@ def _calls():
         "expert_hidden": integer((2,)),
         "task": integer("regression"),
         "validation": integer(0.2),
+        "sample_weight": lambda: 1 + made("x")[:, 0],
         "routing": lambda: Routing(),
         "generator": integer(None),
         "dtype": integer(torch.float64),
@@ -344,6 +345,7 @@ def _calls():
     quick = {"options": lambda: Options(steps=1), "budget_bytes": integer(None), "device": integer(None)}
     yield "train_momlp", train_momlp, {**training, **quick, "checkpoint": integer(None), "log": integer(silent)}
     array = {"x": lambda: made("x").numpy(), "y": lambda: made("x")[:, 0].numpy()}
+    array["sample_weight"] = lambda: 1 + made("x")[:, 0].numpy()
     yield "train_momlp arrays", train_momlp, {**training, **array, **quick}
     for estimator in (MoMLPRegressor, MoMLPClassifier):
         parameters = inspect.signature(estimator).parameters

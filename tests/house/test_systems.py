@@ -52,7 +52,7 @@ def test_claims_carry_the_name_and_a_source(name):
         assert callable(getattr(module, key))
         assert isinstance(c.source, Source)
         if c.source.paper is OURS:
-            assert (ROOT / c.source.place).is_file(), c.source
+            assert (ROOT / c.source.page).is_file(), c.source
 
 
 @pytest.mark.parametrize("name", NAMES)

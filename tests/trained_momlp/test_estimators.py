@@ -1,6 +1,7 @@
 """Numpy arrays in and out, and the estimators of scikit-learn: its own checks, pipelines, searches, pickles."""
 
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -11,18 +12,21 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
-from sklearn.utils.estimator_checks import check_estimator
+from sklearn.utils.estimator_checks import check_estimator, check_sample_weight_equivalence_on_dense_data
 
 from constructions import (
     LipschitzFunction,
     MoMLPClassifier,
     MoMLPRegressor,
     Options,
+    Routing,
+    StoreError,
     build_momlp,
     load,
     save,
     train_momlp,
 )
+from constructions.trained_momlp import prepare, train_together
 
 QUICK = {"leaves": 3, "expert_hidden": (8,), "steps": 150, "random_state": 0}
 
@@ -115,6 +119,132 @@ def test_a_model_on_a_device_answers_arrays_on_the_host(device):
     assert np.array_equal(model.to(device).predict(x), host)
 
 
+# --- weights --------------------------------------------------------------------------------------------
+
+
+def weighted_data(kind, count=80):
+    x, y = data(count)
+    target = {"regression": y, "two": np.stack([y, x[:, 0]], 1), "classification": (y > 0) * 1 + (y > 0.5)}[kind]
+    return x, target, np.random.default_rng(1).integers(0, 4, count), np.arange(count) % 4 == 0
+
+
+FULL = {"leaves": 3, "expert_hidden": (8,), "options": Options(steps=100, batch_size=1000, evaluate_every=20)}
+
+
+@pytest.mark.parametrize("kind", ["regression", "two", "classification"])
+@pytest.mark.parametrize("overlap", [1, 2])
+def test_whole_weights_are_repeated_rows(kind, overlap):
+    """In full batches, with a router that sees where points lie and not how often."""
+    x, y, w, held = weighted_data(kind)
+    task = "classification" if kind == "classification" else "regression"
+    options = {"task": task, "routing": Routing(method="farthest_point", overlap=overlap), **FULL}
+    mine = train_momlp(x, y, validation=held, sample_weight=w, **options)
+    rows = np.repeat(np.arange(len(x)), w)
+    same = train_momlp(x[rows], y[rows], validation=held[rows], **options)
+    plain = train_momlp(x, y, validation=held, **options)
+    points, _ = data(300, seed=5)
+    answers = [torch.as_tensor(model(torch.from_numpy(points))) for model in (mine, same, plain)]
+    assert float((answers[0] - answers[1]).abs().max()) < 1e-10
+    assert float((answers[0] - answers[2]).abs().max()) > 1e-2
+    assert torch.allclose(mine.report.validation_loss, same.report.validation_loss, rtol=1e-10)
+
+
+@pytest.mark.parametrize("kind", ["regression", "classification"])
+def test_a_weight_of_zero_is_a_row_less_and_equal_weights_are_none(kind):
+    x, y, w, _ = weighted_data(kind)
+    w = w > 0
+    options = {"task": kind, **FULL, "options": Options(steps=30, batch_size=8)}
+    mine = train_momlp(x, y, sample_weight=w * 2.5, **options)
+    assert torch.equal(mine.experts, train_momlp(x[w], y[w], **options).experts)
+    zeros = np.where(w, np.arange(len(x)) + 1.0, 0.0)
+    mine = train_momlp(x, y, sample_weight=zeros, **options)
+    assert torch.equal(mine.experts, train_momlp(x[w], y[w], sample_weight=zeros[w], **options).experts)
+    plain = train_momlp(x, y, **options)
+    assert torch.equal(train_momlp(x, y, sample_weight=np.full(len(x), 1e300), **options).experts, plain.experts)
+    assert not torch.equal(mine.experts, plain.experts)
+
+
+def test_weights_count_in_small_batches():
+    """At every point two targets, 0 and 1, of weights 1 and 3: the mean is 3/4, in batches of 8 of 400 rows, too."""
+    x = np.repeat(np.random.default_rng(0).random((200, 2)), 2, axis=0)
+    y, w = np.tile([0.0, 1.0], 200), np.tile([1.0, 3.0], 200)
+    options = Options(steps=1000, batch_size=8, evaluate_every=1000)
+    few = {"leaves": 1, "expert_hidden": (2,), "validation": 0.0, "options": options}
+    found = train_momlp(x, y, sample_weight=w, **few).predict(x)
+    assert abs(float(found.mean()) - 0.75) < 0.05
+    assert abs(float(train_momlp(x, y, **few).predict(x).mean()) - 0.5) < 0.05
+
+
+def test_weights_of_any_size_in_single_precision():
+    x, y = data(60)
+    w = 10.0 ** np.random.default_rng(2).uniform(-300, 300, 60)
+    model = train_momlp(
+        x, y, sample_weight=w, leaves=2, expert_hidden=(4,), dtype=torch.float32, **{"options": Options(5)}
+    )
+    assert np.isfinite(model.predict(x)).all()
+
+
+def test_a_checkpoint_belongs_to_its_weights(tmp_path):
+    x, y, w, held = weighted_data("regression")
+    few = {**FULL, "options": Options(steps=4), "validation": held, "checkpoint": tmp_path / "run"}
+    mine = train_momlp(x, y, sample_weight=w, **few)
+    assert torch.equal(train_momlp(x, y, sample_weight=w, **few).experts, mine.experts)
+    with pytest.raises(StoreError):
+        train_momlp(x, y, sample_weight=w + 1, **few)
+
+
+def test_weighted_runs_are_trained_together_as_alone():
+    parts = []
+    for weight in (np.arange(80) % 3 + 1.0, None):
+        x, y, _, held = weighted_data("regression")
+        parts.append(prepare(x, y, leaves=2, expert_hidden=(4,), validation=held, sample_weight=weight))
+    options = Options(steps=20)
+    together = train_together(parts, options)
+    for part, model in zip(parts, together, strict=True):
+        (alone,) = train_together([part], options)
+        assert torch.allclose(alone.experts, model.experts, rtol=1e-9, atol=1e-12)
+    assert not torch.allclose(together[0].experts, together[1].experts)
+
+
+@pytest.mark.parametrize(
+    ("weight", "words"),
+    [
+        (np.ones(19), "`sample_weight` must have shape (20,), got (19,)"),
+        (np.ones((20, 1)), "`sample_weight` must have shape (20,), got (20, 1)"),
+        (np.zeros(20), "`sample_weight` must not be all zero"),
+        (np.where(np.arange(20) == 3, -1.0, 1.0), "`sample_weight` must be finite and nonnegative, row 3 is -1"),
+        (np.where(np.arange(20) == 7, np.nan, 1.0), "`sample_weight` must be finite and nonnegative, row 7 is nan"),
+        (np.where(np.arange(20) == 7, np.inf, 1.0), "`sample_weight` must be finite and nonnegative, row 7 is inf"),
+        (np.full(20, 1e308), "`sample_weight` must have a finite sum"),
+        (np.array(["a"] * 20), "`sample_weight` must be"),
+    ],
+)
+def test_weights_that_are_none(weight, words):
+    x, y = data(20)
+    with pytest.raises((TypeError, ValueError), match=re.escape(words)):
+        train_momlp(x, y, sample_weight=weight, leaves=2, expert_hidden=(2,), options=Options(steps=1))
+    for estimator in (MoMLPRegressor, MoMLPClassifier):
+        with pytest.raises(ValueError, match=re.escape(words)):
+            estimator(**QUICK).fit(x, y > 0, sample_weight=weight)
+
+
+def test_the_rows_that_are_left_must_hold_one_to_train_on():
+    x, y = data(20)
+    few = {"leaves": 1, "expert_hidden": (2,), "validation": np.arange(20) > 9}
+    with pytest.raises(ValueError, match="`validation` must leave at least one row"):
+        train_momlp(x, y, sample_weight=np.arange(20) > 9, **few)
+
+
+def test_weights_of_estimators_may_be_lists():
+    x, y = data()
+    w = [1.0, 2.0] * 100
+    mine = MoMLPRegressor(**QUICK).fit(x, y, sample_weight=w)
+    assert np.array_equal(MoMLPRegressor(**QUICK).fit(x, y, np.array(w)).predict(x), mine.predict(x))
+    assert not np.array_equal(MoMLPRegressor(**QUICK).fit(x, y).predict(x), mine.predict(x))
+    heavy = MoMLPClassifier(**QUICK).fit(x, y > 0.2, sample_weight=np.where(y > 0.2, 100.0, 1.0))
+    assert heavy.predict(x).mean() > MoMLPClassifier(**QUICK).fit(x, y > 0.2).predict(x).mean()
+
+
 # --- scikit-learn ---------------------------------------------------------------------------------------
 
 
@@ -122,8 +252,16 @@ def test_a_model_on_a_device_answers_arrays_on_the_host(device):
 def test_the_checks_of_scikit_learn(estimator):
     results = check_estimator(estimator(leaves=2, steps=100, random_state=0), on_fail=None, on_skip=None)
     failed = [r["check_name"] for r in results if r["status"] not in ("passed", "skipped")]
-    assert failed == []
+    # weights are repeated rows where nothing is drawn, below; here rows are drawn for validation, and k-means has none
+    assert failed == ["check_sample_weight_equivalence_on_dense_data"]
     assert len([r for r in results if r["status"] == "passed"]) > 40
+
+
+@pytest.mark.parametrize("estimator", [MoMLPRegressor, MoMLPClassifier])
+def test_weights_are_repeated_rows_by_the_check_of_scikit_learn(estimator):
+    check_sample_weight_equivalence_on_dense_data(
+        estimator.__name__, estimator(leaves=1, validation=0.0, steps=60, random_state=0)
+    )
 
 
 def test_the_checks_notice_a_broken_one():

@@ -80,11 +80,16 @@ def test_an_answer_does_not_depend_on_its_batch():
 
 
 @pytest.mark.parametrize("task", ["regression", "classification"])
-@pytest.mark.parametrize(("hidden", "overlap", "batch"), [((16,), 1, 64), ((6, 7), 2, 1000), ((), 1, 32)])
-def test_joint_and_budgeted_training_agree_bitwise(task, hidden, overlap, batch):
+@pytest.mark.parametrize(
+    ("hidden", "overlap", "batch", "weighted"),
+    [((16,), 1, 64, False), ((6, 7), 2, 1000, False), ((), 1, 32, False), ((8,), 2, 32, True), ((8,), 1, 1000, True)],
+)
+def test_joint_and_budgeted_training_agree_bitwise(task, hidden, overlap, batch, weighted):
     x, y = data(task, n=3)
     options = Options(steps=60, batch_size=batch, evaluate_every=20)
     fixed = {"leaves": 9, "expert_hidden": hidden, "task": task, "routing": Routing(overlap=overlap)}
+    if weighted:
+        fixed["sample_weight"] = torch.rand(len(x), generator=seeded(), dtype=torch.float64)
     whole = train_momlp(x, y, **fixed, options=options, generator=seeded())
     assert whole.report.groups == 1
     ready = prepare(x, y, **fixed, generator=seeded())
@@ -96,14 +101,17 @@ def test_joint_and_budgeted_training_agree_bitwise(task, hidden, overlap, batch)
         assert torch.equal(model.report.steps, whole.report.steps)
 
 
-def test_budgeted_training_stays_within_its_budget():
+@pytest.mark.parametrize("weighted", [False, True])
+def test_budgeted_training_stays_within_its_budget(weighted):
     x, y = data(count=6000)
-    ready = prepare(x, y, leaves=60, expert_hidden=(32, 32), generator=seeded())
+    weight = torch.rand(len(x), generator=seeded(), dtype=torch.float64) if weighted else None
+    ready = prepare(x, y, leaves=60, expert_hidden=(32, 32), sample_weight=weight, generator=seeded())
     problem = ready.problem
     options = Options(steps=12, batch_size=64, evaluate_every=6)
     budget = bytes_per_expert(problem, ready.widths, options)
     host = [problem.z, problem.y, ready.initial, problem.centre, problem.scale]
     host += [problem.train.rows, problem.train.start, problem.validation.rows, problem.validation.start]
+    host += [problem.weight, problem.mean_weight] if weighted else []
     with MemoryMeter(host) as meter:
         groups = train_bank(problem, ready.initial, ready.widths, options, budget_bytes=budget).groups
     assert groups == 60

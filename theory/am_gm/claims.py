@@ -26,7 +26,7 @@ STATEMENTS = {
         title="Norm form and Loewner form say the same, and (n, k) implies (qn, k)",
         statement=r"\|E_{wo}[k]\|\le\|\bar A\|^k\ \forall A\iff\Bigl(\sum A_i\preceq nI\Rightarrow"
         r"-(n)_kI\preceq f\preceq(n)_kI\Bigr),\quad(n,k)\Rightarrow(qn,k)",
-        source=OURS.at("docs/am_gm.md"),
+        source=OURS.at("docs/am_gm.md, Lemma 1, Lemma 2"),
         expected=Status.PROVED,
         evidence=Evidence.SYMBOLIC,
         hypotheses=(
@@ -43,7 +43,7 @@ STATEMENTS = {
     "pairs": Statement(
         title="Products of two: true for every n",
         statement=r"\|E_{wo}[2]\|\le\|\bar A\|^2,\quad n\ge2",
-        source=OURS.at("docs/am_gm.md"),
+        source=OURS.at("docs/am_gm.md, Lemma 3"),
         expected=Status.PROVED,
         evidence=Evidence.SYMBOLIC,
         hypotheses=(ALL_SIZES, "free-algebra identities for the listed n, their coefficients for all n"),
@@ -72,7 +72,7 @@ STATEMENTS = {
     "four": Statement(
         title="n = 4: true for every k <= 4",
         statement=r"\|E_{wo}[k]\|\le\|\bar A\|^k,\quad n=4,\ k\le4",
-        source=OURS.at("docs/am_gm.md"),
+        source=OURS.at("docs/am_gm.md, Theorem 5"),
         expected=Status.PROVED,
         evidence=Evidence.EXACT,
         hypotheses=(
@@ -93,7 +93,7 @@ STATEMENTS = {
         title="(5,3), (5,4), (6,3), (6,4), (6,5): true, and at every multiple of n",
         statement=r"\|E_{wo}[k]\|\le\|\bar A\|^k\ \text{at}\ (qn,k),\quad"
         r"(n,k)\in\{(5,3),(5,4),(6,3),(6,4),(6,5)\},\ q\ge1",
-        source=OURS.at("docs/am_gm.md"),
+        source=OURS.at("docs/am_gm.md, Theorem 5, Lemma 2"),
         expected=Status.PROVED,
         evidence=Evidence.EXACT,
         hypotheses=(ALL_SIZES, FILES, "multiples: the block lemma (am_gm.two_forms)", MANUSCRIPT),
@@ -152,7 +152,7 @@ STATEMENTS = {
         title="At (5, 5): the upper half holds, the lower one with a constant between 142.5 and 144.66, not 120",
         statement=r"f\preceq120I,\quad142.5\le\lambda_2(5,5)\le144.66,\quad"
         r"\lambda_2=\min\{\lambda:-f\preceq\lambda I\ \text{if}\ \textstyle\sum A_i\preceq5I\}",
-        source=OURS.at("docs/am_gm.md"),
+        source=OURS.at("docs/am_gm.md, Theorem 5"),
         expected=Status.PROVED,
         evidence=Evidence.EXACT,
         hypotheses=(ALL_SIZES, FILES),
@@ -165,7 +165,7 @@ STATEMENTS = {
     "random_iid": Statement(
         title="Independent random matrices of one law: true in expectation, for every n, k and d",
         statement=r"\|\mathbb E\,E_{wo}[k]\|=\|\mathbb E A\|^k\le\|\mathbb E\,E_{wr}[k]\|",
-        source=OURS.at("docs/am_gm.md"),
+        source=OURS.at("docs/am_gm.md, Theorem 6"),
         expected=Status.PROVED,
         evidence=Evidence.SYMBOLIC,
         hypotheses=(

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from constructions.arrays import tensor_of
 from constructions.errors import require_instance, require_int, require_path, require_points, require_seed
 from constructions.files import require_regular
 from constructions.mixture import LatticeMixture
@@ -45,7 +46,7 @@ class Agreement(Report):
 
 
 def onnx_agrees(
-    path: str | os.PathLike, model: nn.Module, *, x: Tensor | None = None, count: int = 4096, seed: int = 0
+    path: str | os.PathLike, model: nn.Module, *, x: Tensor | np.ndarray | None = None, count: int = 4096, seed: int = 0
 ) -> Agreement:
     """Whether onnxruntime's answers by the file are those of `model`, at `x` (B, n) and at telling points.
 
@@ -65,7 +66,7 @@ def onnx_agrees(
 
 
 def pt2_agrees(
-    path: str | os.PathLike, model: nn.Module, *, x: Tensor | None = None, count: int = 4096, seed: int = 0
+    path: str | os.PathLike, model: nn.Module, *, x: Tensor | np.ndarray | None = None, count: int = 4096, seed: int = 0
 ) -> Agreement:
     """Whether the program of a `.pt2` file answers like `model`, at `x` (B, n) and at telling points."""
     file = require_path("path", path)
@@ -79,15 +80,17 @@ def pt2_agrees(
 
 
 def _compared(
-    model: nn.Module, run: Callable[[Tensor], np.ndarray], x: Tensor | None, count: int, seed: int
+    model: nn.Module, run: Callable[[Tensor], np.ndarray], x: Tensor | np.ndarray | None, count: int, seed: int
 ) -> Agreement:
     require_instance("model", model, nn.Module)
     require_int("count", count, 1, MOST_POINTS)
     require_seed("seed", seed)
-    place = next(model.parameters()).device
+    place = next((p.device for p in model.parameters()), torch.device("cpu"))
     points, leaves = telling_points(model, count, torch.Generator().manual_seed(seed), place)
     if x is not None:
-        points = torch.cat([points, require_points("x", x, points.shape[1]).double().to(place)])
+        points = torch.cat(
+            [points, require_points("x", tensor_of("x", x), points.shape[1]).detach().double().to(place)]
+        )
     largest, allowed, equal = 0.0, 0.0, 0
     outside = _outside(model, points)
     said = run(outside)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from constructions.errors import require_instance, require_int
-from constructions.progress import silent
+from constructions.progress import require_log, silent
 from constructions.vnnlib import Condition, VnnLib
 from theory.checkers.uniform_error.boxes import half_widths
 from theory.checkers.uniform_error.layer_bank import LayerBank
@@ -49,6 +49,7 @@ def decide_outputs(
     require_instance("network", network, nn.Module)
     require_instance("question", question, VnnLib)
     require_int("max_boxes", max_boxes, 1)
+    require_log(log)
     if not question.outputs:
         raise ValueError("`question` must have conditions on the outputs, it has none")
     found = read_layers(network, question.box.n)

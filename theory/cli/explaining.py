@@ -14,14 +14,14 @@ from theory.claim import Claim, Evidence
 from theory.cli.listing import expected_of
 from theory.command import out
 from theory.sources import Source
-from theory.systems import NAMES, REGISTRY, commands, select
+from theory.systems import NAMES, REGISTRY, commands, example, has_proofs, select
 
 MODELS, WIDTH = "shapley_interactions", 120
 """The system whose verb of the same name explains models."""
 DESCRIPTION = (
     "Explain a claim, a system or a pattern of claims (momlp explain CLAIM...): what it says, how it is "
-    "decided and what it does not say; or a model's answer at one row by interactions of features, or its loss "
-    "by experts, with the options below."
+    "decided, what it does not say and how to try it; or a model's answer at one row by interactions of features, "
+    "or its loss by experts, with the options below."
 )
 
 MEANING = {
@@ -108,10 +108,26 @@ def explanation(claim: Claim) -> str:
         "evidence": [f"{claim.evidence.name}: {MEANING[claim.evidence]}"],
         "how it is decided": [claim.decided_by or "not written down"],
         "what it does not say": [claim.does_not_say or "not written down"],
+        "proof file": [_proof_file(claim)],
     }
     lines = [f"{claim.id}: {claim.title}\n", *(_section(heading, texts) for heading, texts in said.items())]
-    lines.append(f"  in Python (or: momlp verify {claim.id} --numbers)\n")
-    return "".join([*lines, *(f"    {line}\n" for line in lines_of(claim))])
+    if example(claim.id):
+        lines.append(_code("try it in Python", example(claim.id).splitlines()))
+    lines.append(_code(f"decide it in Python (or: momlp verify {claim.id} --numbers)", lines_of(claim)))
+    return "".join(lines)
+
+
+def _proof_file(claim: Claim) -> str:
+    if not has_proofs(claim.id):
+        return "none: what decides it is checked where it runs"
+    return (
+        f"of the claim, or of a part of it (docs/proofs.md): momlp verify {claim.id} --proofs DIR writes it, "
+        "momlp recheck DIR decides it again"
+    )
+
+
+def _code(heading: str, lines: Sequence[str]) -> str:
+    return "".join([f"  {heading}\n", *(f"    {line}".rstrip() + "\n" for line in lines)])
 
 
 def _section(heading: str, texts: Sequence[str]) -> str:

@@ -64,7 +64,7 @@ def expected_of(c: Claim) -> str:
 def _cited(source: Source | str) -> str:
     if isinstance(source, str):
         return source
-    link = source.place.removeprefix("docs/") if source.paper is OURS else source.url
+    link = source.page.removeprefix("docs/") if source.paper is OURS else source.url
     return f"[{source}]({link})"
 
 

@@ -300,7 +300,8 @@ def _print_counts(f: LipschitzFunction) -> None:
 def _import_function(text: str) -> LipschitzFunction:
     f = imported("--function", text)
     if not isinstance(f, LipschitzFunction):
-        raise ValueError(f"`--function` {text} must be a LipschitzFunction, got {type(f).__name__}")
+        made = ", to be made of code by LipschitzFunction.from_numpy(f, n=…, lipschitz=…)" if callable(f) else ""
+        raise ValueError(f"`--function` {text} must be a LipschitzFunction{made}, got {type(f).__name__}")
     return f
 
 

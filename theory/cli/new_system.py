@@ -20,6 +20,7 @@ FILES = {
     "constructions.py.j2": "constructions/{name}.py",
     "system.py.j2": "theory/{name}/__init__.py",
     "claims.py.j2": "theory/{name}/claims.py",
+    "examples.py.j2": "theory/{name}/examples.py",
     "reproductions.py.j2": "theory/{name}/reproductions.py",
     "checkers.py.j2": "theory/{name}/checkers.py",
     "test_objects.py.j2": "tests/{name}/test_objects.py",

@@ -30,7 +30,7 @@ STATEMENTS = {
     "payload_measured": Statement(
         title="The bytes that ranks hand to the collective are those of the formula, and a head of 8",
         statement=r"|\text{message}|=8+\sum\#\mathrm{chunks}\cdot\min(k,n)(b_i+b_v)",
-        source=PAGE,
+        source=OURS.at("docs/demo_optimizer.md, Theorem 8"),
         expected=Status.NOT_REFUTED,
         evidence=Evidence.SAMPLED,
         hypotheses=("a perceptron, a transformer, a convolution with 4-D weights", "gloo, processes of one machine"),
@@ -60,7 +60,7 @@ STATEMENTS = {
     "conservation": Statement(
         title="What a worker has not sent is its residual: nothing is lost",
         statement=r"\sum_{s\le t}\beta^{t-s}(\eta_sg_{w,s}-\mathrm{sent}_{w,s})=e_{w,t}",
-        source=PAGE,
+        source=OURS.at("docs/demo_optimizer.md, Theorem 2"),
         expected=Status.PROVED,
         evidence=Evidence.EXACT,
         hypotheses=("rational instances, Hadamard's transform and none; the induction in symbols",),
@@ -75,7 +75,7 @@ STATEMENTS = {
     "full_topk_is_signsgd": Statement(
         title="With all coefficients sent, DeMo is sign descent on the sum of gradients, without momentum",
         statement=r"k\ge n\Rightarrow e_w=0,\ p\leftarrow p-\eta\,\mathrm{sign}\textstyle\sum_wg_w\quad\forall\beta",
-        source=PAGE,
+        source=OURS.at("docs/demo_optimizer.md, Theorem 3"),
         expected=Status.PROVED,
         evidence=Evidence.EXACT,
         hypotheses=("integer gradients, Hadamard's transform and none, the listed β and W",),
@@ -90,7 +90,7 @@ STATEMENTS = {
     "contraction": Statement(
         title="The k largest coefficients leave at most 1 - k/n of the energy, and residuals stay bounded",
         statement=r"\|e\|\le\frac{q\eta G}{1-q\beta},\quad q=\sqrt{1-k/n}",
-        source=PAGE,
+        source=OURS.at("docs/demo_optimizer.md, Theorem 4, Theorem 5"),
         expected=Status.PROVED,
         evidence=Evidence.SYMBOLIC,
         hypotheses=("gradients of norm at most G in the chunk, rates at most η",),
@@ -120,7 +120,7 @@ STATEMENTS = {
     "workers_agree": Statement(
         title="Parameters stay bitwise equal on all ranks, and equal to those of simulated workers",
         statement=r"p_v=p_w\ \text{bitwise}",
-        source=PAGE,
+        source=OURS.at("docs/demo_optimizer.md, Theorem 6"),
         expected=Status.NOT_REFUTED,
         evidence=Evidence.SAMPLED,
         hypotheses=("gloo, processes of one machine", "float32 and float64, 50 steps of a perceptron"),
@@ -134,7 +134,7 @@ STATEMENTS = {
     "quadratic_convergence": Statement(
         title="On separable quadratics the gradient falls to A η within the stated number of steps, and stays there",
         statement=r"T=n\textstyle\sum_i\max(0,\lceil|p_i-p_i^*|/\eta\rceil-1)",
-        source=PAGE,
+        source=OURS.at("docs/demo_optimizer.md, Theorem 11"),
         expected=Status.PROVED,
         evidence=Evidence.EXACT,
         hypotheses=("no transform, exact gradients, constant η; rational instances beside the proof",),
@@ -150,7 +150,7 @@ STATEMENTS = {
     "converges_at_any_curvature": Statement(
         title="With error feedback every coordinate is applied sooner or later, at constant η",
         statement=r"\forall i\ \exists t:\ i\in S_t",
-        source=PAGE,
+        source=OURS.at("docs/demo_optimizer.md, Theorem 12"),
         expected=Status.REFUTED,
         evidence=Evidence.EXACT,
         hypotheses=("β < 1", "2000 steps, and the invariant that makes them all"),
@@ -166,7 +166,7 @@ STATEMENTS = {
     "descent_direction": Statement(
         title="The negative sign of the decoded largest coefficients is a descent direction",
         statement=r"\langle g,\mathrm{sign}(T^\top\mathrm{top}_k(Tg))\rangle>0",
-        source=PAGE,
+        source=OURS.at("docs/demo_optimizer.md, Theorem 13"),
         expected=Status.REFUTED,
         evidence=Evidence.ENCLOSED,
         hypotheses=("one worker, no momentum", "cosines in balls, the inner product in integers"),
@@ -258,7 +258,7 @@ STATEMENTS = {
     "overhead": Statement(
         title="DeMo keeps P numbers, AdamW 2 P, and its transforms cost 6(h + w) operations a weight and step",
         statement=r"\text{state}=P,\quad\text{flops}=6(h+w)P",
-        source=PAGE,
+        source=OURS.at("docs/demo_optimizer.md, Theorem 10"),
         expected=Status.PROVED,
         evidence=Evidence.EXACT,
         hypotheses=("three models; operations counted on the matrix products of a step, one worker",),

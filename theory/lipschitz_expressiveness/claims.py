@@ -19,7 +19,7 @@ STATEMENTS = {
         title="The mean norm of a Gaussian matrix lies between e(m+n-1) and sqrt(m)+sqrt(n)",
         statement=r"e(m+n-1)\le E\|G_{m\times n}\|\le\sqrt m+\sqrt n,\quad"
         r"P(\|G\|\ge\sqrt m+\sqrt n+t)\le e^{-t^2/2}",
-        source=PAGE,
+        source=OURS.at("docs/lipschitz_expressiveness.md, C1"),
         expected=Status.CERTIFIED,
         evidence=Evidence.ENCLOSED,
         hypotheses=(SUDAKOV, "the listed shapes; sampled means have 99.9 % intervals"),
@@ -35,7 +35,7 @@ STATEMENTS = {
     "trace_moments": Statement(
         title="The first three trace moments of a Gaussian matrix, by all pairings",
         statement=r"E\,\mathrm{tr}(G^TG)^p=mn,\ mn(m+n+1),\ mn(m^2+n^2+3mn+3m+3n+4)\quad(p=1,2,3)",
-        source=PAGE,
+        source=OURS.at("docs/lipschitz_expressiveness.md, C1"),
         expected=Status.PROVED,
         evidence=Evidence.EXACT,
         hypotheses=("Wick's pairings for all m, n; every index written out for m, n <= 4",),
@@ -71,7 +71,7 @@ STATEMENTS = {
         title="Both moments of a ReLU network's output at a point, exactly",
         statement=r"E\|f(x)\|=\|x\|\sigma^Le(n_L)\prod_{0<l<L}r(n_l),\quad"
         r"E\|f(x)\|^2=\|x\|^2\sigma^{2L}n_L\prod_{0<l<L}\tfrac{n_l}2",
-        source=PAGE,
+        source=OURS.at("docs/lipschitz_expressiveness.md, C4"),
         expected=Status.PROVED,
         evidence=Evidence.SYMBOLIC,
         hypotheses=(MODEL, "ReLU, biases 0"),
@@ -159,7 +159,7 @@ STATEMENTS = {
     "he_threshold": Statement(
         title="Weights of variance 2/N keep the mean norm of a ReLU network's output constant in depth",
         statement=r"\sigma^2=2/N\Rightarrow E\|f(x)\|\text{ does not depend on }L",
-        source=PAGE,
+        source=OURS.at("docs/lipschitz_expressiveness.md, C4"),
         expected=Status.REFUTED,
         evidence=Evidence.ENCLOSED,
         hypotheses=(MODEL, "ReLU, biases 0; the second moment is constant, which is proved on the way"),
@@ -187,7 +187,7 @@ STATEMENTS = {
         title="The product of norms is attained by one network and 2^1518 times too large for another",
         statement=r"\mathrm{Lip}=\prod\|W_l\|\ (W_l=1),\quad"
         r"\mathrm{Lip}=1+10^{-9},\ \prod\|W_l\|>2^{1024}\ (\text{bit extraction})",
-        source=PAGE,
+        source=OURS.at("docs/lipschitz_expressiveness.md, L1"),
         expected=Status.PROVED,
         evidence=Evidence.EXACT,
         hypotheses=("the listed widths; bit extraction of the cone on a line, wide look-up, eps = 1e-4",),
@@ -266,7 +266,7 @@ STATEMENTS = {
         title="Every pencil expert is lambda-Lipschitz, however large the product of its norms",
         statement=r"\mathrm{Lip}=\max_j|s_j|\le\lambda(1+K2^{-50}),\quad"
         r"\prod\|W_l\|=\sqrt K\,\bigl(\textstyle\sum(s_j-s_{j-1})^2\bigr)^{1/2}\le2\lambda K",
-        source=PAGE,
+        source=OURS.at("docs/lipschitz_expressiveness.md, B1"),
         expected=Status.PROVED,
         evidence=Evidence.EXACT,
         hypotheses=("the cone with lambda = 1, n = 1, 2, 3: all experts of the listed models, in rationals",),
@@ -280,7 +280,7 @@ STATEMENTS = {
         title="Bit-extraction networks are sqrt(k) s K / l steep at every point, whatever the product of their norms",
         statement=r"\|\nabla\hat f\|=\sqrt k\,sK/\ell\ \text{on every simplex},\quad"
         r"\log_2\prod\|W_l\|\ \text{up to }3620",
-        source=PAGE,
+        source=OURS.at("docs/lipschitz_expressiveness.md, B2"),
         expected=Status.CERTIFIED,
         evidence=Evidence.FLOAT64,
         hypotheses=("the cone with lambda = 1; the listed models; n = 1 in rationals at every node",),
@@ -296,7 +296,7 @@ STATEMENTS = {
     "mixture": Statement(
         title="A mixture of lambda-Lipschitz experts is lambda-Lipschitz",
         statement=r"|\hat f(x)-\hat f(y)|\le\lambda\|x-y\|",
-        source=PAGE,
+        source=OURS.at("docs/lipschitz_expressiveness.md, B3"),
         expected=Status.REFUTED,
         evidence=Evidence.EXACT,
         hypotheses=("pencils for the cone with n = 2; what holds is lambda |x - y| + 2 eps",),
@@ -309,7 +309,7 @@ STATEMENTS = {
     "ginibre": Statement(
         title="The norm of a product of L square Gaussian matrices",
         statement=r"\|W_L\cdots W_1\|/(\sigma\sqrt N)^L\to\bigl((L+1)^{L+1}/L^L\bigr)^{1/2}\quad(N\to\infty)",
-        source=PAGE,
+        source=OURS.at("docs/lipschitz_expressiveness.md, C5"),
         expected=Status.NOT_REFUTED,
         evidence=Evidence.FITTED,
         hypotheses=(

@@ -27,7 +27,7 @@ STATEMENTS = {
     "variants": Statement(
         title="A1 for Hölder targets, boxes, PReLU, constant experts, other valencies, two outputs",
         statement=r"\sup_{x}\max_i|f_i(x)-\hat f_i(x)|\le\varepsilon,\quad |f_i(x)-f_i(y)|\le\omega(\|x-y\|_2)",
-        source=OURS.at("docs/momlp.md"),
+        source=OURS.at("docs/momlp.md, Theorem 1"),
         expected=Status.CERTIFIED,
         evidence=Evidence.FLOAT64,
         hypotheses=("omega concave, nondecreasing, omega(0+) = 0",),
@@ -60,7 +60,7 @@ STATEMENTS = {
         title="Certificates on the sharp target are within 0.1 % of the true error",
         statement=r"\sup|f-\hat f|=\omega\bigl(\sqrt{a^2+b^2}\bigr)\in[\mathrm{lower},\mathrm{upper}],\quad"
         r"\mathrm{upper}\le 1.001\,\mathrm{lower}",
-        source=OURS.at("docs/momlp.md"),
+        source=OURS.at("docs/momlp.md, Theorem 1"),
         expected=Status.CERTIFIED,
         evidence=Evidence.FLOAT64,
         hypotheses=("f = targets.sharp(plan)", "n = 1..4 at the listed eps"),
@@ -77,7 +77,7 @@ STATEMENTS = {
         title="Theorem 1 is sharp",
         statement=r"f=\omega(\operatorname{dist}(\cdot,\text{nodes}))\Rightarrow\hat f=0,\ "
         r"\sup|f-\hat f|=\omega\bigl(\sqrt{a^2+b^2}\bigr)",
-        source=OURS.at("docs/momlp.md"),
+        source=OURS.at("docs/momlp.md, Theorem 1"),
         expected=Status.PROVED,
         evidence=Evidence.EXACT,
         hypotheses=("plans for n = 1..4, three eps, three splits",),

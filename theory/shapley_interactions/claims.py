@@ -32,7 +32,7 @@ STATEMENTS = {
     "split_wls": Statement(
         title="SII of every order is least squares inside and its own weights outside",
         statement=r"\varphi_k=\sum_{T\ \mathrm{outer}}Q_{\cdot T}\,y_k(T)+\sum_{T\ \mathrm{inner}}L_{\cdot T}\,y_k(T)",
-        source=_HERE,
+        source=OURS.at("docs/shapley_interactions.md, T1"),
         expected=Status.PROVED,
         evidence=Evidence.SYMBOLIC,
         hypotheses=("n at least 2k", "steps for symbolic n and t at orders 1 to 4; every order by the written proof"),
@@ -64,7 +64,7 @@ STATEMENTS = {
     "direct_wls_order3": Statement(
         title="The same for order 3",
         statement=r"\varphi_3=\lim_{M\to\infty}(X^\top W_MX)^{-1}X^\top W_M\,y_3\ \text{for every } n\ge 5",
-        source=_HERE,
+        source=OURS.at("docs/shapley_interactions.md, T3"),
         expected=Status.REFUTED,
         evidence=Evidence.EXACT,
         hypotheses=("false on purpose: order 3 needs the split; the abstract does not claim it",),
@@ -82,7 +82,7 @@ STATEMENTS = {
         statement=r"\varphi_k=\arg\min_x\Big\{\sum_{T\ \mathrm{inner}}\mu_k(|T|)"
         r"\Big(v(T)-\sum_{S\subseteq T}x_S\Big)^2:"
         r"\sum_{S\supset R}x_S=\Delta_Rv(N\setminus R)-\Delta_Rv(\emptyset)\ \forall|R|=k-1\Big\}",
-        source=_HERE,
+        source=OURS.at("docs/shapley_interactions.md, T4"),
         expected=Status.PROVED,
         evidence=Evidence.EXACT,
         hypotheses=("n at least 2k", _EVERY_N),
@@ -99,7 +99,7 @@ STATEMENTS = {
         title="k-SII: sum and recursion agree, it adds up to the game, and n-SII are the Möbius coefficients",
         statement=r"\Phi_k(S)=\sum_{L\supseteq S,|L|\le k}B_{|L|-s}\varphi(L),\quad"
         r"\hat v_k(T)=v(\emptyset)+\sum_{S\subseteq T}\Phi_k(S),\quad\hat v_k(N)=v(N),\quad\Phi_n=m",
-        source=_HERE,
+        source=OURS.at("docs/shapley_interactions.md, T6"),
         expected=Status.PROVED,
         evidence=Evidence.EXACT,
         hypotheses=(_EVERY_N,),
@@ -115,7 +115,7 @@ STATEMENTS = {
     "paired_exact": Statement(
         title="Paired samples make order 1 exact for games of degree 2 and order 2 for games of degree 3",
         statement=r"\deg v\le k+1\ \Rightarrow\ \hat\varphi_k=\varphi_k,\quad k=1,2",
-        source=_HERE,
+        source=OURS.at("docs/shapley_interactions.md, T5"),
         expected=Status.PROVED,
         evidence=Evidence.EXACT,
         hypotheses=(
@@ -135,7 +135,7 @@ STATEMENTS = {
         statement=r"v(T)=1[a\in T,\,T\cap P=\emptyset],\ r=|P|+1:\quad"
         r"\varphi(S)=\frac{(-1)^{s-1}}{r-s+1}\ (a\in S),\quad\frac{(-1)^s}{(r-s)(r-s+1)}\ (a\notin S),"
         r"\quad S\subseteq P\cup\{a\}",
-        source=_HERE,
+        source=OURS.at("docs/shapley_interactions.md, T7"),
         expected=Status.PROVED,
         evidence=Evidence.EXACT,
         hypotheses=(_EVERY_N,),

@@ -16,7 +16,7 @@ STATEMENTS = {
     "forest_query": Statement(
         title="A forest of max-trees reports exactly the keys above a threshold, and stays a forest under updates",
         statement=r"\mathrm{query}(\theta)=\{(r,i):k_{ri}>\theta\},\quad\text{writes}=|U|+H(U)",
-        source=PAGE,
+        source=OURS.at("docs/sublinear_training.md, Theorem 3"),
         expected=Status.PROVED,
         evidence=Evidence.EXACT,
         hypotheses=("the listed shapes and thresholds, all hot sets of 16 leaves", "integer keys"),
@@ -32,7 +32,7 @@ STATEMENTS = {
     "visits": Statement(
         title="A query compares between 1 + 2 H_min and 1 + 2 H_max nodes, and both are attained for every count",
         statement=r"\sum_{k=1}^L\lceil S/2^k\rceil\le H\le\sum_{k=1}^L\min(S,2^{L-k})=S(L-1-e)+2^{e+1}-1",
-        source=PAGE,
+        source=OURS.at("docs/sublinear_training.md, Theorem 1"),
         expected=Status.PROVED,
         evidence=Evidence.EXACT,
         hypotheses=("all S up to the listed depth; all subsets for L up to 4",),
@@ -48,7 +48,7 @@ STATEMENTS = {
     "expected_visits": Statement(
         title="The expected number of visited nodes, as an identity of polynomials in p",
         statement=r"\mathbb E V=1+2\sum_k\lfloor m/2^k\rfloor(1-q^{2^k})+(1-q^{m\bmod 2^k})",
-        source=PAGE,
+        source=OURS.at("docs/sublinear_training.md, Theorem 2"),
         expected=Status.PROVED,
         evidence=Evidence.SYMBOLIC,
         hypotheses=("the listed m", "leaves hot independently"),
@@ -64,7 +64,7 @@ STATEMENTS = {
     "identities": Statement(
         title="Residual, movement and termination of a Gauss-Newton step, and all methods the same, in rationals",
         statement=r"f_i(t+1)-y_i=m^{-1/2}\sum_{\mathrm{flips}}a_r|z_{ri}-b|,\quad\|\Delta W\|^2=g^\top Gg",
-        source=PAGE,
+        source=OURS.at("docs/sublinear_training.md, Theorem 4"),
         expected=Status.PROVED,
         evidence=Evidence.EXACT,
         hypotheses=("rational weights, points, labels, shift and radius; the listed seeds", "eta = 1, no ridge"),
@@ -80,7 +80,7 @@ STATEMENTS = {
     "fired_sets": Statement(
         title="Training with trees finds exactly the fired units at every step",
         statement=r"S_i(t)=\{r:\langle w_r(t),x_i\rangle>b\}",
-        source=PAGE,
+        source=OURS.at("docs/sublinear_training.md, Theorem 7"),
         expected=Status.CERTIFIED,
         evidence=Evidence.FLOAT64,
         hypotheses=(INSTANCES, "inner products near b decided in rationals"),
@@ -124,7 +124,7 @@ STATEMENTS = {
     "sparsity_exponent": Statement(
         title="The exponent of m p in m is 1 - alpha h/b, below 1 - alpha, and tends to it",
         statement=r"\frac{d\ln(mp)}{d\ln m}=1-\alpha\frac hb<1-\alpha,\quad\to1-\alpha",
-        source=PAGE,
+        source=OURS.at("docs/sublinear_training.md, Theorem 6"),
         expected=Status.PROVED,
         evidence=Evidence.SYMBOLIC,
         hypotheses=("b = sqrt(2 alpha ln m)",),
@@ -187,7 +187,7 @@ STATEMENTS = {
     "smallest_eigenvalue": Statement(
         title="Private units and Schur products bound the least eigenvalue of the Gram matrix at finite width",
         statement=r"\lambda_{\min}(G)\ge\max\{\min_iu_i,\ \lambda_{\min}(K)\min_i|S_i|,\ \lambda_{\min}(C)\}/m",
-        source=PAGE,
+        source=OURS.at("docs/sublinear_training.md, Theorem 5"),
         expected=Status.CERTIFIED,
         evidence=Evidence.ENCLOSED,
         hypotheses=(INSTANCES, "all steps of training"),
@@ -220,7 +220,7 @@ STATEMENTS = {
     "distinct_points": Statement(
         title="An antipodal pair leaves the Gram matrix positive definite, equal points make it singular",
         statement=r"x_i=-x_j\Rightarrow\det G>0\ \text{(here)},\quad x_i=x_j\Rightarrow\det G=0",
-        source=PAGE,
+        source=OURS.at("docs/sublinear_training.md, Theorem 5"),
         expected=Status.PROVED,
         evidence=Evidence.EXACT,
         hypotheses=("rational points, the listed ones", "b > 0"),
@@ -236,7 +236,7 @@ STATEMENTS = {
     "lazy_refreshes": Statement(
         title="Units are keyed anew at most as often as their paths are long",
         statement=r"N\le\sum_r\lfloor P_r/R\rfloor\le\sum_r(P_r/R)^2\le(\sum_t\|\Delta W_t\|/R)^2",
-        source=PAGE,
+        source=OURS.at("docs/sublinear_training.md, Theorem 7"),
         expected=Status.CERTIFIED,
         evidence=Evidence.ENCLOSED,
         hypotheses=(INSTANCES, "R = 1/(2b)"),

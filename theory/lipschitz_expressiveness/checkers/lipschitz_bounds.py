@@ -8,10 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from constructions.arrays import tensor_of
 from constructions.errors import (
     require_bool,
     require_choice,
@@ -49,14 +52,14 @@ METHODS = tuple(_RUN)
 
 def lipschitz_bounds(
     module: nn.Module,
-    lower: Tensor | None = None,
-    upper: Tensor | None = None,
+    lower: Tensor | np.ndarray | None = None,
+    upper: Tensor | np.ndarray | None = None,
     *,
     method: str = "auto",
     measure: Measure | None = None,
-    left: Tensor | None = None,
-    right: Tensor | None = None,
-    offset: Tensor | None = None,
+    left: Tensor | np.ndarray | None = None,
+    right: Tensor | np.ndarray | None = None,
+    offset: Tensor | np.ndarray | None = None,
     gap: float = 1e-9,
     seconds: float = 60.0,
     boxes: int = 1_000_000,
@@ -121,9 +124,7 @@ def _run(question: Question, method: str) -> LipschitzBounds:
     return _RUN[method](question)
 
 
-def _measure(
-    network: Network, measure: Measure | None, left: Tensor | None, right: Tensor | None, offset: Tensor | None
-) -> Measure:
+def _measure(network: Network, measure: Measure | None, left: Any, right: Any, offset: Any) -> Measure:
     require_instance("measure", measure, (Measure, type(None)))
     if measure is None:
         measure = Measure(left, right, offset)
@@ -143,7 +144,7 @@ def _loosened(network: Network, measure: Measure) -> Measure:
     return replace(measure, absolute=(measure.absolute + steepest) * (1 + 2.0**-50), left_error=0.0)
 
 
-def _box(lower: Tensor | None, upper: Tensor | None, inputs: int) -> tuple[Tensor | None, Tensor | None]:
+def _box(lower: Any, upper: Any, inputs: int) -> tuple[Tensor | None, Tensor | None]:
     """Both corners as float64 on the CPU."""
     if lower is None and upper is None:
         return None, None
@@ -160,9 +161,9 @@ def _box(lower: Tensor | None, upper: Tensor | None, inputs: int) -> tuple[Tenso
     return low, high
 
 
-def _corner(name: str, value: Tensor, inputs: int) -> Tensor:
+def _corner(name: str, value: Any, inputs: int) -> Tensor:
     """One convex box: a corner is one point (n,), not a list of them."""
-    corner = require_tensor(name, value, f"({inputs},)").detach().to(device="cpu", dtype=torch.float64)
+    corner = require_tensor(name, tensor_of(name, value), f"({inputs},)").detach().to(device="cpu", dtype=torch.float64)
     if corner.shape != (inputs,):
         raise ValueError(f"`{name}` must have shape ({inputs},): one box, got {tuple(corner.shape)}")
     if not bool(torch.isfinite(corner).all()):

@@ -11,10 +11,13 @@ Main definition: `Measure`.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from constructions.arrays import tensor_of
 from constructions.errors import require_instance, require_positive, require_tensor
 from theory.lipschitz_expressiveness.checkers.norms import frobenius_above, gamma, norm_above
 
@@ -28,7 +31,7 @@ class Measure:
 
     Where left, right and offset are themselves rounded, the norm that is meant is within a factor 1 ± `relative` and
     then ± `absolute` + `left_error`·‖J·right‖ of theirs, and both ends of an interval make room for it. TypeError or
-    ValueError for what is no finite real matrix.
+    ValueError for what is no finite real matrix, a tensor or a numpy array.
     """
 
     left: Tensor | None = None
@@ -70,7 +73,7 @@ class Measure:
             raise ValueError(f"`offset` must have shape {(p, q)}, got {tuple(self.offset.shape)}")
 
     @classmethod
-    def weighted(cls, *, out: Tensor | None = None, into: Tensor | None = None) -> Measure:
+    def weighted(cls, *, out: Tensor | np.ndarray | None = None, into: Tensor | np.ndarray | None = None) -> Measure:
         """Lip from √(xᵀ into x) on inputs to √(yᵀ out y) on outputs, positive definite (m, m) and (n, n).
 
         None stands for the identity. TypeError or ValueError for a weight that is not symmetric positive definite.
@@ -86,7 +89,9 @@ class Measure:
         return cls(left, right, relative=_relative(keeps))
 
     @classmethod
-    def closed_loop(cls, A: Tensor, B: Tensor, P: Tensor | None = None) -> Measure:
+    def closed_loop(
+        cls, A: Tensor | np.ndarray, B: Tensor | np.ndarray, P: Tensor | np.ndarray | None = None
+    ) -> Measure:
         """‖R(A + B J)R⁻¹‖ with P = RᵀR: below 1, x⁺ = A x + B π(x) contracts in the norm √(xᵀPx).
 
         A (n, n), B (n, m), and P (n, n) symmetric positive definite, None for the identity. TypeError or ValueError for
@@ -109,9 +114,9 @@ def _relative(keeps: float) -> float:
     return (1 / keeps - 1) * (1 + 2.0**-40) if keeps < 1 else 0.0
 
 
-def _matrix(name: str, value: Tensor) -> Tensor:
-    """`value` as a finite float64 matrix on the CPU."""
-    matrix = require_tensor(name, require_instance(name, value, Tensor), "(p, q)")
+def _matrix(name: str, value: Any) -> Tensor:
+    """`value`, a tensor or a numpy array, as a finite float64 matrix on the CPU."""
+    matrix = require_tensor(name, require_instance(name, tensor_of(name, value), Tensor), "(p, q)")
     if matrix.ndim != 2 or not matrix.numel():
         raise ValueError(f"`{name}` must be a matrix, got shape {tuple(matrix.shape)}")
     matrix = matrix.detach().to(device="cpu", dtype=torch.float64)
@@ -120,7 +125,7 @@ def _matrix(name: str, value: Tensor) -> Tensor:
     return matrix
 
 
-def _factor(name: str, value: Tensor) -> tuple[Tensor, Tensor, float, float]:
+def _factor(name: str, value: Any) -> tuple[Tensor, Tensor, float, float]:
     """R and S of P = `value`: ‖Rx‖ is within 1 ± change of √(xᵀPx), and ‖RS − 1‖ ≤ δ."""
     P = _matrix(name, value)
     n = len(P)
