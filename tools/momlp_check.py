@@ -465,9 +465,7 @@ class Mixture:
         self.bias = rows(self.numbers("out_bias", self.leaves, self.m), self.m, self.leaves)
         bent = rows(self.numbers("slope", self.k), self.k, 1)[0] if plan["activation"] == "prelu" else [ZERO] * self.k
         good = good and all([*map(any, row)] == [False] * (self.n - 1) + [True] for row in self.hidden[0])
-        require(
-            good and all(abs(a).hi <= ONE for a in bent), "no cells, or units see other axes or bend by more than 1"
-        )
+        require(good and all(abs(a).hi <= ONE for a in bent), "no cells, or units of other axes, or that bend by more")
         at = [-b / w for b, w in zip(bias, weight[self.n - 1 :: self.n], strict=True)]  # exact: their order matters
         units = [(t, row[-1], b, a, j) for j, (t, row, b, a) in enumerate(zip(at, *self.hidden, bent, strict=True))]
         self.kinks = sorted((t, Interval.of(t), abs(w) * (UNIT - a), j) for t, w, _, a, j in units)
