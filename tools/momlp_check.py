@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 FORMAT, VERSION, MOST_BYTES = "momlp-proof", 1, 1 << 30
 P, W = 96, 96 + 64  # an interval counts in units of 2^-P, and inside of functions in units of 2^-W
-ONE, LARGEST, FAR = 1 << P, 1 << 14, 1 << 40  # nothing is known of exp beyond LARGEST, of sin and cos beyond FAR
+ONE, LARGEST, FAR = 1 << P, 1 << 14, 1 << 40  # nothing is known of exp beyond LARGEST, of sin, cos, atan beyond FAR
 
 
 class Refused(Exception):
@@ -178,6 +178,7 @@ def wave(x, part):
 
 def atan_at(a):
     """atan y = 2 atan(y/(1 + sqrt(1 + y^2))), thrice, and |y| < tan(pi/16) < 1/3 then."""
+    require(abs(a) <= FAR << P, kind=Unknown)
     y = Interval(a, a)
     for _ in range(3):
         y /= UNIT + (UNIT + y * y).sqrt()
@@ -479,8 +480,7 @@ class Mixture:
         return list(map(Fraction, struct.unpack(form, self.data[first:last])))
 
     def layers(self, leaf):
-        here = slice(leaf * self.m, (leaf + 1) * self.m)
-        return [self.hidden, (self.out[here], self.bias[leaf])]
+        return [self.hidden, (self.out[leaf * self.m : (leaf + 1) * self.m], self.bias[leaf])]
 
     def cell(self, leaf):
         """The leaf's box, and as much more as rounding may move its faces: (x - lo)(M/l) in floats is off by 4u."""

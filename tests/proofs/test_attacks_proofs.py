@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import random
 import struct
 from fractions import Fraction
 
@@ -159,3 +160,54 @@ def test_a_file_answers_with_one_line(tmp_path, capsys):
     assert CHECK.main([str(tmp_path / "x.proof")]) == 0
     printed = capsys.readouterr().out
     assert (len(printed.splitlines()), "\x1b" in printed) == (1, False)
+
+
+# --- what the checker computes, against rationals ------------------------------------------------------------------
+
+
+def drawn(draw):
+    sizes = draw.uniform(-1, 1) * 2.0 ** draw.randint(-60, 60)
+    return draw.choice((draw.uniform(-2, 2), draw.choice((1.0, -1.0)), sizes))
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_networks_and_differences_of_crafted_models_are_enclosed(seed, tmp_path):
+    """Weights of all sizes and signs, kinks twice, at the ends, outside; PReLU slopes from -1 to 1."""
+    draw = random.Random(seed)
+    low, high = draw.uniform(-2, 0), draw.uniform(0.1, 3)
+    units = []
+    for _ in range(draw.randint(0, 5)):
+        weight, at = drawn(draw) or 1.0, draw.choice((low, high, draw.uniform(low, high), low - 1, high + 2))
+        units.append((weight, -weight * at, drawn(draw) / draw.choice((weight, 1))))
+    units += units[-1:] * draw.randint(0, 1)
+    if draw.random() < 0.5:
+        units = [(*unit, draw.choice((0.0, 1.0, -1.0, draw.uniform(-1, 1)))) for unit in units]
+    path, _ = stored(tmp_path, units, offset=0.5, domain=[[low], [high]])
+    network = CHECK.Mixture(path, hashlib.sha256(path.read_bytes()).hexdigest()).network(0)
+
+    def exact(x):
+        hidden = [(Fraction(w) * x + Fraction(b), Fraction(v), *map(Fraction, a)) for w, b, v, *a in units]
+        return Fraction(1, 2) + sum(v * (h if h > 0 else sum(a) * h) for h, v, *a in hidden)
+
+    ends = [Fraction(low), Fraction(high)]
+    kinks = [t for t in (-Fraction(b) / Fraction(w) for w, b, *_ in units) if ends[0] <= t <= ends[1]]
+    for _ in range(20):
+        start, end = sorted(draw.choice([*ends, *kinks, Fraction(draw.uniform(low, high))]) for _ in range(2))
+        slope, height = Fraction(draw.uniform(-3, 3)), exact(start)
+        points = [start, end, *(t for t in kinks if start <= t <= end)]
+        points += [start + (end - start) * Fraction(draw.random()) for _ in range(5)]
+        for x in points:
+            (y,) = network([CHECK.Dual.of(x)])
+            assert y.value.lo <= exact(x) * CHECK.ONE <= y.value.hi
+        (bound,) = CHECK.difference(
+            lambda v, a=slope, s=start, c=height: (a * (v["x0"] - CHECK.Dual.of(s)) + c,), network, [(start, end)]
+        )
+        assert bound >= max(abs(slope * (x - start) + height - exact(x)) for x in points) * CHECK.ONE
+
+
+def test_an_arcus_tangens_from_far_away_is_not_known():
+    """Its series did not end there."""
+    far = CHECK.Dual.of(2**98)
+    with pytest.raises(CHECK.Unknown):
+        CHECK.ON_REALS["atan"](far)
+    assert CHECK.ON_REALS["atan"](CHECK.Dual.of(2**39)).value.hi < 2 * CHECK.ONE
