@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 FORMAT, VERSION, MOST_BYTES = "momlp-proof", 1, 1 << 30
 P, W = 96, 96 + 64  # an interval counts in units of 2^-P, and inside of functions in units of 2^-W
-ONE, LARGEST, FAR = 1 << P, 1 << 14, 1 << 40  # nothing is known of exp beyond LARGEST, of sin and cos beyond FAR
+ONE, LARGEST, FAR = 1 << P, 1 << 14, 1 << 40  # nothing is known of exp beyond LARGEST, of sin, cos, atan beyond FAR
 
 
 class Refused(Exception):
@@ -178,6 +178,7 @@ def wave(x, part):
 
 def atan_at(a):
     """atan y = 2 atan(y/(1 + sqrt(1 + y^2))), thrice, and |y| < tan(pi/16) < 1/3 then."""
+    require(abs(a) <= FAR << P, kind=Unknown)
     y = Interval(a, a)
     for _ in range(3):
         y /= UNIT + (UNIT + y * y).sqrt()
@@ -246,10 +247,10 @@ class Dual(NamedTuple):
     def __gt__(self, other):
         return Dual.of(other) < self
 
-    def __eq__(self, other):
+    def __eq__(self, other=0):
         raise Refused("whether two enclosed numbers are equal is never decided")
 
-    __le__, __ge__ = __lt__, __gt__
+    __le__, __ge__, __ne__, __bool__ = __lt__, __gt__, __eq__, __eq__
 
 
 def function(fn, derivative):
@@ -334,9 +335,8 @@ class Rewritten(ast.NodeTransformer):
     def visit_Call(self, node):
         self.generic_visit(node)
         if isinstance(node.func, ast.Name) and node.func.id == "Piecewise":
-            nothing = ast.arguments([], [], None, [], [], None, [])
             for arg in node.args:
-                arg.elts = [ast.Lambda(nothing, part) for part in arg.elts]
+                arg.elts = [ast.Lambda(ast.arguments([], [], None, [], [], None, []), part) for part in arg.elts]
         return node
 
 
@@ -351,14 +351,14 @@ def divided(x, y):
     return found.numerator if isinstance(found, Fraction) and found.denominator == 1 else found
 
 
-HIDDEN = {"__builtins__": {}, "power": power, "divided": divided}
+HIDDEN = {"__builtins__": {}, "__debug__": True, "True": True, "power": power, "divided": divided}
 
 
 def compiled(text, names, space, allowed=ALLOWED):
     """A formula as a function of a dictionary of its variables; Refused for anything outside the language."""
     tree, names = ast.parse(text.strip(), mode="eval"), set(names)
     for node in ast.walk(tree):
-        good = isinstance(node, allowed) and not getattr(node, "keywords", ())
+        good = isinstance(node, allowed) and not getattr(node, "keywords", ()) and text.isascii() and "#" not in text
         good = good and (not isinstance(node, ast.Constant) or type(node.value) in (int, float) or node.value is True)
         require(good, f"{ast.unparse(node)!r} is not part of the language")
         if isinstance(node, ast.arg) or isinstance(getattr(node, "ctx", None), ast.Store):
@@ -372,7 +372,7 @@ def compiled(text, names, space, allowed=ALLOWED):
 
 
 def terms(x):
-    return x.terms if isinstance(x, Polynomial) else {(): Fraction(x)} if x else {}
+    return x.terms if isinstance(x, Polynomial) else {(): Fraction(x)} if x != 0 else {}
 
 
 class Polynomial:
@@ -407,7 +407,7 @@ class Polynomial:
     def __eq__(self, other):
         return self.terms == terms(other)
 
-    __radd__, __rmul__ = __add__, __mul__
+    __radd__, __rmul__, __bool__ = __add__, __mul__, None
 
 
 def every(many):
@@ -439,6 +439,7 @@ def rounding(layers, sizes, bits):
         moved = [sum(-(-abs(w).hi * v >> P) for w, v in zip(row, off, strict=True)) for row in weights]
         most = [sum(row) + abs(b).hi for row, b in zip(sums, biases, strict=True)]
         off = [o - (-(len(off) + 4) * (v + o) >> bits) + 1 for o, v in zip(moved, most, strict=True)]
+        require(max([*sizes, *most]) < 1 << (P + 5 * bits), "floats may overflow")
     return off
 
 
@@ -455,29 +456,31 @@ class Mixture:
         plan, kind = spec["plan"], (spec["kind"], "table" in spec, spec["plan"]["expert"] in ("pencil", "constant"))
         require(kind == ("experts", False, True), "the model is none of stored pencils or constants")
         self.n, self.m, self.cells, self.k = plan["n"], plan["m"], plan["cells"], plan["knots"]
-        self.domain = [tuple(map(Fraction, side)) for side in zip(*plan["domain"], strict=True)]
+        self.domain = [tuple(map(Fraction, map(float, side))) for side in zip(*plan["domain"], strict=True)]
+        good = [s < t for s, t in self.domain] == [True] * self.n and min(self.cells, default=1) >= 1
         self.sizes = [abs(Interval.hull(map(Interval.of, side))).hi for side in self.domain]
-        self.leaves, self.bits = math.prod(self.cells), 53 if plan["dtype"] == "float64" else 24
-        self.bias, bias = self.numbers("out_bias", self.leaves, self.m), self.numbers("hidden_bias", self.k)
+        self.leaves, self.bits = math.prod(self.cells), {"float64": 53, "float32": 24}[plan["dtype"]]
+        weight, bias = self.numbers("hidden_weight", self.k, self.n), self.numbers("hidden_bias", self.k)
+        self.hidden = rows(weight, self.n, self.k), rows(bias, self.k, 1)[0]
         self.out = rows(self.numbers("out_weight", self.leaves, self.m, self.k), self.k, self.leaves * self.m)
-        self.hidden = rows(self.numbers("hidden_weight", self.k, self.n), self.n, self.k), bias
-        bent = self.numbers("slope", self.k) if plan["activation"] == "prelu" else [ZERO] * self.k
-        good = not any(any(w) for row in self.hidden[0] for w in row[:-1]) and all(abs(a).hi <= ONE for a in bent)
-        require(good, "the hidden units look at other axes than the last, or bend by more than 1")
-        units = [(row[-1], b, a, j) for j, (row, b, a) in enumerate(zip(*self.hidden, bent, strict=True))]
-        self.kinks = sorted((-b / w, abs(w) * (UNIT - a), j) for w, b, a, j in units)
-        self.left = [(w, b) if w.hi < 0 else (w * a, b * a) for w, b, a, _ in units]
+        self.bias = rows(self.numbers("out_bias", self.leaves, self.m), self.m, self.leaves)
+        bent = rows(self.numbers("slope", self.k), self.k, 1)[0] if plan["activation"] == "prelu" else [ZERO] * self.k
+        good = good and all([*map(any, row)] == [False] * (self.n - 1) + [True] for row in self.hidden[0])
+        require(good and all(abs(a).hi <= ONE for a in bent), "no cells, or units of other axes, or that bend by more")
+        at = [-b / w for b, w in zip(bias, weight[self.n - 1 :: self.n], strict=True)]  # exact: their order matters
+        units = [(t, row[-1], b, a, j) for j, (t, row, b, a) in enumerate(zip(at, *self.hidden, bent, strict=True))]
+        self.kinks = sorted((t, Interval.of(t), abs(w) * (UNIT - a), j) for t, w, _, a, j in units)
+        self.left = [(w, b) if w.lo < 0 else (w * a, b * a) for _, w, b, a, _ in units]
 
     def numbers(self, name, *shape):
         entry = self.header[name]
         first, last = (self.start + offset for offset in entry["data_offsets"])
         require(entry["shape"] == list(shape), f"the model's tensor {name!r} has not the shape {shape}")
-        form = f"<{math.prod(shape)}{ {'F64': 'd', 'F32': 'f'}[entry['dtype']] }"
-        return [Interval.of(Fraction(v)) for v in struct.unpack(form, self.data[first:last])]
+        form = f"<{math.prod(shape)}{ {('F64', 53): 'd', ('F32', 24): 'f'}[entry['dtype'], self.bits] }"
+        return list(map(Fraction, struct.unpack(form, self.data[first:last])))
 
     def layers(self, leaf):
-        here = slice(leaf * self.m, (leaf + 1) * self.m)
-        return [self.hidden, (self.out[here], self.bias[here])]
+        return [self.hidden, (self.out[leaf * self.m : (leaf + 1) * self.m], self.bias[leaf])]
 
     def cell(self, leaf):
         """The leaf's box, and as much more as rounding may move its faces: (x - lo)(M/l) in floats is off by 4u."""
@@ -495,13 +498,13 @@ class Mixture:
         for row, value in zip(weights, biases, strict=True):
             slope = ZERO
             for w, (a, b) in zip(row, self.left, strict=True):
-                slope, value = (slope + w * a, value + w * b) if any(a + b) else (slope, value)
+                slope, value = (slope + w * a, value + w * b) if any((*a, *b)) else (slope, value)
             pieces.append([(value, slope)])
-            for t, bend, j in self.kinks:
+            for _, t, bend, j in self.kinks:
                 bend *= row[j]
                 slope, value = slope + bend, value - bend * t
                 pieces[-1].append((value, slope))
-        starts, ends = [t.lo for t, *_ in self.kinks], [t.hi for t, *_ in self.kinks]
+        starts, ends = [t.lo for _, t, *_ in self.kinks], [t.hi for _, t, *_ in self.kinks]
 
         def outputs(x):
             at = x[-1].value
@@ -515,22 +518,18 @@ class Mixture:
 
 
 def rows(numbers, width, count):
-    return [numbers[i * width : (i + 1) * width] for i in range(count)]
+    return [list(map(Interval.of, numbers[i * width : (i + 1) * width])) for i in range(count)]
 
 
 def difference(f, network, box):
     """Bounds of |f_i - network_i| on a box, in units of 2^-P: by values, or by slopes and the value at the centre."""
     found = []
     for where in (box, [((s + t) / 2,) * 2 for s, t in box]):
-        x = [
-            Dual(Interval.hull(map(Interval.of, side)), {a: UNIT} if where is box else {})
-            for a, side in enumerate(where)
-        ]
+        x = [Dual(Interval.hull(map(Interval.of, s)), {a: UNIT} if where is box else {}) for a, s in enumerate(where)]
         outputs = f({f"x{a}": part for a, part in enumerate(x)})
         found.append([Dual.of(f) - v for f, v in zip(outputs, network(x), strict=True)])
-    half = [Interval.of((t - s) / 2) for s, t in box]
     for wide, middle in zip(*found, strict=True):
-        rise = [(abs(s) * half[a]).hi for a, s in (wide.slopes or {}).items()]
+        rise = [(abs(s) * Interval.of((box[a][1] - box[a][0]) / 2)).hi for a, s in (wide.slopes or {}).items()]
         yield min([abs(wide.value).hi] + [abs(middle.value).hi + sum(rise)] * (wide.slopes is not None))
 
 
@@ -558,8 +557,7 @@ def declared(premise, model, leaf, network):
     whole = not knots or ((knots[0], knots[-1]) == model.domain[-1] and knots == sorted(knots))
     good = whole and len(middle) + bool(knots) == model.n and (knots or not model.kinks)
     require(good and constant >= 0 < alpha <= 1, "the premise is no modulus and nodes that span the cell")
-    at = {Interval.of(t) for t in knots}
-    require(all(t.lo == t.hi and t in at for t, *_ in model.kinks), "between two knots the network is not affine")
+    require({t for t, *_ in model.kinks} <= set(knots), "between two knots the network is not affine")
     far = sum(max(abs(s - c), abs(t - c)) ** 2 for (s, t), c in zip(model.cell(leaf), middle, strict=False))
     far += max(((t - s) ** 2 for s, t in itertools.pairwise(knots)), default=0) * HALF**2
     missed, nodes = 0, [[*middle, t] for t in knots] or [middle]
@@ -574,7 +572,7 @@ def uniform_error(proof, folder, log):
     known: its modulus and values are premises."""
     model = Mixture(folder / proof["model"]["file"], proof["model"]["sha256"])
     require([list(map(str, side)) for side in model.domain] == proof["domain"], "the domain is not the model's")
-    eps, parts, premise = Fraction(proof["eps"]), proof["cuts"], proof.get("premise")
+    eps, parts, premise = Fraction(proof["eps"]), list(map(str, proof["cuts"])), proof.get("premise")
     f = premise or compiled(proof["formula"] + ",", [f"x{a}" for a in range(model.n)], ON_REALS)
     require(len(parts) == model.leaves, "there are not as many cells as the model has")
     for leaf, cuts in enumerate(parts):
@@ -582,11 +580,12 @@ def uniform_error(proof, folder, log):
         off, network = max(rounding(model.layers(leaf), model.sizes, model.bits)), model.network(leaf)
         bound = declared(f, model, leaf, network) if premise else cut(cuts, model.cell(leaf), f, network)
         require(bound + off <= eps * ONE, f"cell {leaf}: the bound is {float(Fraction(bound + off, ONE)):.6g}")
-    name, boxes, given = proof["formula"], sum(cuts.count(".") for cuts in parts), ""
+    name, boxes, given, least = proof["formula"], sum(cuts.count(".") for cuts in parts), "", f"{float(eps):.9g}"
+    least = least if Fraction(float(least)) >= eps else eps
     if premise:
         name, lam, alpha = "f", premise["lipschitz"], premise["exponent"]
         given = f"if f has the values in the file and |f(x) - f(y)| <= {lam} |x - y|^({alpha}): "
-    return f"{given}sup |{name} - model| <= {float(eps):.9g}, rounding included ({boxes} boxes)"
+    return f"{given}sup |{name} - model| <= {least}, rounding included ({boxes} boxes)"
 
 
 def matrix_inequality(proof, folder, log):
@@ -642,9 +641,11 @@ def numbers(x):
 
 def facts(proof, folder, log):
     """Formulas that are true: of integers, rationals, polynomials, enclosed reals, and the numbers in the file."""
+    names = [*HIDDEN, *IN_FACTS, *proof["variables"], *proof["data"], *(name for name, _ in proof["definitions"])]
+    good = len(set(names)) == len(names) and all(name.isidentifier() and name.isascii() for name in names)
+    require(good, "a name has a meaning already, or is none")
     space = {**IN_FACTS, **{name: Polynomial({(name,): 1}) for name in proof["variables"]}}
     for name, value in [*proof["data"].items(), *proof["definitions"]]:
-        require(name.isidentifier() and name not in {**HIDDEN, **space}, f"{name!r} has a meaning already")
         space[name] = compiled(value, [], space, ALLOWED_IN_FACTS)({}) if isinstance(value, str) else numbers(value)
     require(proof["facts"], "nothing is stated")
     for text in proof["facts"]:
@@ -663,7 +664,7 @@ def read(path):
     with open(path, "rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     with (gzip.open if packed else open)(path, "rb") as file:
-        contents = json.loads(file.read(MOST_BYTES))  # what is longer ends early, and is no JSON then
+        contents = json.loads(file.read(MOST_BYTES), parse_float=str)  # what is longer ends early, and is no JSON then
     if contents.get("format") == "momlp-amgm-sos" and contents["version"] == 1:
         return "matrix_inequality", contents
     good = (contents.get("format"), contents["version"], contents["kind"] in KINDS) == (FORMAT, VERSION, True)
@@ -699,7 +700,8 @@ def main(arguments):
         started = time.monotonic()
         status, words = decide(path, log)
         worst = max(worst, status)
-        print(f"{('proved', 'REFUSED', 'UNREADABLE')[status]}  {path}  {words}  [{time.monotonic() - started:.1f} s]")
+        words = f"{('proved', 'REFUSED', 'UNREADABLE')[status]}  {path}  {words}  [{time.monotonic() - started:.1f} s]"
+        print("".join(c if c.isprintable() else "?" for c in words))  # a line for each file, whatever it holds
     return worst
 
 
