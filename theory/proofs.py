@@ -198,9 +198,20 @@ def save_uniform_error(
         raise ValueError(f"`path` must not end in .safetensors, which is where the model goes, got {target}")
     require_writable(target)
     save(cast(Any, model), stored)  # which says what kinds of models there are
+    return write_proof(target, "uniform_error", proof_of(stored, f, eps, log=log))
+
+
+def proof_of(
+    model: str | os.PathLike,
+    f: LipschitzFunction,
+    eps: float | Fraction | None,
+    *,
+    log: Callable[[str], None] = lambda message: None,
+) -> dict[str, Any]:
+    """`uniform_error_proof` of a formula, `declared_error_proof` of a black box."""
     if f.tape is None or f.expression is None:
-        return write_proof(target, "uniform_error", declared_error_proof(stored, f, eps, log=log))
-    return write_proof(target, "uniform_error", uniform_error_proof(stored, f.expression, eps, log=log))
+        return declared_error_proof(model, f, eps, log=log)
+    return uniform_error_proof(model, f.expression, eps, log=log)
 
 
 def _cuts(check: ModuleType, model: Any, f: Callable, eps: Fraction, leaf: int, last: str) -> str:

@@ -581,11 +581,11 @@ def uniform_error(proof, folder, log):
         bound = declared(f, model, leaf, network) if premise else cut(cuts, model.cell(leaf), f, network)
         require(bound + off <= eps * ONE, f"cell {leaf}: the bound is {float(Fraction(bound + off, ONE)):.6g}")
     name, boxes, given, least = proof["formula"], sum(cuts.count(".") for cuts in parts), "", f"{float(eps):.9g}"
-    least = least if Fraction(float(least)) >= eps else eps
+    least, where = least if Fraction(float(least)) >= eps else eps, " x ".join(f"[{s}, {t}]" for s, t in model.domain)
     if premise:
         name, lam, alpha = "f", premise["lipschitz"], premise["exponent"]
         given = f"if f has the values in the file and |f(x) - f(y)| <= {lam} |x - y|^({alpha}): "
-    return f"{given}sup |{name} - model| <= {least}, rounding included ({boxes} boxes)"
+    return f"{given}sup |{name} - model| <= {least} on {where}, rounding included ({boxes} boxes)"
 
 
 def matrix_inequality(proof, folder, log):
@@ -697,8 +697,7 @@ def main(arguments):
             print(f"\r\x1b[K{message[:100]}", end="", file=sys.stderr, flush=True)
 
     for path in map(Path, arguments):
-        started = time.monotonic()
-        status, words = decide(path, log)
+        started, (status, words) = time.monotonic(), decide(path, log)
         worst = max(worst, status)
         words = f"{('proved', 'REFUSED', 'UNREADABLE')[status]}  {path}  {words}  [{time.monotonic() - started:.1f} s]"
         print("".join(c if c.isprintable() else "?" for c in words))  # a line for each file, whatever it holds

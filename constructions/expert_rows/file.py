@@ -84,12 +84,16 @@ def read_metadata(path: Path) -> dict[str, str]:
         raise StoreError(f"cannot read {path}: {err}") from err
 
 
-def require_shapes(path: Path, expected: dict[str, list[int]]) -> None:
-    """StoreError unless the file holds exactly these tensors."""
+def require_shapes(path: Path, expected: dict[str, list[int]], dtype: torch.dtype, of: Iterable[str]) -> None:
+    """StoreError unless the file holds exactly these tensors, and those named in `of` in this dtype."""
     with safe_open(path, framework="pt") as file:
-        found = {k: list(file.get_slice(k).get_shape()) for k in file.keys()}  # noqa: SIM118
+        slices = {k: file.get_slice(k) for k in file.keys()}  # noqa: SIM118
+        found = {k: list(part.get_shape()) for k, part in slices.items()}
+        numbers = {k: part.get_dtype() for k, part in slices.items() if k in set(of)}
     if found != expected:
         raise StoreError(f"{path} has tensors {found}, its plan asks for {expected}: {DAMAGE}")
+    if any(DTYPES.get(kind) is not dtype for kind in numbers.values()):
+        raise StoreError(f"{path} has tensors {numbers}, its plan asks for {dtype}: {DAMAGE}")
 
 
 class ExpertFile:

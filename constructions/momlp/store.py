@@ -162,7 +162,8 @@ def _open(
         # only now: the numbers of a damaged plan could ask for anything
         kind, plan_kind = kinds[spec["plan"]["expert"]]
         plan = plan_kind.from_spec(spec["plan"])
-        require_shapes(path, _expected_shapes(spec, plan))
+        shapes = _expected_shapes(spec, plan)
+        require_shapes(path, shapes, plan.dtype, set(shapes) - {DIGESTS})
     except (SafetensorError, OSError) as err:
         raise StoreError(f"cannot read {path}: {err}") from err
     except (LookupError, TypeError, ValueError, AttributeError, StopIteration, ArithmeticError, RuntimeError) as err:

@@ -79,7 +79,7 @@ def load_trained(
     """The model stored at `path`, bitwise as it was saved; `memory` are the options of a lazy model."""
     try:
         widths = tuple(int(w) for w in spec["widths"])
-        require_shapes(path, _expected_shapes(spec, widths))
+        require_shapes(path, _expected_shapes(spec, widths), DTYPES[spec["dtype"]], EXPERTS)
         file = ExpertFile(path, EXPERTS)
         with safe_open(path, framework="pt") as opened:
             # out of the file's memory map, so that only what is asked for is held

@@ -323,4 +323,4 @@ def test_the_listed_instances_of_two_inputs_have_proofs(name, tmp_path):
     f = targets.get(name, n=2)
     path = proofs.save_uniform_error(tmp_path / "x.proof", build_momlp(f, eps=1e-3), f, 1e-3)
     status, words = CHECK.decide(path)
-    assert (status, "<= 0.001, rounding included" in words) == (0, True), words
+    assert (status, "<= 0.001 on [0, 1] x [0, 1], rounding included" in words) == (0, True), words

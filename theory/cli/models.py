@@ -389,12 +389,11 @@ def _write_proof(args: argparse.Namespace, certificate: UniformErrorCertificate)
             f"`--proof` must lie beside the model, in {args.file.resolve().parent}: it names the model's file"
         )
     with working("looking for a proof") as log:
-        f = None if args.function is None else _import_function(args.function)
-        expression = read_spec(args.file)["expression"] if f is None else f.expression
-        if expression is not None:
-            proof = proofs.uniform_error_proof(args.file, expression, certificate.eps, log=log)
+        if args.function is None:
+            proof = proofs.uniform_error_proof(args.file, read_spec(args.file)["expression"], certificate.eps, log=log)
         else:
-            proof = proofs.declared_error_proof(args.file, _cached(f, args.cache), certificate.eps, log=log)
+            f = _cached(_import_function(args.function), args.cache)
+            proof = proofs.proof_of(args.file, f, certificate.eps, log=log)
     proofs.write_proof(args.proof, "uniform_error", proof)
     boxes = sum(cuts.count(".") for cuts in proof["cuts"])
     out.print(f"proof of {boxes} boxes written to {args.proof}: momlp recheck {args.proof}", highlight=False)

@@ -14,7 +14,7 @@ from theory.checkers.uniform_error import certify_uniform_error
 from theory.claim import Context
 from theory.momlp.reproductions.mixtures import LISTED_EPS, LISTED_TARGETS, SHARP_EPS, listed_target
 from theory.momlp.reproductions.rates import plans_compared
-from theory.proofs import Producer, Proof, declared_error_proof, facts, uniform_error_proof
+from theory.proofs import Producer, Proof, facts, proof_of
 
 # --- errors ---------------------------------------------------------------------------------------------
 
@@ -26,9 +26,7 @@ def _error(folder: Path, name: str, f: LipschitzFunction, options: dict) -> Proo
     """The model is stored beside its proof."""
     path = folder / f"{name}.safetensors"
     save(build_momlp(f, **options), path)
-    if f.expression is None:
-        return "uniform_error", declared_error_proof(path, f, options["eps"])
-    return "uniform_error", uniform_error_proof(path, f.expression, options["eps"])
+    return "uniform_error", proof_of(path, f, options["eps"])
 
 
 def _uniform_error(context: Context, folder: Path) -> list[Proof]:
