@@ -24,6 +24,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
 from constructions import MoMLP, Plan, load, save
@@ -31,7 +32,6 @@ from constructions.errors import BudgetExceeded, require_path, require_positive
 from constructions.files import require_regular, require_writable, write_whole
 from constructions.functions.lipschitz_function import LipschitzFunction
 from constructions.functions.symbolic.parser import as_text, parse
-from constructions.momlp.fit import node_axis, node_values
 
 _HERE = Path(__file__).parent
 CHECKER = next(
@@ -128,22 +128,32 @@ def declared_error_proof(
     built = load(path)
     if not isinstance(built, MoMLP):
         raise ValueError(f"no proof file can be written for {path}: the model is none of pencils or constants")
-    leaves, design = built.tree.leaf_indices(built.place), built.plan
-    axis = node_axis(design, leaves.device, design.dtype)
-    values = []
-    for part in leaves.split(max(1, NODES_PER_STEP // len(axis))):
+    digest, design = hashlib.sha256(path.read_bytes()).hexdigest(), built.plan
+    leaves = built.tree.leaf_indices(built.place)
+    try:
+        kinks = {t for t, *_ in check.Mixture(path, digest).kinks}
+    except check.Refused as err:
+        raise ValueError(f"no proof file can be written for {path}: {err}") from err
+    knots = sorted({*kinks, Fraction(design.domain.lo[-1]), Fraction(design.domain.hi[-1])}) if design.knots else []
+    values, nodes = [], max(1, len(knots))
+    for part in design.lattice.centres(leaves).split(max(1, NODES_PER_STEP // nodes)):
         log(f"values at the nodes of {len(values)} of {len(leaves)} cells")
-        values += as_rationals(node_values(f, design, part, axis))
+        points = part[:, None].expand(-1, nodes, -1)
+        if knots:
+            points = torch.cat(
+                [points, part.new_tensor(list(map(float, knots))).expand(len(part), -1)[..., None]], dim=2
+            )
+        values += as_rationals(f.evaluate(points.reshape(-1, design.n)).reshape(len(part), nodes, design.m))
     spec: dict[str, Any] = f.modulus.to_spec()
     premise = {
         "lipschitz": as_rationals(spec["lam"]),
         "exponent": as_rationals(spec["alpha"]),
-        "knots": as_rationals(axis) if design.knots else [],
+        "knots": as_rationals(knots),
         "middles": as_rationals(design.lattice.centres(leaves)),
         "values": values,
     }
     proof = {
-        "model": {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
+        "model": {"file": path.name, "sha256": digest},
         "formula": "black box",
         "premise": premise,
         "domain": [[str(end) for end in side] for side in zip(*_ends_of(design), strict=True)],
