@@ -107,8 +107,8 @@ def test_the_domain_is_what_the_model_takes_it_for(tmp_path):
 def test_what_is_printed_is_not_less_than_what_is_proved(tmp_path):
     model = stored(tmp_path, [], offset=0.10000000035)
     status, words = decided(model, "0", "0.1000000004")
-    assert (status, "<= 0.1," in words, "<= 250000001/2500000000," in words) == (0, False, True), words
-    assert "<= 0.2," in decided(model, "0", str(Fraction(0.2)))[1]
+    assert (status, "<= 0.1 on" in words, "<= 250000001/2500000000 on" in words) == (0, False, True), words
+    assert "<= 0.2 on" in decided(model, "0", str(Fraction(0.2)))[1]
 
 
 # --- facts -----------------------------------------------------------------------------------------------------
