@@ -251,6 +251,7 @@ class Dual(NamedTuple):
         raise Refused("whether two enclosed numbers are equal is never decided")
 
     __le__, __ge__, __ne__, __bool__ = __lt__, __gt__, __eq__, __eq__
+    __len__ = __iter__ = __getitem__ = None  # a real has no parts
 
 
 def function(fn, derivative):

@@ -122,6 +122,7 @@ def stated(folder, *facts, variables=(), data=None, definitions=(), claim="none"
 FALSE = [
     "sqrt(4) != 2", "2*sqrt(2) != sqrt(8)", "[2] != [2, sqrt(4)] and sqrt(4) != 2", "any([sqrt(4) - 2])",
     "(1 if sqrt(4) - 2 else 0) == 1", "not not sqrt(4) - 2", "any([X - X])", "(X - X) and True", "X - X == []",
+    "len(pi) == 2", "pi[1] == pi[1]", "any(pi)", "sqrt(2) in pi",
     "not not X - X", "all([sqrt(4) - 2])", "(1 if X - X else 0) == 1", "1 == 1 # and 1 == 2",
 ]  # fmt: skip
 

@@ -76,7 +76,7 @@ def test_the_file_is_read_as_the_package_reads_it(case):
         assert all(low <= Fraction(v) <= high for v, (low, high) in zip(point, box, strict=True))
         found = mixture.network(leaf)([CHECK.Dual.of(Fraction(v)) for v in point])
         off = CHECK.rounding(mixture.layers(leaf), mixture.sizes, mixture.bits)
-        for (mine, _), theirs, slack in zip(found, answer, off, strict=True):
+        for (mine, theirs), slack in zip(((y.value, v) for y, v in zip(found, answer, strict=True)), off, strict=True):
             assert mine.hi - mine.lo < 2**20
             assert abs(mine - CHECK.Interval.of(Fraction(theirs))).hi <= slack + 2**20
 
