@@ -121,7 +121,7 @@ TREE = PathwayTree((5, 3))
     [
         None,
         [[0.5, 0.5]],
-        np.zeros((1, 2)),
+        np.zeros((1, 3)),
         torch.zeros(2),
         torch.zeros(1, 3),
         torch.zeros(1, 2, 2),
