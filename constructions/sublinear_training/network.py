@@ -28,7 +28,7 @@ from constructions.errors import (
 )
 
 ACTIVATIONS = ("shifted", "max")
-MOST_WEIGHTS = 1 << 34
+MOST_WEIGHTS = 1 << 28
 SILENCE = 0.01  # probability that some point fires no unit, below which a width is taken to be enough
 
 
