@@ -59,7 +59,7 @@ class ShiftedReLUNetwork(nn.Module):
         shift = shift_of(m, alpha)
         require_instance("generator", generator, (torch.Generator, type(None)))
         place = require_device("device", device)
-        if dtype not in (torch.float64, torch.float32):
+        if dtype is not torch.float64 and dtype is not torch.float32:
             raise ValueError(f"`dtype` must be torch.float64 or torch.float32, got {shown(dtype)}")
         weight = torch.randn(m, d, generator=generator, dtype=torch.float64)
         signs = 2 * torch.randint(0, 2, (m,), generator=generator) - 1
