@@ -1,5 +1,5 @@
-"""The dearest tests, marked slow: each takes more than some four seconds of processor time alone, and what it is about
-has a cheaper test that stays in `make test`. `make slow` runs them.
+"""The dearest tests, marked slow: each takes seconds of several processes or many of one. Most are further cases
+of what a cheaper test in the same file looks at; `make slow` runs them all, and `.ci/run` those of bits.
 
 A line is a file and a test in it, with the parameters of one case where the others are cheap.
 """
@@ -21,7 +21,6 @@ DEAR = [
     "demo_optimizer/test_ranks.py::test_a_closure_that_fails_on_one_rank_stops_all",
     "demo_optimizer/test_ranks.py::test_a_lost_rank_is_a_clear_error_within_the_timeout[True]",
     "demo_optimizer/test_ranks.py::test_a_refused_gradient_is_an_error_on_all_ranks_and_changes_nothing",
-    "demo_optimizer/test_ranks.py::test_a_resumed_run_has_the_same_bits_and_no_other_rank_s_residual",
     "demo_optimizer/test_ranks.py::test_gradients_that_were_averaged_before_are_warned_of",
     "demo_optimizer/test_ranks.py::test_one_ulp_on_one_rank_is_found_and_named[5-ranks1-rank 0]",
     "demo_optimizer/test_ranks.py::test_one_ulp_on_one_rank_is_found_and_named[6-ranks2-ranks 1, 3]",
@@ -77,7 +76,6 @@ DEAR = [
     "house/test_help.py::test_examples_run[momlp verify super_expressive --numbers]",
     "house/test_help.py::test_lists_in_a_pipe_are_whole",
     "house/test_help.py::test_verdicts_in_a_pipe_are_whole",
-    "house/test_kills.py::test_training_goes_on_bitwise_after_any_number_of_kills",
     "house/test_kills.py::test_two_ranks_evaluate",
     "house/test_one_name.py::test_verify_from_python",
     "house/test_together.py::test_a_rank_killed_under_torchrun_leaves_the_verdicts_reached",

@@ -123,8 +123,7 @@ def declared_error_proof(
     ValueError for a modulus that is a callable, a model of another kind, and values that are not the model's.
     """
     check, path, eps = checker(), require_regular(require_path("model", model)), Fraction(require_positive("eps", eps))
-    if f.modulus.kind == "callable":
-        raise ValueError(f"`f` must have a Lipschitz or Hölder modulus for a proof file, got {f.modulus}")
+    _require_stated(f)
     built = load(path)
     if not isinstance(built, MoMLP):
         raise ValueError(f"no proof file can be written for {path}: the model is none of pencils or constants")
@@ -167,6 +166,16 @@ def declared_error_proof(
     return proof
 
 
+def _is_black_box(f: LipschitzFunction) -> bool:
+    return f.tape is None or f.expression is None
+
+
+def _require_stated(f: LipschitzFunction) -> None:
+    """A black box is known by its modulus, which has to be written down."""
+    if f.modulus.kind == "callable":
+        raise ValueError(f"`f` must have a Lipschitz or Hölder modulus for a proof file, got {f.modulus}")
+
+
 def _ends_of(design: Plan) -> tuple[list[Fraction], list[Fraction]]:
     return [Fraction(v) for v in design.domain.lo], [Fraction(v) for v in design.domain.hi]
 
@@ -206,6 +215,8 @@ def save_uniform_error(
     stored = target.with_suffix(".safetensors")
     if target == stored:
         raise ValueError(f"`path` must not end in .safetensors, which is where the model goes, got {target}")
+    if _is_black_box(f):
+        _require_stated(f)  # before anything is written
     require_writable(target)
     save(cast(Any, model), stored)  # which says what kinds of models there are
     return write_proof(target, "uniform_error", proof_of(stored, f, eps, log=log))
@@ -219,9 +230,9 @@ def proof_of(
     log: Callable[[str], None] = lambda message: None,
 ) -> dict[str, Any]:
     """`uniform_error_proof` of a formula, `declared_error_proof` of a black box."""
-    if f.tape is None or f.expression is None:
+    if _is_black_box(f):
         return declared_error_proof(model, f, eps, log=log)
-    return uniform_error_proof(model, f.expression, eps, log=log)
+    return uniform_error_proof(model, cast(str, f.expression), eps, log=log)
 
 
 def _cuts(check: ModuleType, model: Any, f: Callable, eps: Fraction, leaf: int, last: str) -> str:

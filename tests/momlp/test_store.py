@@ -11,8 +11,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from constructions import BudgetExceeded, LipschitzFunction, MoMLP, StoreError, build_momlp, load, save, targets
-from constructions.expert_rows.file import root_digest
-from constructions.momlp.store import _hashed
+from constructions.expert_rows.file import DIGESTS, expert_digests, root_digest
+from constructions.momlp.store import EXPERTS, _hashed
 
 
 def points(model, count=500):
@@ -195,6 +195,22 @@ def places(part, path=()):
     for key in part if isinstance(part, dict) else range(min(2, len(part))) if isinstance(part, list) else ():
         yield (*path, key)
         yield from places(part[key], (*path, key))
+
+
+@pytest.mark.parametrize("name", ["hidden_weight", "out_weight"])
+def test_numbers_of_another_dtype_than_the_plan_says_are_refused(tmp_path, stored, name):
+    """With digests that fit them: float32 would be computed with, and float64's rounding certified."""
+    _, path = stored
+    with safe_open(path, framework="pt") as file:
+        spec = json.loads(file.metadata()["momlp"])
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    tensors[name] = tensors[name].float()
+    tensors[DIGESTS] = expert_digests(tensors[key] for key in EXPERTS)
+    spec["root"] = root_digest(spec, _hashed(tensors))
+    save_file(tensors, tmp_path / "forged", metadata={"momlp": json.dumps(spec)})
+    for lazy in (False, True):
+        with pytest.raises(StoreError, match=rf"'{name}': 'F32'.*its plan asks for torch\.float64"):
+            load(tmp_path / "forged", lazy=lazy)
 
 
 def test_a_forged_plan_cannot_ask_for_endless_layers(tmp_path):

@@ -79,7 +79,9 @@ def farthest(proof, model, count=400):
     if len(knots):
         nodes = torch.cat([middles.repeat_interleave(len(knots), 0), knots.repeat(len(middles))[:, None]], dim=1)
     x = model.plan.domain.sample(count, torch.Generator().manual_seed(1))
-    reach = float(Fraction(given["lipschitz"])) * torch.cdist(x, nodes) ** float(Fraction(given["exponent"]))
+    reach = float(Fraction(given["lipschitz"])) * (x[:, None] - nodes).norm(dim=-1) ** float(
+        Fraction(given["exponent"])
+    )
     highest = (values[None] + reach[..., None]).amin(1)
     lowest = (values[None] - reach[..., None]).amax(1)
     if bool((highest < lowest - 1e-12).any()):
@@ -186,6 +188,7 @@ def test_what_cannot_be_a_premise_says_why(tmp_path):
     model = momlp.build_momlp(odd, eps=0.2)
     with pytest.raises(ValueError, match="`f` must have a Lipschitz or Hölder modulus"):
         proofs.save_uniform_error(tmp_path / "f.proof", model, odd, 0.2)
+    assert not list(tmp_path.iterdir())
     f, options = CASES["pencils"]
     with pytest.raises(ValueError, match=r"no proof file can be written for .* the bound is"):
         proofs.save_uniform_error(tmp_path / "f.proof", momlp.build_momlp(f, **options), f, 0.01)

@@ -117,9 +117,9 @@ def add_certify(sub: argparse.ArgumentParser) -> None:
     add_seed(sub)
     add_device(sub)
     text = (
-        "also write a proof file for `momlp recheck` (pencils and constants; kept beside the model). For a --function "
+        "also write a proof file for `momlp recheck` (pencils and constants; kept beside the model). "
+        "For a --function without a formula it rests on the declared modulus and on values at the nodes"
     )
-    text += "without a formula it rests on the declared modulus and on values at the nodes"
     sub.add_argument("--proof", metavar="OUT", type=output_file, help=text)
     add_patience(sub)
 

@@ -22,11 +22,11 @@ COARSE = {1: 1e-3, 2: 0.01}
 """n -> eps of models whose proofs take seconds; with the full budget they are those of the claim (`LISTED_EPS`)."""
 
 
-def _error(folder: Path, name: str, f: LipschitzFunction, options: dict) -> Proof:
+def _error(context: Context, folder: Path, name: str, f: LipschitzFunction, options: dict) -> Proof:
     """The model is stored beside its proof."""
     path = folder / f"{name}.safetensors"
     save(build_momlp(f, **options), path)
-    return "uniform_error", proof_of(path, f, options["eps"])
+    return "uniform_error", proof_of(path, f, options["eps"], log=lambda message: context.log(f"{name}: {message}"))
 
 
 def _uniform_error(context: Context, folder: Path) -> list[Proof]:
@@ -37,7 +37,7 @@ def _uniform_error(context: Context, folder: Path) -> list[Proof]:
         for name in LISTED_TARGETS:
             context.log(f"{name}, n = {n}")
             f = listed_target(name, n, eps)
-            found.append(_error(folder, f"momlp.uniform_error-{name}-{n}", f, {"eps": eps}))
+            found.append(_error(context, folder, f"momlp.uniform_error-{name}-{n}", f, {"eps": eps}))
     return found
 
 
@@ -54,9 +54,9 @@ def _variants(context: Context, folder: Path) -> list[Proof]:
     found = []
     for name, (target, n, options) in VARIANTS.items():
         context.log(name)
-        found.append(_error(folder, f"momlp.variants-{name}", targets.get(target, n=n), options))
+        found.append(_error(context, folder, f"momlp.variants-{name}", targets.get(target, n=n), options))
     box = LipschitzFunction.from_sympy("sin(2*x0) + abs(x1 - 1/3)", n=2, domain=[(-1, 2), (0, 0.5)])
-    found.append(_error(folder, "momlp.variants-box", box, {"eps": 0.4}))
+    found.append(_error(context, folder, "momlp.variants-box", box, {"eps": 0.4}))
     return found
 
 
