@@ -2,6 +2,7 @@
 derived. Any function that meets the premises lies between two envelopes, which say independently what is true."""
 
 import gzip
+import hashlib
 import json
 import random
 from fractions import Fraction
@@ -16,7 +17,7 @@ from safetensors.torch import save_file
 
 import momlp
 import theory
-from theory import cli, proofs
+from theory import cli, error_proofs, proofs
 
 CHECK = proofs.checker()
 
@@ -152,7 +153,7 @@ def test_edits_that_are_still_proved_are_true(proven):
 )
 def test_what_does_not_follow_is_refused(tmp_path, change, why):
     f, options = CASES["pencils"]
-    path = proofs.save_uniform_error(tmp_path / "f.proof", momlp.build_momlp(f, **options), f, options["eps"])
+    path = error_proofs.save_uniform_error(tmp_path / "f.proof", momlp.build_momlp(f, **options), f, options["eps"])
     _, proof = CHECK.read(path)
     change(proof)
     status, words = CHECK.decide(written(path, proof))
@@ -171,14 +172,14 @@ def test_what_does_not_follow_is_refused(tmp_path, change, why):
 def test_a_model_of_another_kind_is_refused(tmp_path, name, change, why):
     """With the digest of the altered file: the hypotheses are read from the weights."""
     f, options = CASES["prelu"]
-    path = proofs.save_uniform_error(tmp_path / "f.proof", momlp.build_momlp(f, **options), f, options["eps"])
+    path = error_proofs.save_uniform_error(tmp_path / "f.proof", momlp.build_momlp(f, **options), f, options["eps"])
     _, proof = CHECK.read(path)
     stored = tmp_path / "f.safetensors"
     with safe_open(stored, framework="pt") as file:
         tensors, metadata = {k: file.get_tensor(k) for k in file.keys()}, file.metadata()  # noqa: SIM118
     change(tensors[name])
     save_file(tensors, stored, metadata)
-    proof["model"]["sha256"] = proofs.hashlib.sha256(stored.read_bytes()).hexdigest()
+    proof["model"]["sha256"] = hashlib.sha256(stored.read_bytes()).hexdigest()
     status, words = CHECK.decide(written(path, proof))
     assert (status, why in words) == (1, True), words
 
@@ -187,11 +188,11 @@ def test_what_cannot_be_a_premise_says_why(tmp_path):
     odd = momlp.LipschitzFunction(root, n=1, modulus=lambda t: t**0.5)
     model = momlp.build_momlp(odd, eps=0.2)
     with pytest.raises(ValueError, match="`f` must have a Lipschitz or Hölder modulus"):
-        proofs.save_uniform_error(tmp_path / "f.proof", model, odd, 0.2)
+        error_proofs.save_uniform_error(tmp_path / "f.proof", model, odd, 0.2)
     assert not list(tmp_path.iterdir())
     f, options = CASES["pencils"]
     with pytest.raises(ValueError, match=r"no proof file can be written for .* the bound is"):
-        proofs.save_uniform_error(tmp_path / "f.proof", momlp.build_momlp(f, **options), f, 0.01)
+        error_proofs.save_uniform_error(tmp_path / "f.proof", momlp.build_momlp(f, **options), f, 0.01)
 
 
 def test_the_file_is_as_the_schema_says(proven):

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from constructions import LipschitzFunction, build_momlp, load, save, targets
-from theory import proofs
+from theory import error_proofs, proofs
 from theory.checkers.uniform_error import certify_uniform_error
 
 CHECK = proofs.checker()
@@ -38,7 +38,7 @@ def case(request, tmp_path_factory):
     f = LipschitzFunction.from_sympy(formula, n=n)
     path = tmp_path_factory.mktemp("proofs") / "model.safetensors"
     save(build_momlp(f, **options), path)
-    return path, f, options["eps"], proofs.uniform_error_proof(path, formula, options["eps"])
+    return path, f, options["eps"], error_proofs.uniform_error_proof(path, formula, options["eps"])
 
 
 def written(folder: Path, proof: dict, name: str = "x.proof") -> Path:
@@ -58,8 +58,8 @@ def test_the_least_eps_is_between_the_certified_ends(case):
     false = dict(proof, eps=str(Fraction(certificate.lower) * Fraction(9, 10)))
     assert CHECK.decide(written(path.parent, false))[0] == 1
     with pytest.raises(ValueError, match="`eps` must be above the error"):
-        proofs.uniform_error_proof(path, proof["formula"], certificate.lower * 0.9)
-    true = proofs.uniform_error_proof(path, proof["formula"], min(eps, certificate.upper * 1.1))
+        error_proofs.uniform_error_proof(path, proof["formula"], certificate.lower * 0.9)
+    true = error_proofs.uniform_error_proof(path, proof["formula"], min(eps, certificate.upper * 1.1))
     assert CHECK.decide(written(path.parent, true))[0] == 0
 
 
@@ -88,7 +88,7 @@ def test_the_file_is_read_as_the_package_reads_it(case):
 def proven(tmp_path_factory):
     path = tmp_path_factory.mktemp("tampered") / "model.safetensors"
     save(build_momlp(LipschitzFunction.from_sympy("sin(6*x1)*x0", n=2), eps=0.5), path)
-    return path, proofs.uniform_error_proof(path, "sin(6*x1)*x0", 0.5)
+    return path, error_proofs.uniform_error_proof(path, "sin(6*x1)*x0", 0.5)
 
 
 WRONG = {
@@ -284,10 +284,10 @@ def test_a_stale_table_or_plan_is_no_stored_expert(tmp_path):
     f = LipschitzFunction.from_sympy("x0", n=1)
     lazy = save(build_momlp(f, eps=0.1, lazy=True), tmp_path / "lazy.safetensors")
     with pytest.raises(ValueError, match="none of stored pencils"):
-        proofs.uniform_error_proof(lazy, "x0", 0.2)
+        error_proofs.uniform_error_proof(lazy, "x0", 0.2)
     table = save(build_momlp(f, eps=0.1).tabulate(), tmp_path / "table.safetensors")
     with pytest.raises(ValueError, match="none of stored pencils"):
-        proofs.uniform_error_proof(table, "x0", 0.2)
+        error_proofs.uniform_error_proof(table, "x0", 0.2)
 
 
 def test_rounding_of_a_forward_pass_is_bounded():
@@ -321,6 +321,6 @@ def test_the_format_is_packed_json(proven):
 def test_the_listed_instances_of_two_inputs_have_proofs(name, tmp_path):
     """708 cells of 708 knots: what `momlp verify momlp.uniform_error --budget full --proofs DIR` writes."""
     f = targets.get(name, n=2)
-    path = proofs.save_uniform_error(tmp_path / "x.proof", build_momlp(f, eps=1e-3), f, 1e-3)
+    path = error_proofs.save_uniform_error(tmp_path / "x.proof", build_momlp(f, eps=1e-3), f, 1e-3)
     status, words = CHECK.decide(path)
     assert (status, "<= 0.001 on [0, 1] x [0, 1], rounding included" in words) == (0, True), words

@@ -32,7 +32,7 @@ from constructions.expert_rows.file import read_spec
 from constructions.momlp.plan import ACTIVATIONS, Plan
 from constructions.progress import silent
 from constructions.ranks import Ranks
-from theory import proofs
+from theory import error_proofs, proofs
 from theory.bit_extraction import figures as _bits  # noqa: F401 (registers its model)
 from theory.checkers.uniform_error.certificate import UniformErrorCertificate
 from theory.checkers.uniform_error.certify import METHODS
@@ -390,10 +390,12 @@ def _write_proof(args: argparse.Namespace, certificate: UniformErrorCertificate)
         )
     with working("looking for a proof") as log:
         if args.function is None:
-            proof = proofs.uniform_error_proof(args.file, read_spec(args.file)["expression"], certificate.eps, log=log)
+            proof = error_proofs.uniform_error_proof(
+                args.file, read_spec(args.file)["expression"], certificate.eps, log=log
+            )
         else:
             f = _cached(_import_function(args.function), args.cache)
-            proof = proofs.proof_of(args.file, f, certificate.eps, log=log)
+            proof = error_proofs.proof_of(args.file, f, certificate.eps, log=log)
     proofs.write_proof(args.proof, "uniform_error", proof)
     boxes = sum(cuts.count(".") for cuts in proof["cuts"])
     out.print(f"proof of {boxes} boxes written to {args.proof}: momlp recheck {args.proof}", highlight=False)

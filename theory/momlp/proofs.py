@@ -12,9 +12,10 @@ import torch
 from constructions import LipschitzFunction, PathwayTree, Plan, build_momlp, plan, save, targets
 from theory.checkers.uniform_error import certify_uniform_error
 from theory.claim import Context
+from theory.error_proofs import proof_of
 from theory.momlp.reproductions.mixtures import LISTED_EPS, LISTED_TARGETS, SHARP_EPS, listed_target
 from theory.momlp.reproductions.rates import plans_compared
-from theory.proofs import Producer, Proof, facts, proof_of
+from theory.proofs import Producer, Proof, facts
 
 # --- errors ---------------------------------------------------------------------------------------------
 

@@ -91,7 +91,7 @@ class UniformErrorCertificate(Displayed):
             raise ValueError("`save` needs the certificate as `certify_uniform_error` returned it, got a changed copy")
         if self.status is not Status.CERTIFIED or self.eps is None:
             raise ValueError(f"`save` needs a certificate that is CERTIFIED for an eps, got {self.status.value}")
-        from theory.proofs import save_uniform_error
+        from theory.error_proofs import save_uniform_error
 
         model, f = subject
         return save_uniform_error(path, model, f, self.eps, log=log)
