@@ -1,6 +1,7 @@
 # Two commands do everything on a machine with Python >= 3.11 and make: `make verify` and `make test`.
 PYTHON ?= python3
 WORKERS ?= 2
+THREADS ?= 1
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -29,8 +30,9 @@ lint: $(STAMP)  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-notebooks: $(STAMP)  ## run every notebook and compare all outputs
-	$(BIN)/python -m pytest -m '' --nbval --nbval-cell-timeout=300 -n $(WORKERS) --dist loadfile notebooks
+# kernels with several threads each wait for one another where the processes share the cores
+notebooks: $(STAMP)  ## run every notebook and compare all outputs, by WORKERS processes with THREADS threads each
+	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -m '' --nbval --nbval-cell-timeout=300 -n $(WORKERS) --dist loadfile notebooks
 
 docs: $(DOCS_STAMP)  ## the documentation as a site in site/; a warning or a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
