@@ -9,7 +9,7 @@ STATEMENTS = {
     "exact_realisation": Statement(
         title="The network is the J1 interpolant, exactly and everywhere, gaps included",
         statement=r"N(x)=c_0+q\sum_v y_v\varphi_v(z),\quad z=\mathrm{clamp}(K(x-o)/s,0,K),\ \text{for all }x",
-        source=OURS.at("docs/bit_extraction.md"),
+        source=OURS.at("docs/bit_extraction.md, Theorem 1"),
         expected=Status.PROVED,
         evidence=Evidence.EXACT,
         hypotheses=("the listed networks and points; rational arithmetic on the stored weights",),
@@ -26,7 +26,7 @@ STATEMENTS = {
     "parameters": Statement(
         title="Widths, depth, P and the sparsity pattern equal the formulas",
         statement=r"P=D_n(m,H)+I_n(J),\quad D_1=168m+120H-182,\ I_1=50\cdot2^J+112J-146\ (J\ge4),\ \dots",
-        source=OURS.at("docs/bit_extraction.md"),
+        source=OURS.at("docs/bit_extraction.md, Theorem 3"),
         expected=Status.PROVED,
         evidence=Evidence.EXACT,
         hypotheses=("n = 1, 2, 3; closed forms for one word a block", "counts are read off the layers"),
@@ -63,7 +63,7 @@ STATEMENTS = {
     "adversarial_error": Statement(
         title="No point of many networks exceeds the guarantee, ramp zones and hat edges included",
         statement=r"|f(x)-N(x)|\le q+\lambda h\sqrt n/2\ (n\ge2),\quad\le q\ (n=1)",
-        source=OURS.at("docs/bit_extraction.md"),
+        source=OURS.at("docs/bit_extraction.md, Theorem 2"),
         expected=Status.NOT_REFUTED,
         evidence=Evidence.SAMPLED,
         hypotheses=("four targets; the listed designs; the points are chosen against the construction",),
@@ -82,7 +82,7 @@ STATEMENTS = {
         "longer ones are not",
         statement=r"b\le p-2\ (\text{deep}),\ b\le p-1\ (\text{wide})"
         r"\Rightarrow N_{\mathrm{float}}=N\ \text{at the nodes}",
-        source=OURS.at("docs/bit_extraction.md"),
+        source=OURS.at("docs/bit_extraction.md, Theorem 5"),
         expected=Status.NOT_REFUTED,
         evidence=Evidence.SAMPLED,
         hypotheses=("n = 1, J = 4; random tables; nodes at integers, so that nothing else rounds",),

@@ -26,7 +26,7 @@ STATEMENTS = {
     "router_agreement": Statement(
         title="Index rule, tree and brute force agree, faces included",
         statement=r"i_a=\max(\lceil z_a\rceil-1,0)",
-        source=OURS.at("docs/pathway_tree.md"),
+        source=OURS.at("docs/pathway_tree.md, Theorem 2"),
         expected=Status.NOT_REFUTED,
         evidence=Evidence.SAMPLED,
         hypotheses=("float64 lattice points: uniform, on faces, and one step beside faces",),
@@ -42,7 +42,7 @@ STATEMENTS = {
     "covering_net": Statement(
         title="A router from data covers its points within δ with leaves more than δ apart",
         statement=r"\max_x\min_i|x-p_i|\le\delta<\min_{i\ne j}|p_i-p_j|",
-        source=OURS.at("docs/pathway_tree.md"),
+        source=OURS.at("docs/pathway_tree.md, Theorem 3"),
         expected=Status.CERTIFIED,
         evidence=Evidence.EXACT,
         hypotheses=("farthest-point net of a finite cloud", "every leaf prototype is routed to its own leaf"),
@@ -59,7 +59,7 @@ STATEMENTS = {
     "intrinsic_dimension": Statement(
         title="Leaves of a router from data grow with the intrinsic dimension, not the ambient one",
         statement=r"L(\delta)=\Theta(\delta^{-d})\text{ on a set of dimension }d\text{ in }\mathbb R^n",
-        source=OURS.at("docs/pathway_tree.md"),
+        source=OURS.at("docs/pathway_tree.md, Theorem 4"),
         expected=Status.NOT_REFUTED,
         evidence=Evidence.FITTED,
         hypotheses=("circle d = 1; flat torus, swiss roll, sphere d = 2", "isometric in R^10, R^20, R^50", "δ ≤ 0.8"),

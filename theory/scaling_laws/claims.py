@@ -20,7 +20,7 @@ STATEMENTS = {
         title="The error law has one constant too many: scaling four of its seven constants changes nothing",
         statement=r"(a,b,c_\infty,\eta)\mapsto\kappa(a,b,c_\infty,\eta)\ \text{leaves}\ "
         r"\hat\varepsilon=\varepsilon_0\,e/\sqrt{e^2+\eta^2}\ \text{as it is}",
-        source=PAGE,
+        source=OURS.at("docs/scaling_laws.md, Theorem 1"),
         expected=Status.PROVED,
         evidence=Evidence.SYMBOLIC,
         hypotheses=("e = a n^-alpha + b m^-beta + c; all constants positive",),
@@ -37,7 +37,7 @@ STATEMENTS = {
         title="Needed sizes, the cheapest product of sizes, and when a target cannot be reached, in closed form",
         statement=r"An^{-\alpha}=\frac{w\beta}{\alpha+\beta},\ Bm^{-\beta}=\frac{w\alpha}{\alpha+\beta}\ "
         r"\text{minimise}\ nm\ \text{subject to}\ u=u^*,\quad w=u^*-C",
-        source=PAGE,
+        source=OURS.at("docs/scaling_laws.md, Theorem 2"),
         expected=Status.PROVED,
         evidence=Evidence.SYMBOLIC,
         hypotheses=("the law holds at all sizes", "cost n m"),
@@ -192,7 +192,7 @@ STATEMENTS = {
         title="Plateaus, steepest point and steepest slope of the law of pruned networks",
         statement=r"\min_d\frac{d\ln\hat\varepsilon}{d\ln d}=-\gamma\frac{q-1}{q+1}\ \text{at}\ d=p\sqrt q,\ "
         r"\text{where}\ \hat\varepsilon=\sqrt{\varepsilon_\uparrow\varepsilon_{np}}",
-        source=PAGE,
+        source=OURS.at("docs/scaling_laws.md, Theorem 3"),
         expected=Status.PROVED,
         evidence=Evidence.SYMBOLIC,
         hypotheses=("p, gamma > 0 and q >= 1",),
@@ -238,7 +238,7 @@ STATEMENTS = {
     "nyquist_recovery": Statement(
         title="n samples determine a function of bandwidth K iff n >= 2K + 1; on a grid fewer alias as stated",
         statement=r"\hat c_k=\sum_{l\equiv k\,(n)}c_l,\quad\hat c=c\ \text{for all}\ c\iff n\ge2K+1",
-        source=PAGE,
+        source=OURS.at("docs/scaling_laws.md, Theorem 4"),
         expected=Status.PROVED,
         evidence=Evidence.EXACT,
         hypotheses=(HERE, "no noise, exact arithmetic", "instances over F_p and in rationals, the proof for all K"),
@@ -255,7 +255,7 @@ STATEMENTS = {
     "nyquist_jump": Statement(
         title="The worst case jumps from 1 to 0 at D samples; the average falls on the straight line 1 - n/D",
         statement=r"\inf\sup_{\|f\|\le1}\|g-f\|^2=[n<D],\qquad\mathbb E\|g-f\|^2=1-n/D",
-        source=PAGE,
+        source=OURS.at("docs/scaling_laws.md, Theorem 5"),
         expected=Status.PROVED,
         evidence=Evidence.EXACT,
         hypotheses=(HERE, "the average over coefficients uniform on the sphere"),
@@ -268,7 +268,7 @@ STATEMENTS = {
     "nyquist_noise": Statement(
         title="Noise costs variance times D/n when K is known, and does not decay when all frequencies interpolate",
         statement=r"\mathbb E\|g-f\|^2=\sigma^2D/n,\qquad K\ \text{unknown}:\ \sigma^2(2\lfloor(n-1)/2\rfloor+1)/n",
-        source=PAGE,
+        source=OURS.at("docs/scaling_laws.md, Theorem 6"),
         expected=Status.PROVED,
         evidence=Evidence.SYMBOLIC,
         hypotheses=(HERE, "uncorrelated noise of mean 0 and variance sigma^2, uniform nodes, n >= D"),
@@ -283,7 +283,7 @@ STATEMENTS = {
     "nyquist_bandwidth": Statement(
         title="An unknown bandwidth is the least consistent degree; 2k + 1 samples of anything fit degree k",
         statement=r"\min\{k:\exists g\in F_k,\ g(x_j)=y_j\}=K",
-        source=PAGE,
+        source=OURS.at("docs/scaling_laws.md, Theorem 7"),
         expected=Status.PROVED,
         evidence=Evidence.EXACT,
         hypotheses=(HERE, "distinct nodes, no noise, n >= 2K + 1"),
@@ -298,7 +298,7 @@ STATEMENTS = {
     "spline_rate": Statement(
         title="The exact error of periodic linear splines: never 0, and of the order n^-4",
         statement=r"E(\theta)=1-2\,\mathrm{sinc}^2\theta+\tfrac13(2+\cos2\pi\theta),\quad\theta=k/n",
-        source=PAGE,
+        source=OURS.at("docs/scaling_laws.md, Theorem 8"),
         expected=Status.PROVED,
         evidence=Evidence.SYMBOLIC,
         hypotheses=("uniform nodes, n >= 2K + 1",),
@@ -313,7 +313,7 @@ STATEMENTS = {
     "shallow_lower_bound": Statement(
         title="No network of W ReLUs in one hidden layer has a squared error below mu^2 h^5/(720 (W + 1)^4)",
         statement=r"\int(f-g)^2\ge\frac{\mu^2h^5}{720(W+1)^4}",
-        source=PAGE,
+        source=OURS.at("docs/scaling_laws.md, Theorem 9"),
         expected=Status.PROVED,
         evidence=Evidence.SYMBOLIC,
         hypotheses=("|f''| >= mu without a change of sign on an interval of length h",),

@@ -25,7 +25,7 @@ STATEMENTS = {
     "floating_point": Statement(
         title="The same neurons in floating point, for every k",
         statement=r"\forall k:\ \text{the float64 (float32) neuron realises all labelings of its } k \text{ points}",
-        source=OURS.at("docs/super_expressive.md"),
+        source=OURS.at("docs/super_expressive.md, Theorem 3"),
         expected=Status.REFUTED,
         evidence=Evidence.EXACT,
         hypotheses=("false on purpose: the infinity is a real-arithmetic statement",),

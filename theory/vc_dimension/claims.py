@@ -9,7 +9,7 @@ STATEMENTS = {
     "one_hidden_layer": Statement(
         title="One hidden layer of W units on R^n shatters nW + 1 points",
         statement=r"\mathrm{VC}\ge nW+1",
-        source=OURS.at("docs/vc_dimension.md"),
+        source=OURS.at("docs/vc_dimension.md, Theorem 6"),
         expected=Status.PROVED,
         evidence=Evidence.EXACT,
         hypotheses=("the listed n and W; all labelings enumerated, or covered by the l1 certificate",),
@@ -26,7 +26,7 @@ STATEMENTS = {
         title="Deep networks shatter J^2 W^2 and n J W points, up to constants",
         statement=r"\mathrm{VC}\ge(\lfloor W/2\rfloor+1)^2\ (J,n\ge2),\quad\mathrm{VC}\ge"
         r"\lfloor\tfrac{W-3}2\rfloor^2\tfrac{(J-1)^2-4}8,\ (n-1)\lfloor\tfrac W2\rfloor(J-3)\ (n\ge3,J\ge4,W\ge8)",
-        source=OURS.at("docs/vc_dimension.md"),
+        source=OURS.at("docs/vc_dimension.md, Theorem 7, Theorem 8"),
         expected=Status.PROVED,
         evidence=Evidence.EXACT,
         hypotheses=(
@@ -45,7 +45,7 @@ STATEMENTS = {
     "routing_only": Statement(
         title="Nearest-prototype routing among L prototypes shatters (L-1)n + 1 points with constant answers",
         statement=r"\mathrm{VC}(\text{flat})\ge(L-1)n+1,\quad\mathrm{VC}(\text{tree})\ge\tfrac L2(n+1)",
-        source=OURS.at("docs/vc_dimension.md"),
+        source=OURS.at("docs/vc_dimension.md, Theorem 9"),
         expected=Status.PROVED,
         evidence=Evidence.EXACT,
         hypotheses=("the listed n and L; routing compared in integers", "tree: L = 2^h"),
@@ -61,7 +61,7 @@ STATEMENTS = {
     "mixture": Statement(
         title="A mixture of L experts shatters L times what one expert shatters, flat and tree",
         statement=r"\mathrm{VC}(\text{MoMLP})\ge L\cdot\mathrm{VC}_E",
-        source=OURS.at("docs/vc_dimension.md"),
+        source=OURS.at("docs/vc_dimension.md, Theorem 10"),
         expected=Status.PROVED,
         evidence=Evidence.EXACT,
         hypotheses=("the listed experts and L; the index rule, the tree and the nearest prototype route alike",),
@@ -77,7 +77,7 @@ STATEMENTS = {
     "bounds": Statement(
         title="Certified lower and solved upper bounds of 14 architectures, beside the stated expression",
         statement=r"\text{lower}\le\mathrm{VC}\le\text{upper}",
-        source=OURS.at("docs/vc_dimension.md"),
+        source=OURS.at("docs/vc_dimension.md, Theorem 2, Theorem 4"),
         expected=Status.CERTIFIED,
         evidence=Evidence.ENCLOSED,
         hypotheses=("ReLU experts with free real weights", "tree: valency 2", LEMMA),
@@ -116,7 +116,7 @@ STATEMENTS = {
     "routing_term": Statement(
         title="Flat routing enters as nL log L, not as nL^2",
         statement=r"\mathrm{VC}(\text{flat})\le5.3\,L\,(d+(n+1)\log_2 2L),\quad d=\mathrm{VC}_E\ge n+1",
-        source=OURS.at("docs/vc_dimension.md"),
+        source=OURS.at("docs/vc_dimension.md, Theorem 3"),
         expected=Status.CERTIFIED,
         evidence=Evidence.ENCLOSED,
         hypotheses=(
@@ -133,7 +133,7 @@ STATEMENTS = {
     "tree_router": Statement(
         title="A tree router loses the log: VC between L d and 12.13 L d",
         statement=r"L\,d\le\mathrm{VC}(\text{tree, valency }v)\le\lambda_v\,L\,d,\quad d=\mathrm{VC}_E\ge n+1",
-        source=OURS.at("docs/vc_dimension.md"),
+        source=OURS.at("docs/vc_dimension.md, Theorem 4"),
         expected=Status.CERTIFIED,
         evidence=Evidence.ENCLOSED,
         hypotheses=(
