@@ -421,6 +421,31 @@ def test_train_gives_the_model_of_the_api_and_show_draws_it(run, data, tmp_path,
     assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_train_counts_points_by_their_weights(run, data, tmp_path, task):
+    words = (*data(2, task), "--leaves", 2, "--hidden", "8", "--steps", 20, "--out", tmp_path / "t.safetensors")
+    weight = np.random.default_rng(1).integers(0, 4, 300)
+    np.save(tmp_path / "w.npy", weight)
+    code, said, _ = run("train", *words, "--weights", tmp_path / "w.npy")
+    assert code == 0
+    x, y, w = (torch.from_numpy(np.load(tmp_path / f"{name}.npy")) for name in "xyw")
+    g, sizes = torch.Generator().manual_seed(0), {"leaves": 2, "expert_hidden": (8,), "options": Options(steps=20)}
+    expected = train_momlp(x, y, task=task, sample_weight=w, generator=g, **sizes)
+    found = load(tmp_path / "t.safetensors").predict(x)
+    assert torch.equal(found, expected.predict(x))
+    if task == "regression":
+        error = float(np.average((found[:, 0] - y).square().numpy(), weights=weight)) ** 0.5
+    else:
+        error = float(np.average((found != y).numpy(), weights=weight))
+    assert f"all points given, by weight │ {error:.6g}" in " ".join(said.split())
+    np.save(tmp_path / "w.npy", np.full(300, 2.5))
+    models = []
+    for more in ((), ("--weights", tmp_path / "w.npy")):
+        assert run("train", *words, *more)[0] == 0
+        models.append((tmp_path / "t.safetensors").read_bytes())
+    assert models[0] == models[1]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -430,9 +455,17 @@ def test_train_gives_the_model_of_the_api_and_show_draws_it(run, data, tmp_path,
         (("--budget-bytes", "10"), "`budget_bytes` must hold one expert"),
         (("--out", "/nowhere/t.safetensors"), "there is no folder"),
         (("--values", __file__), "must be a plain .npy array"),
+        (("--weights", __file__), f"`--weights` {__file__} must be a plain .npy array"),
+        (("--weights", "x.npy"), "`--weights` must be numbers of shape (300,), got float64 (300, 2)"),
+        (("--weights", "minus.npy"), "`sample_weight` must be finite and nonnegative, row 299 is -1"),
+        (("--weights", "none.npy"), "`sample_weight` must not be all zero"),
+        (("--weights", "minus.npy", "--out", "minus.npy"), "it would replace the file"),
     ],
 )
-def test_mistakes_in_training_write_nothing(run, data, tmp_path, change, message):
+def test_mistakes_in_training_write_nothing(run, data, tmp_path, monkeypatch, change, message):
+    monkeypatch.chdir(tmp_path)
+    np.save("none.npy", np.zeros(300))
+    np.save("minus.npy", np.append(np.ones(299), -1))
     arguments = (*data(2), "--leaves", 4, "--out", tmp_path / "t.safetensors", *change)
     code, _, err = run("train", *arguments)
     assert code == 2

@@ -165,6 +165,9 @@ def lines():
     train = ["train", "--points", "x.npy", "--values", "v.npy", "--out", "new", "--leaves", "2", "--steps", "1"]
     yield from changed(train, "--points", (*NOT_FILES, *NOT_ARRAYS, *NOT_POINTS, "nan.npy", "inf.npy", "longer.npy"))
     yield from changed(train, "--values", (*NOT_FILES, *NOT_ARRAYS, "nan.npy", "scalar.npy", "cube.npy", "text.npy"))
+    yield from changed(
+        train, "--weights", (*NOT_FILES, *NOT_ARRAYS, "nan.npy", "inf.npy", "cube.npy", "text.npy", "x.npy")
+    )
     yield from changed(train, "--out", (*NOT_OUTPUTS, "x.npy", "v.npy"))
     yield from changed(train, "--checkpoint", (*NOT_OUTPUTS, *NOT_MODELS[:2], "m.safetensors", "x.npy", "new", "bomb"))
     for option, values in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -34,6 +35,9 @@ from theory.command import (
     working,
 )
 
+Data = tuple[Tensor, Tensor, Tensor | None]
+"""Points, values, and weights where they are given."""
+
 
 def add_train(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--points", type=Path, required=True, help="points (B, n), .npy")
@@ -43,6 +47,7 @@ def add_train(sub: argparse.ArgumentParser) -> None:
         required=True,
         help="floating values (B,) or (B, m), or integer classes (B,) from 0 on, .npy",
     )
+    sub.add_argument("--weights", type=Path, help="how often each point counts (B,), .npy (default: once)")
     sub.add_argument(
         "--out", type=output_file, required=True, metavar="FILE", help="where to store the model (.safetensors)"
     )
@@ -75,37 +80,34 @@ def add_train(sub: argparse.ArgumentParser) -> None:
 
 
 def run_train(args: argparse.Namespace) -> int:
-    require_writable(args.out, args.points, args.values, args.checkpoint)
-    require_writable(args.checkpoint, args.points, args.values)
+    require_writable(args.out, args.points, args.values, args.weights, args.checkpoint)
+    require_writable(args.checkpoint, args.points, args.values, args.weights)
     demo = {key: getattr(args, key) for key in ("topk", "decay") if getattr(args, key) is not None}
     if demo and args.optimizer != "demo":
         raise ValueError(f"`--{next(iter(demo))}` is for --optimizer demo, got {args.optimizer}")
     x = torch.from_numpy(np.array(points_file(args.points, None, name="--points"), dtype=np.float64))
     y = _values(args.values, args.task)
+    weight = None if args.weights is None else _weights(args.weights, len(x))
     with joined(args, device_named(args.device)) as ranks:
         if ranks.world > 1 and args.optimizer != "demo":
             raise ValueError(f"`--optimizer` must be demo under torchrun, got {args.optimizer}")
         try:
             with working("training") if ranks.leads else nullcontext(silent) as log:
-                model = _trained(args, x, y, ranks.device, demo, log)
+                model = _trained(args, (x, y, weight), ranks.device, demo, log)
         except KeyboardInterrupt:
             if ranks.leads and args.checkpoint is not None and args.checkpoint.exists():
                 err.print(f"the same command goes on from {args.checkpoint}", highlight=False)
             raise
         if ranks.leads:
-            out.print(_table(model, x, y, ranks.world))
+            out.print(_table(model, (x, y, weight), ranks.world))
             out.print(f"stored in {save(model, args.out)}", highlight=False)
     return 0
 
 
 def _trained(
-    args: argparse.Namespace,
-    x: Tensor,
-    y: Tensor,
-    device: torch.device,
-    demo: dict[str, Any],
-    log: Callable[[str], None],
+    args: argparse.Namespace, data: Data, device: torch.device, demo: dict[str, Any], log: Callable[[str], None]
 ) -> TrainedMoMLP:
+    x, y, weight = data
     return train_momlp(
         x,
         y,
@@ -114,6 +116,7 @@ def _trained(
         routing=Routing(args.method, args.valency, args.router, args.overlap),
         task=args.task,
         validation=args.validation,
+        sample_weight=weight,
         options=Options(steps=args.steps, batch_size=args.batch, learning_rate=args.rate),
         budget_bytes=args.budget_bytes,
         checkpoint=args.checkpoint,
@@ -134,6 +137,14 @@ def _values(path: Path, task: str) -> Tensor:
     return torch.from_numpy(values.astype(np.int64 if task == "classification" else np.float64))
 
 
+def _weights(path: Path, count: int) -> Tensor:
+    """Float64 weights (count,); ValueError for anything else."""
+    weights = array_file("--weights", path)
+    if weights.dtype.kind not in "iuf" or weights.shape != (count,):
+        raise ValueError(f"`--weights` must be numbers of shape ({count},), got {weights.dtype} {weights.shape}")
+    return torch.from_numpy(weights.astype(np.float64))
+
+
 def _widths(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(",")) if text.strip() else ()
@@ -141,13 +152,16 @@ def _widths(text: str) -> tuple[int, ...]:
         raise ValueError(f"`--hidden` must be integers separated by commas, got {text!r}") from error
 
 
-def _table(model: TrainedMoMLP, x: Tensor, y: Tensor, ranks: int) -> Table:
+def _table(model: TrainedMoMLP, data: Data, ranks: int) -> Table:
+    x, y, weight = data
     report, found = model.report, model.predict(x)
+    given = "all points given" if weight is None else "all points given, by weight"
+    share = torch.full((len(x),), 1 / len(x), dtype=torch.float64) if weight is None else weight / weight.sum()
     if model.task == "classification":
-        name, error = "share of wrong classes, all points given", float((found != y).double().mean())
+        name, error = f"share of wrong classes, {given}", float((found != y).double() @ share)
     else:
-        name = "root mean square error, all points given"
-        error = float((found - y.reshape(found.shape)).square().mean().sqrt())
+        squares = (found - y.reshape(found.shape)).square().reshape(len(x), -1).mean(1)
+        name, error = f"root mean square error, {given}", math.sqrt(float(squares @ share))
     sent = () if report.sent is None else _sent(report.sent, ranks)
     table = Table("quantity", "value")
     for row in (
