@@ -141,3 +141,45 @@ def _documented(cls, own):
 
 def _named(value):
     return inspect.isfunction(value) and value.__name__ != "<lambda>"
+
+
+def prose(text):
+    """Without code and formulas, whose signs are taken as they are."""
+    fences = r"^```.*?^```|^    .*?$|`[^`\n]*`|\$\$.*?\$\$|<!--.*?-->"
+    return re.sub(fences, "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def mistaken(text):
+    """What a page would not show as it is meant: "{a<L}, … >" would be a tag, the star of "f*" begin italics."""
+    yield from re.findall(r"<[A-Za-z/][^<>]*>", prose(text))
+    cells = re.sub(r"^ *\|.*$", lambda row: row.group().replace("|", "\n\n"), prose(text), flags=re.MULTILINE)
+    for paragraph in re.split(r"\n\s*\n|^\s*(?:[*-]|\d+\.) ", cells, flags=re.MULTILINE):
+        bare, inside = paragraph.replace("**", "").replace(r"\*", ""), False
+        for star in re.finditer(r"\*", bare):
+            before, after = bare[: star.start()][-1:], bare[star.end() :][:1]
+            opens, closes = before in ' \n([„“”"' and after.strip(), before.strip() and not after.isalnum()
+            if not (closes if inside else opens):
+                yield bare[max(0, star.start() - 30) : star.end() + 30]
+                break
+            inside = not inside
+        if inside:
+            yield bare
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_signs_of_formulas_are_no_marks(name):
+    assert list(mistaken(TEXTS[name])) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["Σ_{l<L} n_l, so a > b", "f* and *Proof.* so", "*min f ≥ f* − 1*", "u*v", "*open", "so *a* b*"]
+)
+def test_mistaken_signs_are_found(text):
+    assert list(mistaken(text))
+
+
+@pytest.mark.parametrize(
+    "text", ["**Theorem 1.** *Proof.* a < b > c ∎", "`u*v<L>`", "* a\n* b", "f\\* (*see*)", "$$a*b$$"]
+)
+def test_marks_that_are_meant_are_left(text):
+    assert list(mistaken(text)) == []
