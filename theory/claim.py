@@ -1,4 +1,5 @@
-"""The vocabulary of verdicts: `Claim`, `Statement`, `Verdict`, `Table`, `Status`, `Evidence`, `Report`, `ensure`.
+"""The vocabulary of verdicts: `Claim`, `Statement`, `ProofFiles`, `Verdict`, `Table`, `Status`, `Evidence`, `Report`,
+`ensure`.
 
 A verdict's status may not outrun its evidence: PROVED needs EXACT or SYMBOLIC, CERTIFIED at least FLOAT64, samples
 and fits give NOT_REFUTED at most, REFUTED needs a witness. `Verdict` enforces it, and takes nothing that only looks
@@ -288,13 +289,42 @@ class Context:
 
 
 @dataclass(frozen=True)
+class ProofFiles:
+    """What the proof files of a claim decide, in words, and whether that is all that its quick verdict rests on."""
+
+    whole: bool
+    decide: str
+
+    def __post_init__(self) -> None:
+        require(isinstance(self.whole, bool), TypeError, "whole", "a bool", self.whole)
+        _require_text("decide", self.decide)
+        require(bool(self.decide.strip()), ValueError, "decide", "some words", self.decide)
+
+    @property
+    def extent(self) -> str:
+        """As tables and explanations call it."""
+        return "the whole claim" if self.whole else "a part"
+
+
+def whole(decide: str) -> ProofFiles:
+    """Files that decide all that the claim's quick verdict rests on."""
+    return ProofFiles(True, decide)
+
+
+def part(decide: str) -> ProofFiles:
+    """Files that decide less than the claim's quick verdict rests on."""
+    return ProofFiles(False, decide)
+
+
+@dataclass(frozen=True)
 class Statement:
     """What a system says: the fields of a `Claim` without its id and its reproduction, which follow from its name.
 
     That of a statement expected to be OPEN measures what can be, and concludes OPEN. `evidence` is what its verdict
     must rest on, `decided_by` how it is found, `does_not_say` what a reader might take it for and it is not. `slow`
     keeps a reproduction out of the quick tests. Statements with the same word in `shares` share what they compute: one
-    process decides them. `quick` is what the quick budget ends with where it is too small to decide.
+    process decides them. `quick` is what the quick budget ends with where it is too small to decide. `files` says what
+    its proof files decide, None where `theory.<system>.proofs` makes none.
     """
 
     title: str
@@ -308,6 +338,7 @@ class Statement:
     evidence: Evidence = Evidence.NONE
     decided_by: str = ""
     does_not_say: str = ""
+    files: ProofFiles | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -315,9 +346,9 @@ class Claim(Displayed):
     """A statement, where it comes from, and how it is reproduced.
 
     `id` is "system.name"; `statement` is LaTeX; `expected` is the status that `momlp verify` insists on, `evidence`
-    what it rests on; `decided_by` and `does_not_say` are for readers (`momlp explain`). `reproduce` is None for a claim
-    that nobody has decided here yet: it shows as OPEN. ValueError for a malformed id, TypeError for a field of another
-    type, also when `reproduce` returns no Verdict.
+    what it rests on; `decided_by`, `does_not_say` and `files` are for readers (`momlp explain`). `reproduce` is None
+    for a claim that nobody has decided here yet: it shows as OPEN. ValueError for a malformed id, TypeError for a field
+    of another type, also when `reproduce` returns no Verdict.
     """
 
     id: str
@@ -333,6 +364,7 @@ class Claim(Displayed):
     evidence: Evidence = Evidence.NONE
     decided_by: str = ""
     does_not_say: str = ""
+    files: ProofFiles | None = None
 
     def __post_init__(self) -> None:
         for name in ("id", "title", "statement", "decided_by", "does_not_say"):
@@ -351,6 +383,8 @@ class Claim(Displayed):
         require(
             self.quick is None or isinstance(self.quick, Status), TypeError, "quick", "None or a Status", self.quick
         )
+        good = self.files is None or type(self.files) is ProofFiles
+        require(good, TypeError, "files", "None or ProofFiles", self.files)
 
     def _facts(self) -> Facts:
         facts = [("says", self.title), ("expected", self.expected.value), ("source", str(self.source))]

@@ -9,6 +9,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from rich.markup import escape
 from constructions.files import require_folder, write_whole
 from constructions.version import __version__
 from theory import systems
-from theory.claim import Claim, Status, Table
+from theory.claim import Budget, Claim, Status, Table
 from theory.figure_style import save_figure
 from theory.verify import Run
 
@@ -59,25 +60,34 @@ def verdict_table(run: Run, rechecked: Rechecked | None = None) -> rich.Table:
             f"[{STYLES[v.status]}]{v.status.value}[/]",
             v.evidence.name,
             expected,
-            *([] if rechecked is None else [AGAIN[rechecked[row.claim.id]]]),
+            *([] if rechecked is None else [_again(run, row.claim, rechecked[row.claim.id])]),
             v.reason.replace("[", r"\["),
             f"{v.seconds:.1f}",
         )
     return table
 
 
-AGAIN = {True: "its files", False: "[bold red]NO[/]", None: "-"}  # no "yes": a file may hold a part of its claim
+def _again(run: Run, claim: Claim, proved: bool | None) -> str:
+    if proved is None:
+        return "-"
+    return ("whole" if _whole(run, claim) else "a part") if proved else "[bold red]NO[/]"
+
+
+def _whole(run: Run, claim: Claim) -> bool:
+    """Whether its files decide all that the verdict rests on: with the full budget it may rest on more."""
+    return claim.files is not None and claim.files.whole and run.context.budget == Budget.QUICK
 
 
 def share_of_proofs(run: Run, rechecked: Rechecked) -> str:
-    """How many of the PROVED and CERTIFIED verdicts have proof files, and how many of those are proved again."""
-    strong = [row.claim.id for row in run.rows if row.verdict.status in (Status.PROVED, Status.CERTIFIED)]
-    filed = [claim for claim in strong if rechecked[claim] is not None]
+    """How many of the PROVED and CERTIFIED verdicts have proof files, whole ones, and how many are proved again."""
+    strong = [row.claim for row in run.rows if row.verdict.status in (Status.PROVED, Status.CERTIFIED)]
+    filed = [claim for claim in strong if rechecked[claim.id] is not None]
     share = f" ({100 * len(filed) / len(strong):.0f} %)" if strong else ""
-    again = sum(rechecked[claim] is True for claim in filed)
-    have = f"{len(filed)} of {len(strong)} PROVED or CERTIFIED verdicts{share} have proof files"
+    whole = sum(_whole(run, claim) for claim in filed)
+    again = sum(rechecked[claim.id] is True for claim in filed)
     return (
-        f"{have}; {again} re-checked, as far as their files go: a smaller instance or a part of some (docs/proofs.md)"
+        f"{len(filed)} of {len(strong)} PROVED or CERTIFIED verdicts{share} have proof files, {whole} of all that the "
+        f"verdict rests on, {len(filed) - whole} of a part (docs/proofs.md says which); {again} re-checked"
     )
 
 
@@ -145,11 +155,15 @@ def as_json(run: Run, rechecked: Rechecked | None = None) -> dict[str, Any]:
                 "seconds": round(row.verdict.seconds, 3),
                 "device": row.verdict.device,
                 "seed": row.verdict.seed,
-                **({} if rechecked is None else {"rechecked": rechecked[row.claim.id]}),
+                **({} if rechecked is None else _proof_fields(row.claim, rechecked)),
             }
             for row in run.rows
         ],
     }
+
+
+def _proof_fields(claim: Claim, rechecked: Rechecked) -> dict[str, Any]:
+    return {"rechecked": rechecked[claim.id], "proof_files": None if claim.files is None else asdict(claim.files)}
 
 
 def _json_number(value: Any) -> Any:

@@ -3,13 +3,12 @@
 A new system adds one line here: its name. `theory.<name>` has a `SYSTEM`, and of the modules `claims`, `examples`,
 `figures`, `commands` and `proofs` those that it needs.
 
-Main definitions: `NAMES`, `system`, `REGISTRY`, `register`, `claim`, `select`, `example`, `proofs`, `has_proofs`,
+Main definitions: `NAMES`, `system`, `REGISTRY`, `register`, `claim`, `select`, `example`, `proofs`,
 `figures`, `commands`.
 """
 
 from __future__ import annotations
 
-import ast
 import importlib
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -106,6 +105,7 @@ def _claim(name: str, key: str, said: Statement) -> Claim:
         said.evidence,
         said.decided_by,
         said.does_not_say,
+        said.files,
     )
 
 
@@ -159,28 +159,6 @@ def proofs(claim_id: str) -> Callable[[Context, Path], list[Proof]] | None:
     name, _, key = claim_id.partition(".")
     module = _module(name, "proofs") if name in NAMES and claim_id not in ADDED else None
     return None if module is None else module.PROOFS.get(key)
-
-
-@cache
-def _keys_of_proofs(name: str) -> frozenset[str]:
-    """The names in `theory.<name>.proofs.PROOFS`, read off its source: the module itself takes torch."""
-    spec = importlib.util.find_spec(f"theory.{name}.proofs")
-    if spec is None or spec.origin is None:
-        return frozenset()
-    for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
-        if (
-            isinstance(node, ast.AnnAssign)
-            and ast.unparse(node.target) == "PROOFS"
-            and isinstance(node.value, ast.Dict)
-        ):
-            return frozenset(str(key.value) for key in node.value.keys if isinstance(key, ast.Constant))
-    return frozenset()
-
-
-def has_proofs(claim_id: str) -> bool:
-    """Whether `proofs` has something for this claim, without importing what makes it."""
-    name, _, key = claim_id.partition(".")
-    return name in NAMES and claim_id not in ADDED and key in _keys_of_proofs(name)
 
 
 def example(claim_id: str) -> str:

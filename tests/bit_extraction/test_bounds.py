@@ -79,6 +79,13 @@ def test_closed_forms_equal_the_widths(lookup):
         assert counts.closed_parameters(n, J, m, H, lookup, inputs=n + 2) == counts.parameters_of_widths(hidden, n + 2)
 
 
+def test_closed_forms_equal_the_widths_at_more_sizes_than_they_have_coefficients():
+    for n, deepest in ((1, 8), (2, 6), (3, 5)):
+        for J, m, H in itertools.product(range(deepest + 1), (3, 5, 7, 9), (2, 3, 7)):
+            hidden = counts.widths(n, J, m, H, 1, "deep")
+            assert counts.closed_parameters(n, J, m, H, "deep") == counts.parameters_of_widths(hidden, n)
+
+
 def test_theorem_4_holds_and_is_not_loose():
     for n, limit in ((1, 4000), (2, 2000), (3, 500)):
         ratios = []

@@ -9,7 +9,19 @@ import pytest
 import torch
 
 from theory.checkers.parameter_count import CountComparison
-from theory.claim import Claim, Context, Evidence, Report, Status, Table, Verdict, ensure
+from theory.claim import (
+    Claim,
+    Context,
+    Evidence,
+    ProofFiles,
+    Report,
+    Status,
+    Table,
+    Verdict,
+    ensure,
+    part,
+    whole,
+)
 from theory.pathway_tree.tree_structure import Agreement, TreeReport
 from theory.super_expressive.checkers import OneWeightReport
 from theory.systems import REGISTRY, register, select
@@ -248,12 +260,23 @@ CLAIM = {"id": "a.b", "title": "t", "statement": "s", "source": "src", "expected
         ({"evidence": "EXACT"}, TypeError, "evidence"),
         ({"decided_by": None}, TypeError, "decided_by"),
         ({"does_not_say": 1}, TypeError, "does_not_say"),
+        ({"files": "all orders"}, TypeError, "files"),
+        ({"files": (True, "all orders")}, TypeError, "files"),
     ],
 )
 def test_a_claim_refuses_fields_of_another_kind(change, error, field):
     assert Claim(**CLAIM).system == "a"
     with pytest.raises(error, match=f"`{field}`"):
         Claim(**{**CLAIM, **change})
+
+
+def test_files_say_in_words_what_they_decide():
+    assert (whole("all orders").extent, part("two orders").extent) == ("the whole claim", "a part")
+    for wrong in (lambda: ProofFiles(1, "x"), lambda: whole(3)):
+        with pytest.raises(TypeError, match="must be"):
+            wrong()
+    with pytest.raises(ValueError, match="`decide` must be some words"):
+        part(" ")
 
 
 @pytest.mark.parametrize("answer", [None, True, Status.PROVED, "PROVED"])

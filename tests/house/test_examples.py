@@ -74,15 +74,14 @@ def test_the_explanation_shows_it_and_says_where_the_proof_file_is(key):
     shown = "".join(f"    {line}".rstrip() + "\n" for line in systems.example(key).splitlines())
     assert f"  try it in Python\n{shown}" in said
     has = systems.proofs(key) is not None
-    assert systems.has_proofs(key) is has
+    assert (REGISTRY[key].files is not None) is has
     assert (f"momlp verify {key} --proofs DIR writes it" in " ".join(said.split())) is has
     assert ("  proof file\n    none" in said) is not has
 
 
-def test_some_claims_have_proof_files_and_some_have_none():
-    found = [systems.has_proofs(key) for key in REGISTRY]
-    assert any(found)
-    assert not all(found)
-    assert not systems.has_proofs("am_gm.nope")
-    assert not systems.has_proofs("nope.five")
+def test_some_claims_have_whole_proof_files_some_a_part_and_some_none():
+    extents = [None if c.files is None else c.files.whole for c in REGISTRY.values()]
+    assert set(extents) == {None, False, True}
+    assert systems.proofs("am_gm.nope") is None
+    assert systems.proofs("nope.five") is None
     assert systems.example("nope.five") == ""

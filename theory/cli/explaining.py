@@ -14,7 +14,7 @@ from theory.claim import Claim, Evidence
 from theory.cli.listing import expected_of
 from theory.command import out
 from theory.sources import Source
-from theory.systems import NAMES, REGISTRY, commands, example, has_proofs, select
+from theory.systems import NAMES, REGISTRY, commands, example, select
 
 MODELS, WIDTH = "shapley_interactions", 120
 """The system whose verb of the same name explains models."""
@@ -118,11 +118,11 @@ def explanation(claim: Claim) -> str:
 
 
 def _proof_file(claim: Claim) -> str:
-    if not has_proofs(claim.id):
+    if claim.files is None:
         return "none: what decides it is checked where it runs"
     return (
-        f"of the claim, or of a part of it (docs/proofs.md): momlp verify {claim.id} --proofs DIR writes it, "
-        "momlp recheck DIR decides it again"
+        f"of {claim.files.extent}: {claim.files.decide}; momlp verify {claim.id} --proofs DIR writes it, momlp recheck "
+        "DIR decides it again"
     )
 
 

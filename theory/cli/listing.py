@@ -21,6 +21,7 @@ def add_list(sub: argparse.ArgumentParser) -> None:
         "--evidence", action="store_true", help="count claims by system and evidence, as in docs/trust.md"
     )
     which.add_argument("--non-claims", action="store_true", help="print the page docs/non_claims.md")
+    which.add_argument("--proof-files", action="store_true", help="say what proof files decide, as in docs/proofs.md")
 
 
 def run_list(args: argparse.Namespace) -> int:
@@ -29,6 +30,7 @@ def run_list(args: argparse.Namespace) -> int:
         "systems": systems_table,
         "evidence": evidence_table,
         "non_claims": non_claims_page,
+        "proof_files": proof_files_table,
     }
     for name, page in pages.items():
         if getattr(args, name):
@@ -66,6 +68,13 @@ def _cited(source: Source | str) -> str:
         return source
     link = source.page.removeprefix("docs/") if source.paper is OURS else source.url
     return f"[{source}]({link})"
+
+
+def proof_files_table() -> str:
+    """What the proof files of every claim that has some decide, and whether that is all of it."""
+    filed = [(c.id, c.files) for name in NAMES for c in claims_of(name) if c.files is not None]
+    rows = [f"| `{name}` | {'whole' if files.whole else 'a part'} | {files.decide} |" for name, files in filed]
+    return "\n".join(["| claim | extent | its files decide |", "|---|---|---|", *rows]) + "\n"
 
 
 def evidence_table() -> str:
