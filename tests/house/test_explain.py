@@ -205,5 +205,10 @@ def test_the_trust_page_counts_what_the_command_counts():
     assert page.count(f"<!-- evidence -->\n{listing.evidence_table()}<!-- end -->") == 1
 
 
+def test_the_page_of_proof_files_says_what_they_decide():
+    page = (ROOT / "docs" / "proofs.md").read_text(encoding="utf-8")
+    assert page.count(f"<!-- proof files -->\n{listing.proof_files_table()}<!-- end -->") == 1
+
+
 def test_every_evidence_has_a_meaning():
     assert set(explaining.MEANING) == set(Evidence)

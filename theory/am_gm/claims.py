@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from theory.claim import Evidence, Statement, Status
+from theory.claim import Evidence, Statement, Status, part, whole
 from theory.sources import (
     ALBAR_JUNGE_ZHAO,
     DE_SA,
@@ -39,6 +39,10 @@ STATEMENTS = {
             "page."
         ),
         does_not_say="That either form holds for a given (n, k); or that (n, k) follows from (qn, k).",
+        files=part(
+            "both forms at De Sa's matrices of n = 3, 4, 5 and three scales, and the weights of blocks of 6 "
+            "indices in 3 blocks"
+        ),
     ),
     "pairs": Statement(
         title="Products of two: true for every n",
@@ -52,6 +56,7 @@ STATEMENTS = {
             "coefficients in n for all."
         ),
         does_not_say="Anything for k ≥ 3, or for the nested inequality.",
+        files=whole("the identities in 2 to 6 letters, and their coefficients for every n"),
     ),
     "three": Statement(
         title="n = 3: true for every k <= 3",
@@ -68,6 +73,7 @@ STATEMENTS = {
             "That the search that found them is sound (it need not be: they are checked), or anything about norms "
             "inside the mean."
         ),
+        files=whole("both halves at (3, 2) and (3, 3): the identities word by word, and positive pivots in rationals"),
     ),
     "four": Statement(
         title="n = 4: true for every k <= 4",
@@ -88,6 +94,9 @@ STATEMENTS = {
             "Anything for n > 4 except the multiples of 4 (the block lemma of two_forms); and priority: others have "
             "announced it."
         ),
+        files=whole(
+            "both halves at (4, 2), (4, 3) and (4, 4): the identities word by word, and positive pivots in rationals"
+        ),
     ),
     "certified_pairs": Statement(
         title="(5,3), (5,4), (6,3), (6,4), (6,5): true, and at every multiple of n",
@@ -102,6 +111,7 @@ STATEMENTS = {
             "block lemma."
         ),
         does_not_say="Pairs that are not listed, such as (7, 3); at (6, 6) the inequality is false (from_five_on).",
+        files=part("both halves of the five pairs, word by word; not the block lemma, which gives the multiples of n"),
     ),
     "five": Statement(
         title="The inequality at n = k = 5",
@@ -161,6 +171,9 @@ STATEMENTS = {
             "constant from the other side in rationals."
         ),
         does_not_say="The constant: it lies between 142.5 and 144.66.",
+        files=whole(
+            "the certificates of both halves, and De Sa's matrices: positive, their sum at most 5, their value 285/2"
+        ),
     ),
     "random_iid": Statement(
         title="Independent random matrices of one law: true in expectation, for every n, k and d",
@@ -178,6 +191,10 @@ STATEMENTS = {
         ),
         does_not_say=(
             "That a given tuple of matrices satisfies it: it is an expectation over independent draws of one law."
+        ),
+        files=part(
+            "the uniform law on De Sa's five matrices, and some moments; not the two classes of random matrices "
+            "in general"
         ),
     ),
     "mean_square": Statement(
@@ -241,5 +258,6 @@ STATEMENTS = {
             "closed forms."
         ),
         does_not_say="Which of the two orders is better in general; or that an optimiser meets such an instance.",
+        files=whole("De Sa's steps between 0 and 1, and both means over all 120 orders, in rationals"),
     ),
 }

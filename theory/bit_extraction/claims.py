@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from theory.claim import Evidence, Statement, Status
+from theory.claim import Evidence, Statement, Status, part
 from theory.sources import ABSTRACT_V2, LEMMA, OURS
 
 STATEMENTS = {
@@ -22,6 +22,7 @@ STATEMENTS = {
             "listed n, eps and look-ups were evaluated; between the sampled points of a region the proof on the page"
             " carries it."
         ),
+        files=part("four networks of one input on the cone, in rationals at drawn points; not two and three inputs"),
     ),
     "parameters": Statement(
         title="Widths, depth, P and the sparsity pattern equal the formulas",
@@ -37,6 +38,10 @@ STATEMENTS = {
         does_not_say=(
             "That these counts are least possible, or that sparsity can be used: P counts dense layers, and the "
             "closed forms hold for one word a block and n ≤ 3."
+        ),
+        files=part(
+            "dense counts of the designs with one word a block against the closed forms; not widths, several "
+            "words and sparsity"
         ),
     ),
     "uniform_error": Statement(

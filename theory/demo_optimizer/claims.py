@@ -6,7 +6,7 @@ the sizes named. Nothing here repeats the paper's models of 300M and 1B weights,
 
 from __future__ import annotations
 
-from theory.claim import Evidence, Statement, Status
+from theory.claim import Evidence, Statement, Status, part
 from theory.sources import DEMO_V1, DEMO_V2, OURS
 
 PAGE = OURS.at("docs/demo_optimizer.md")
@@ -26,6 +26,9 @@ STATEMENTS = {
             "formula; every reading with ratio 256/3 is found by enumeration."
         ),
         does_not_say="Which of the readings the paper used, or how long a byte takes.",
+        files=part(
+            "what the package says that a worker sends, for the public shapes and drawn ones, against the formula"
+        ),
     ),
     "payload_measured": Statement(
         title="The bytes that ranks hand to the collective are those of the formula, and a head of 8",
@@ -71,6 +74,7 @@ STATEMENTS = {
         does_not_say=(
             "That what is kept is ever sent (converges_at_any_curvature), or that float rounding loses nothing."
         ),
+        files=part("runs on whole gradients, exact in float64, coefficient by coefficient; not drawn real gradients"),
     ),
     "full_topk_is_signsgd": Statement(
         title="With all coefficients sent, DeMo is sign descent on the sum of gradients, without momentum",
@@ -86,6 +90,7 @@ STATEMENTS = {
         does_not_say=(
             "That DeMo with few coefficients behaves like sign descent, or that this case is a good optimiser."
         ),
+        files=part("runs with every coefficient sent, on whole gradients, exact in float64"),
     ),
     "contraction": Statement(
         title="The k largest coefficients leave at most 1 - k/n of the energy, and residuals stay bounded",
@@ -101,6 +106,7 @@ STATEMENTS = {
         does_not_say=(
             "That residuals are small in training: the bound grows like 1/(1 - qβ) and needs bounded gradients."
         ),
+        files=part("the fixed point of the bound, and cyclic residuals below it at the sizes of the table"),
     ),
     "controlled_divergence": Statement(
         title="Residuals of workers differ, and stay within the bound, while a network is trained",
@@ -146,6 +152,7 @@ STATEMENTS = {
             "Convergence for coupled quadratics, with a transform, or with noise; and a constant η stops at A·η, not"
             " at 0."
         ),
+        files=part("runs on drawn quadratics, every step re-derived from the state before it"),
     ),
     "converges_at_any_curvature": Statement(
         title="With error feedback every coordinate is applied sooner or later, at constant η",
@@ -269,6 +276,7 @@ STATEMENTS = {
         does_not_say=(
             "Seconds: transforms are small products that may be slow; and only what the optimiser keeps is counted."
         ),
+        files=part("operations and bytes that were counted in one step of each model, against the formulas"),
     ),
 }
 

@@ -5,7 +5,7 @@ Of the paper the abstract was read: what is refuted is a reading of a sentence, 
 
 from __future__ import annotations
 
-from theory.claim import Evidence, Statement, Status
+from theory.claim import Evidence, Statement, Status, part
 from theory.sources import LIPSCHITZ, OURS
 
 PAGE = OURS.at("docs/lipschitz_expressiveness.md")
@@ -44,6 +44,7 @@ STATEMENTS = {
             "indices agree for m, n ≤ 4."
         ),
         does_not_say="Higher moments, or moments of products of several matrices.",
+        files=part("moments over all indices for m and n up to 4, which decide the polynomials"),
     ),
     "upper_bound": Statement(
         title="The expected upper bound grows exponentially with depth and polynomially with width",
@@ -182,6 +183,7 @@ STATEMENTS = {
             "norms of matrices of rank one are exact."
         ),
         does_not_say="That training finds such networks, or that depth helps for functions without oscillation.",
+        files=part("values and slopes on all pieces of tents of depth at most 10"),
     ),
     "product_is_sharp_and_not": Statement(
         title="The product of norms is attained by one network and 2^1518 times too large for another",
@@ -261,6 +263,7 @@ STATEMENTS = {
             "Stability of a real plant: linear dynamics without noise, one step of 0.1, and a saturated controller "
             "only inside |x| ≤ 0.39."
         ),
+        files=part("minors of the open and closed loops, in rationals"),
     ),
     "pencils": Statement(
         title="Every pencil expert is lambda-Lipschitz, however large the product of its norms",
@@ -275,6 +278,7 @@ STATEMENTS = {
             "weights; a zigzag attains the bound of the product."
         ),
         does_not_say="That the mixture is λ-Lipschitz: it jumps at faces (mixture).",
+        files=part("slopes behind every bend of all experts of the models"),
     ),
     "bit_extraction": Statement(
         title="Bit-extraction networks are sqrt(k) s K / l steep at every point, whatever the product of their norms",

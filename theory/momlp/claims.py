@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from theory.claim import Evidence, Statement, Status
+from theory.claim import Evidence, Statement, Status, part
 from theory.sources import ABSTRACT_V1, ABSTRACT_V2, OURS
 
 STATEMENTS = {
@@ -23,6 +23,10 @@ STATEMENTS = {
             "with few parameters in all (leaves grow like eps^-(n-1)), or that training would find these weights."
         ),
         slow=True,
+        files=part(
+            "n = 1 at eps 0.001 and n = 2 at eps 0.01 (0.001 with the full budget), the sharp target under its "
+            "premises; not n = 3 and 4"
+        ),
     ),
     "variants": Statement(
         title="A1 for Hölder targets, boxes, PReLU, constant experts, other valencies, two outputs",
@@ -39,6 +43,7 @@ STATEMENTS = {
             "Combinations of options, other targets and other eps; and of the Hölder target it says nothing below "
             "eps = 0.05."
         ),
+        files=part("the variants of at most two inputs that have a formula, box by box"),
     ),
     "uniform_error_n10": Statement(
         title="A1 in ten dimensions, experts built on demand",
@@ -72,6 +77,9 @@ STATEMENTS = {
             "That certificates are as tight on other targets: with a declared modulus instead of a formula, or at "
             "kinks that no box meets, the upper end can be far from the error."
         ),
+        files=part(
+            "intervals of branch and bound on the sharp target for n ≤ 2 against the farthest distance to the nodes"
+        ),
     ),
     "sharpness": Statement(
         title="Theorem 1 is sharp",
@@ -88,6 +96,9 @@ STATEMENTS = {
         does_not_say=(
             "That another construction with as many parameters could not do better: the constant is sharp for this "
             "one, on this target, not a lower bound for all mixtures."
+        ),
+        files=part(
+            "distances to the nodes axis by axis, and that the output layers of the model for that target are 0"
         ),
     ),
     "lying_modulus": Statement(
@@ -122,6 +133,7 @@ STATEMENTS = {
             "That O(1/eps) parameters are enough in all: it counts one expert, and the number of experts grows like "
             "eps^-(n-1); nor is it a lower bound, as constant experts load O(1)."
         ),
+        files=part("numbers held by built experts against K(n + 1 + m) + m, and bounds of εP for every ε"),
     ),
     "slopes": Statement(
         title="Slopes of active parameters and leaves against 1/eps",
@@ -154,6 +166,7 @@ STATEMENTS = {
             "Anything about time, caches or bandwidth: it counts numbers that are read, and it counts them for "
             "binary trees alone."
         ),
+        files=part("children on the worst path of each tree against what the package counts"),
     ),
     "trade_off": Statement(
         title="A4: number of experts against their size",
@@ -174,6 +187,9 @@ STATEMENTS = {
             "That L·K is what costs most in practice, or that this product is optimal among all mixtures: it is the "
             "trade-off of pencils (bit_extraction has L·P^2)."
         ),
+        files=part(
+            "θ = 1/n is the best split, by a polynomial without negative coefficients, and eleven splits for n = 3"
+        ),
     ),
     "curse_of_dimensionality": Statement(
         title="What remains: total parameters are of order eps^-n",
@@ -190,5 +206,6 @@ STATEMENTS = {
             "That the curse is unavoidable for every mixture: it is what this construction stores; lower bounds for "
             "all are in vc_dimension and bit_extraction."
         ),
+        files=part("bounds of ε^n L P on both sides for every ε, at θ = 1/n and λ = 1"),
     ),
 }

@@ -7,7 +7,7 @@ are refuted as they are written.
 
 from __future__ import annotations
 
-from theory.claim import Evidence, Statement, Status
+from theory.claim import Evidence, Statement, Status, part
 from theory.sources import OURS, PRUNING_LAW, SCALING_LAW, SCALING_THESIS
 
 PAGE = OURS.at("docs/scaling_laws.md")
@@ -32,6 +32,7 @@ STATEMENTS = {
             "That fits of all seven constants predict badly: the surplus direction changes the constants that are "
             "reported, not the curve."
         ),
+        files=part("the derivatives of the squared law in its four constants, and that they are dependent"),
     ),
     "planning": Statement(
         title="Needed sizes, the cheapest product of sizes, and when a target cannot be reached, in closed form",
@@ -47,6 +48,9 @@ STATEMENTS = {
         ),
         does_not_say=(
             "That the law holds at the planned sizes, or that cost is n·m: another cost has another optimum."
+        ),
+        files=part(
+            "the split in shares, the worked example by the shipped law's numbers, and that its split is the cheapest"
         ),
     ),
     "recovery": Statement(
@@ -201,6 +205,7 @@ STATEMENTS = {
             "the shipped law is compared with them at four sets of constants."
         ),
         does_not_say="That pruned networks follow the law (pruning), or what gamma is for one of them.",
+        files=part("the slope's formula and its least value as identities"),
     ),
     "pruning_slope_is_gamma": Statement(
         title="The power-law region of the law of pruned networks has the slope -gamma",
@@ -251,6 +256,7 @@ STATEMENTS = {
             "That n ≥ 2K + 1 samples suffice with noise or for functions that are not band-limited, or what the "
             "thesis calls a Nyquist learner."
         ),
+        files=part("grids over prime fields with a root of unity, and rational nodes of the circle with inverses"),
     ),
     "nyquist_jump": Statement(
         title="The worst case jumps from 1 to 0 at D samples; the average falls on the straight line 1 - n/D",
@@ -264,6 +270,7 @@ STATEMENTS = {
             "the average error is an exact trace."
         ),
         does_not_say="That typical errors jump: the average falls on a straight line, and only the worst case jumps.",
+        files=part("invisible functions below D samples and none from D on, at listed sizes, with projections"),
     ),
     "nyquist_noise": Statement(
         title="Noise costs variance times D/n when K is known, and does not decay when all frequencies interpolate",
@@ -279,6 +286,7 @@ STATEMENTS = {
         does_not_say=(
             "Anything about correlated noise, or about shrinking estimators, which can do better than unbiased ones."
         ),
+        files=part("Gram entries of uniform nodes, and that no design has less noise, at listed sizes"),
     ),
     "nyquist_bandwidth": Statement(
         title="An unknown bandwidth is the least consistent degree; 2k + 1 samples of anything fit degree k",
@@ -293,6 +301,9 @@ STATEMENTS = {
         ),
         does_not_say=(
             "That a bandwidth can be tested with 2k + 1 samples (it cannot), or that the search is stable with noise."
+        ),
+        files=part(
+            "instances of samples: the least degree that fits them, with a combination that excludes smaller ones"
         ),
     ),
     "spline_rate": Statement(
@@ -309,6 +320,7 @@ STATEMENTS = {
         does_not_say=(
             "That other methods of the same order have this constant, or anything for nodes that are not uniform."
         ),
+        files=part("measured errors of splines against E(θ), and E near 0"),
     ),
     "shallow_lower_bound": Statement(
         title="No network of W ReLUs in one hidden layer has a squared error below mu^2 h^5/(720 (W + 1)^4)",
@@ -322,6 +334,7 @@ STATEMENTS = {
             " networks are checked to stay above the bound."
         ),
         does_not_say="Anything about deeper networks, which beat it, or that training attains the bound.",
+        files=part("the cost of one affine piece, and the power mean over pieces"),
     ),
     "nyquist_against_relu": Statement(
         title="With D samples a learner that knows the bandwidth has no error; trained ReLU networks have one",

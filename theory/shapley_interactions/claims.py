@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from theory.claim import Evidence, Statement, Status
+from theory.claim import Evidence, Statement, Status, part
 from theory.sources import KERNELSHAP_IQ, OURS
 
 _HERE = OURS.at("docs/shapley_interactions.md")
@@ -28,6 +28,7 @@ STATEMENTS = {
             "That SII is the right index: it is one index, in several forms; interactions are of the value function "
             "that is given, not causes in the world."
         ),
+        files=part("coefficients of both forms against the definition for at most 7 players"),
     ),
     "split_wls": Statement(
         title="SII of every order is least squares inside and its own weights outside",
@@ -44,6 +45,7 @@ STATEMENTS = {
             "That the split form estimates better from a budget than others: it is an identity when every coalition "
             "is known."
         ),
+        files=part("the limit of least squares against the index, in rationals, for at most 5 players"),
     ),
     "direct_wls": Statement(
         title="Orders 1 and 2 are the limit of weighted least squares on the residual game",
@@ -60,6 +62,7 @@ STATEMENTS = {
             "Anything for order 3 and above, where it fails (direct_wls_order3), or for finite weights in place of "
             "the limit."
         ),
+        files=part("the limit of ever heavier outer coalitions, in rationals, for at most 5 players"),
     ),
     "direct_wls_order3": Statement(
         title="The same for order 3",
@@ -94,6 +97,7 @@ STATEMENTS = {
             "That the fit is good: the constrained minimiser is the index however badly the sum of interactions "
             "approximates the game."
         ),
+        files=part("constrained least squares against the index, in rationals, for at most 5 players"),
     ),
     "k_sii": Statement(
         title="k-SII: sum and recursion agree, it adds up to the game, and n-SII are the Möbius coefficients",
@@ -111,6 +115,7 @@ STATEMENTS = {
             "That k-SII keeps the values of lower orders: each order changes them; and anything about estimates from"
             " samples."
         ),
+        files=part("unanimity games of at most 7 players, which span all games"),
     ),
     "paired_exact": Statement(
         title="Paired samples make order 1 exact for games of degree 2 and order 2 for games of degree 3",
@@ -147,6 +152,7 @@ STATEMENTS = {
             "Anything about mixtures whose experts answer together: it is for the rule that the first available "
             "expert answers alone."
         ),
+        files=part("the expansion of the first available order for at most 7 players"),
     ),
     "consistency": Statement(
         title="With every coalition evaluated the estimator gives SII and k-SII",
@@ -162,6 +168,7 @@ STATEMENTS = {
         does_not_say=(
             "Anything about budgets below 2^n (budget), or that float64 errors stay as small for badly scaled games."
         ),
+        files=part("games of 8 players: the estimator's answers with the full budget, as rationals"),
     ),
     "budget": Statement(
         title="The estimator's error falls faster than one over the budget",

@@ -6,7 +6,7 @@ eigenvalue theorems) is marked as quoted. Refuted sentences are refuted as they 
 
 from __future__ import annotations
 
-from theory.claim import Evidence, Statement, Status
+from theory.claim import Evidence, Statement, Status, part
 from theory.sources import OURS, SUBLINEAR
 
 PAGE = OURS.at("docs/sublinear_training.md")
@@ -28,6 +28,7 @@ STATEMENTS = {
             "Anything about time on a machine: it counts nodes; and float keys that are not numbers are refused, not"
             " handled."
         ),
+        files=part("forests key by key: reports, visits and updates of drawn instances of smaller sizes"),
     ),
     "visits": Statement(
         title="A query compares between 1 + 2 H_min and 1 + 2 H_max nodes, and both are attained for every count",
@@ -44,6 +45,7 @@ STATEMENTS = {
             "How many nodes a typical query visits (expected_visits), or that fewer comparisons are impossible for "
             "another data structure."
         ),
+        files=part("both ends for every number of hot leaves, and all hot sets of trees of up to 8 leaves"),
     ),
     "expected_visits": Statement(
         title="The expected number of visited nodes, as an identity of polynomials in p",
@@ -60,6 +62,7 @@ STATEMENTS = {
             "That units fire independently in training: it is an identity for independent leaves, and after a step "
             "they are not."
         ),
+        files=part("the mean over all hot sets of trees of at most 11 leaves, as a polynomial in p"),
     ),
     "identities": Statement(
         title="Residual, movement and termination of a Gauss-Newton step, and all methods the same, in rationals",
@@ -76,6 +79,7 @@ STATEMENTS = {
             "That training converges: runs end at residual 0, at a singular Gram matrix or at a silent point, and "
             "all three occur; anything about float64."
         ),
+        files=part("the worked example and ten drawn runs in rationals, step by step"),
     ),
     "fired_sets": Statement(
         title="Training with trees finds exactly the fired units at every step",
@@ -232,6 +236,7 @@ STATEMENTS = {
             "That antipodes are harmless for all weights: here means these instances; a Gram matrix can be singular "
             "for other reasons."
         ),
+        files=part("determinants of the worked example and of drawn instances, by Leibniz' formula"),
     ),
     "lazy_refreshes": Statement(
         title="Units are keyed anew at most as often as their paths are long",
@@ -294,5 +299,6 @@ STATEMENTS = {
             "That the paper's theorem is empty: with another constant in its Omega the numbers change; and nothing "
             "about narrower networks, for which it is silent."
         ),
+        files=part("the exponents at α = 6/25 and 1/4, and the comparison of the tail by its derivative"),
     ),
 }

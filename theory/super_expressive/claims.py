@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from theory.claim import Evidence, Statement, Status
+from theory.claim import Evidence, Statement, Status, part
 from theory.sources import ABSTRACT_V1, OURS
 
 STATEMENTS = {
@@ -20,6 +20,9 @@ STATEMENTS = {
         does_not_say=(
             "That a computer can use it: with b-bit weights the VC dimension is at most b a weight (floating_point),"
             " and infinite VC dimension is no approximation theorem and no statement on learning."
+        ),
+        files=part(
+            "all labelings of up to 12 points and some of 64 and 256, in integers; tails for k < 60, not for every k"
         ),
     ),
     "floating_point": Statement(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from theory.claim import Evidence, Statement, Status
+from theory.claim import Evidence, Statement, Status, part
 from theory.sources import ABSTRACT_V2, LEMMA, OURS
 
 STATEMENTS = {
@@ -21,6 +21,7 @@ STATEMENTS = {
             "That nW + 1 is the VC dimension: it is a lower bound, for free real weights; nothing is said about what"
             " training finds, or about generalisation."
         ),
+        files=part("all labelings of three sets of 5, 9 and 10 points; not the certificates of larger sets"),
     ),
     "deep": Statement(
         title="Deep networks shatter J^2 W^2 and n J W points, up to constants",
@@ -41,6 +42,7 @@ STATEMENTS = {
             "That these are the best sets, or that float64 could hold the weights of words longer than 52 bits; up "
             "to constants means factors of 8 and more."
         ),
+        files=part("all labelings of four sets of at most 9 points; not the certificates of larger sets"),
     ),
     "routing_only": Statement(
         title="Nearest-prototype routing among L prototypes shatters (L-1)n + 1 points with constant answers",
@@ -56,6 +58,9 @@ STATEMENTS = {
         does_not_say=(
             "Anything about routers that are not nearest-prototype, or about the VC dimension from above "
             "(routing_term)."
+        ),
+        files=part(
+            "all labelings of six sets of at most 8 points, flat and down a tree; not the certificates of larger sets"
         ),
     ),
     "mixture": Statement(
@@ -73,6 +78,7 @@ STATEMENTS = {
             "That L times one expert's VC dimension is all: flat routing adds a term (routing_term), and only "
             "experts that can be translated are covered."
         ),
+        files=part("all labelings of two mixtures of 9 and 6 points; not the certificates of larger ones"),
     ),
     "bounds": Statement(
         title="Certified lower and solved upper bounds of 14 architectures, beside the stated expression",
@@ -89,6 +95,10 @@ STATEMENTS = {
         does_not_say=(
             "The VC dimension itself: lower and upper bound differ by large factors for deep networks; and with "
             "float32 weights the upper bounds are not the best."
+        ),
+        files=part(
+            "the solved upper bounds of the 14 architectures in enclosures, and the sizes of the sets; not that "
+            "these are shattered"
         ),
     ),
     "finite": Statement(
@@ -112,6 +122,10 @@ STATEMENTS = {
             "That the bounds are close (their ratio is printed), or anything about networks with shared weights or "
             "other activations."
         ),
+        files=part(
+            "the solved upper bounds of 216 architectures in enclosures against the sizes of the sets; not that "
+            "these are shattered"
+        ),
     ),
     "routing_term": Statement(
         title="Flat routing enters as nL log L, not as nL^2",
@@ -129,6 +143,10 @@ STATEMENTS = {
             "balls one step beyond the clean form, where it must already be too small; sympy takes the limits in L."
         ),
         does_not_say="That nL log L is attained: routing_only shows (L-1)n + 1, without the logarithm.",
+        files=part(
+            "the growth function one step beyond the clean form at 500 drawn (n, L, d), in enclosures; not the "
+            "limits in L"
+        ),
     ),
     "tree_router": Statement(
         title="A tree router loses the log: VC between L d and 12.13 L d",
@@ -148,6 +166,9 @@ STATEMENTS = {
         does_not_say=(
             "That a tree router is better in any other sense: it loses a logarithm in an upper bound, for full trees"
             " with free child prototypes."
+        ),
+        files=part(
+            "the factors, and the growth function beyond λ_v·L·d at every third of the drawn cases, in enclosures"
         ),
     ),
     "width_reading": Statement(
@@ -181,6 +202,7 @@ STATEMENTS = {
             "nonnegative; on 256 architectures solved bound, closed form and bracket are compared in balls."
         ),
         does_not_say="That the paper meant this reading, or that the logarithm or the factor 4 is needed.",
+        files=part("the bracket by polynomials for every size, and the closed form on the grid of 256 architectures"),
     ),
     "width_condition": Statement(
         title="Up to logs the width reading fails iff nL and JW are both far below Q = J(nW + (J-1)W^2)",
@@ -201,6 +223,10 @@ STATEMENTS = {
             "The width reading for n = 1 or narrow deep networks on the lower side; constants up to 642 are not "
             "tried to be improved, and the upper side rests on weights_reading."
         ),
+        files=part(
+            "the four differences as polynomials without negative coefficients for every n, J and W; not the grid "
+            "of sets"
+        ),
     ),
     "single_mlp_lower_bound": Statement(
         title="A3: a single ReLU MLP needs eps^(-n/2) parameters",
@@ -220,6 +246,9 @@ STATEMENTS = {
         does_not_say=(
             "That eps^(-n/2) parameters suffice (bit_extraction.rate), that a particular function is hard (it is "
             "about all 1-Lipschitz functions at once), or anything for activations that are not piecewise linear."
+        ),
+        files=part(
+            "one parameter fewer at each n, eps and depth of the table, in enclosures; not the limit of the exponent"
         ),
     ),
 }
