@@ -74,7 +74,10 @@ STATEMENTS = {
         does_not_say=(
             "That what is kept is ever sent (converges_at_any_curvature), or that float rounding loses nothing."
         ),
-        files=part("runs on whole gradients, exact in float64, coefficient by coefficient; not drawn real gradients"),
+        files=part(
+            "runs on whole gradients, exact in float64, coefficient by coefficient; not the induction, nor half- "
+            "precision messages"
+        ),
     ),
     "full_topk_is_signsgd": Statement(
         title="With all coefficients sent, DeMo is sign descent on the sum of gradients, without momentum",

@@ -183,7 +183,9 @@ STATEMENTS = {
             "norms of matrices of rank one are exact."
         ),
         does_not_say="That training finds such networks, or that depth helps for functions without oscillation.",
-        files=part("values and slopes on all pieces of tents of depth at most 10"),
+        files=part(
+            "values and slopes on all pieces of tents of depth at most 10, and norms of rank one; not the least width"
+        ),
     ),
     "product_is_sharp_and_not": Statement(
         title="The product of norms is attained by one network and 2^1518 times too large for another",

@@ -24,8 +24,8 @@ STATEMENTS = {
         ),
         slow=True,
         files=part(
-            "n = 1 at eps 0.001 and n = 2 at eps 0.01 (0.001 with the full budget), the sharp target under its "
-            "premises; not n = 3 and 4"
+            "n = 1 at eps 0.001 and n = 2 at eps 0.01 (with the full budget 0.001), the sharp target under its "
+            "premises; not n above 2"
         ),
     ),
     "variants": Statement(
@@ -43,7 +43,10 @@ STATEMENTS = {
             "Combinations of options, other targets and other eps; and of the Hölder target it says nothing below "
             "eps = 0.05."
         ),
-        files=part("the variants of at most two inputs that have a formula, box by box"),
+        files=part(
+            "PReLU, constants, two outputs, float32, valency 3 and another domain on two inputs, box by box; not "
+            "Theorem 1's hypotheses"
+        ),
     ),
     "uniform_error_n10": Statement(
         title="A1 in ten dimensions, experts built on demand",

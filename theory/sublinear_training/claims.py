@@ -28,7 +28,7 @@ STATEMENTS = {
             "Anything about time on a machine: it counts nodes; and float keys that are not numbers are refused, not"
             " handled."
         ),
-        files=part("forests key by key: reports, visits and updates of drawn instances of smaller sizes"),
+        files=part("forests of drawn whole keys, key by key: what is reported, visits and updates"),
     ),
     "visits": Statement(
         title="A query compares between 1 + 2 H_min and 1 + 2 H_max nodes, and both are attained for every count",
