@@ -39,10 +39,7 @@ STATEMENTS = {
             "page."
         ),
         does_not_say="That either form holds for a given (n, k); or that (n, k) follows from (qn, k).",
-        files=part(
-            "both forms at De Sa's matrices of n = 3, 4, 5 and three scales, and the weights of blocks of 6 "
-            "indices in 3 blocks"
-        ),
+        files=part("both forms at De Sa's matrices of n = 3, 4, 5, and the weights of blocks of 6 indices in 3 blocks"),
     ),
     "pairs": Statement(
         title="Products of two: true for every n",

@@ -109,6 +109,8 @@ def _mean_against_square() -> list[Proof]:
             *_positive("A", "lower", "pivots"),
             *_positive("rest", "lower_rest", "pivots_rest"),
             "times(without, ones) == [0 - 19/512 for i in range(n)]",
+            "shaped(without)",
+            "abs(beside(without)) <= 19/512",
             "repeated == scaled(unit, 1/32)",
             "19/512 > 1/32",
             "shaped(nested)",

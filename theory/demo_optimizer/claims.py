@@ -109,7 +109,9 @@ STATEMENTS = {
         does_not_say=(
             "That residuals are small in training: the bound grows like 1/(1 - qβ) and needs bounded gradients."
         ),
-        files=part("the fixed point of the bound, and cyclic residuals below it at the sizes of the table"),
+        files=part(
+            "the fixed point of the bound, and cyclic residuals below it at three sizes; not the table of norms"
+        ),
     ),
     "controlled_divergence": Statement(
         title="Residuals of workers differ, and stay within the bound, while a network is trained",

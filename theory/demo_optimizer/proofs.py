@@ -150,7 +150,7 @@ def _full_topk_is_signsgd(context: Context) -> list[Proof]:
 
 def _contraction() -> list[Proof]:
     """B = qG/(1 − qβ), times 1 − qβ; least squares of six by the gaps of the sorted ones; and cyclic residuals below B
-    at the sizes of the table."""
+    at three sizes."""
     definitions = {
         "rest": "1 - Q*B",
         "gaps": "[X0, X1, X2, X3, X4, X5]",

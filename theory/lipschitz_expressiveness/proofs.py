@@ -160,7 +160,7 @@ def _controller() -> list[Proof]:
             "definite(gap(loop(slope([0])), rho))",
             "not definite(gap(loop(slope([0])), rho - 1/10**7))",
             "rho < 1",
-            # the open loop, which is also both units on or both off as patterns: no contraction
+            # the open loop, which is both units off as a pattern: no contraction
             "not definite(gap(A, 1))",
             # clipped at ±1: linear on the smaller box, saturated at a corner of the larger
             "39/100*(abs(K[0]) + abs(K[1])) < 1 < 40/100*(abs(K[0]) + abs(K[1]))",

@@ -115,7 +115,7 @@ STATEMENTS = {
             "That k-SII keeps the values of lower orders: each order changes them; and anything about estimates from"
             " samples."
         ),
-        files=part("unanimity games of at most 7 players, which span all games"),
+        files=part("unanimity games of at most 6 players, which span all games"),
     ),
     "paired_exact": Statement(
         title="Paired samples make order 1 exact for games of degree 2 and order 2 for games of degree 3",
@@ -152,7 +152,7 @@ STATEMENTS = {
             "Anything about mixtures whose experts answer together: it is for the rule that the first available "
             "expert answers alone."
         ),
-        files=part("the expansion of the first available order for at most 7 players"),
+        files=part("the expansion of the first available order for at most 6 players"),
     ),
     "consistency": Statement(
         title="With every coalition evaluated the estimator gives SII and k-SII",
