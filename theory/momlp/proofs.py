@@ -88,7 +88,7 @@ def _certificate_tightness(context: Context) -> list[Proof]:
             "all([farthest(r) == stated(r) for r in rows])",
             "all([r[3]**2 <= farthest(r)*(1 + 1/10**12)**2 for r in rows])",
             "all([farthest(r) <= (r[4]*(1 + 1/10**12))**2 for r in rows])",
-            "all([r[4]**2 <= (1001/1000)**2*farthest(r) and r[3]**2 >= (999/1000)**2*farthest(r) for r in rows])",
+            "all([r[4]**2 <= (1001/1000)**2*farthest(r) and r[4] <= 1001/1000*r[3] for r in rows])",
             "all([r[3] > 0 for r in rows])",
             data={"rows": rows},
             definitions=NODES,

@@ -23,8 +23,7 @@ STATEMENTS = {
             "decided, all others only by the argument on the page."
         ),
         files=part(
-            "every node of those of the ten trees that have at most 2000 nodes; not the huge ones, decided by the "
-            "shapes of their boxes"
+            "every node of five of the ten trees, those of at most 2000 nodes: bisectors are the boundaries of boxes"
         ),
     ),
     "router_agreement": Statement(
@@ -60,8 +59,8 @@ STATEMENTS = {
             "finds the nearest leaf: it misses it for a measured share of points."
         ),
         files=part(
-            "the separation of four nets whole, the radius at about a thousand points of each cloud; not the way "
-            "down the tree"
+            "separation and radius of four nets up to 2^-36, the radius at about a thousand points each; not the "
+            "way down the tree"
         ),
     ),
     "intrinsic_dimension": Statement(

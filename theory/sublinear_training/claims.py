@@ -45,7 +45,7 @@ STATEMENTS = {
             "How many nodes a typical query visits (expected_visits), or that fewer comparisons are impossible for "
             "another data structure."
         ),
-        files=part("both ends for every number of hot leaves, and all hot sets of trees of up to 8 leaves"),
+        files=part("both ends for trees of at most 128 leaves, and all hot sets of trees of up to 8 leaves"),
     ),
     "expected_visits": Statement(
         title="The expected number of visited nodes, as an identity of polynomials in p",
@@ -79,7 +79,10 @@ STATEMENTS = {
             "That training converges: runs end at residual 0, at a singular Gram matrix or at a silent point, and "
             "all three occur; anything about float64."
         ),
-        files=part("the worked example and ten drawn runs in rationals, step by step"),
+        files=part(
+            "the worked example and those of ten drawn runs that reach residual 0, in rationals, step by step, "
+            "one method"
+        ),
     ),
     "fired_sets": Statement(
         title="Training with trees finds exactly the fired units at every step",
@@ -299,6 +302,9 @@ STATEMENTS = {
             "That the paper's theorem is empty: with another constant in its Omega the numbers change; and nothing "
             "about narrower networks, for which it is silent."
         ),
-        files=part("the exponents at α = 6/25 and 1/4, and the comparison of the tail by its derivative"),
+        files=part(
+            "the exponents at α = 6/25 and 1/4, and signs of a linear formula for the tail; not that it is the "
+            "derivative"
+        ),
     ),
 }
